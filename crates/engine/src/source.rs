@@ -1,0 +1,164 @@
+//! What a source can show: which projects there are, their rows in listings, single rows by key.
+
+use std::collections::BTreeMap;
+
+use futures::Stream;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Moment;
+use crate::journal::{MirrorRow, Reference};
+use crate::problem::{Problem, Remedy};
+use crate::row::{ProjectId, Row, RowId, RowKey};
+use crate::schema::{Table, TableId};
+
+/// A project that the credential sees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Project {
+    /// The number that never changes.
+    pub id: ProjectId,
+    /// Its identifier, which people may change.
+    pub name: String,
+}
+
+/// How urgent a request is, highest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Urgency {
+    /// Polls, and everything a person waits for.
+    Poll,
+    /// The first reading.
+    Load,
+    /// The census and its confirmations.
+    Census,
+    /// Details in the background.
+    Detail,
+}
+
+/// In which order a listing comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// By a key that does not move: for reading a whole table.
+    Stable,
+    /// Newest updated first: for reading what changed.
+    NewestFirst,
+}
+
+/// A page of a listing.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// Its rows in listed shape, with their ids.
+    pub rows: Vec<(RowId, Row)>,
+    /// When the request was sent.
+    pub sent: Moment,
+    /// How many rows the source says there are in all.
+    pub total: Option<u64>,
+}
+
+/// What a look-up found.
+#[derive(Clone, Debug)]
+pub struct LookUp {
+    /// When the request was sent.
+    pub sent: Moment,
+    /// The source's own time when it answered, in milliseconds, if it says.
+    pub server_ms: Option<i64>,
+    /// The row, or `None` when the source says that there is none.
+    pub row: Option<Row>,
+}
+
+/// What kind of error a source met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceErrorKind {
+    /// It passes by itself: network, server trouble, throttling.
+    Transient,
+    /// The credential may not see this any more.
+    AccessLost,
+    /// The credential is refused.
+    Credential,
+    /// The request cannot succeed as it is.
+    Refused,
+}
+
+/// What goes wrong at a source.
+#[derive(Debug, thiserror::Error)]
+#[error("{problem}")]
+pub struct SourceError {
+    /// What kind of error.
+    pub kind: SourceErrorKind,
+    /// What a person reads.
+    pub problem: Problem,
+    /// What lies beneath.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl SourceError {
+    /// Who can do something about it.
+    #[must_use]
+    pub fn remedy(&self) -> Remedy {
+        match self.kind {
+            SourceErrorKind::Transient => Remedy::Retry,
+            SourceErrorKind::AccessLost => Remedy::Wait,
+            SourceErrorKind::Credential | SourceErrorKind::Refused => Remedy::NeedsHuman,
+        }
+    }
+}
+
+/// Rows that may hold copies of a row that changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holders {
+    /// These.
+    pub keys: Vec<RowKey>,
+    /// Those that refer to this row in the journal's references.
+    pub referrers: Option<Reference>,
+    /// All rows of these tables: the copy may be anywhere.
+    pub scan: Vec<TableId>,
+}
+
+/// Shows rows. All methods may be called at the same time.
+///
+/// A listing's stream ends when the source has shown everything it will show; whether that is complete is for
+/// the caller to judge, by the total and by what it knew before. Transient errors have been retried with a
+/// limit before they come up; a stream ends after an error.
+pub trait Source: Send + Sync + 'static {
+    /// The tables it offers, those first whose rows others refer to.
+    fn tables(&self) -> &'static [Table];
+
+    /// The projects that the credential sees now: the proof of access.
+    fn roster(
+        &self,
+        urgency: Urgency,
+    ) -> impl Future<Output = Result<Vec<Project>, SourceError>> + Send;
+
+    /// Lists a table of a project.
+    fn list(
+        &self,
+        project: &Project,
+        table: &'static Table,
+        order: Order,
+        urgency: Urgency,
+    ) -> impl Stream<Item = Result<Page, SourceError>> + Send;
+
+    /// Looks one row up. Only for tables with `look_up`.
+    fn look_up(
+        &self,
+        project: &Project,
+        key: RowKey,
+        urgency: Urgency,
+    ) -> impl Future<Output = Result<LookUp, SourceError>> + Send;
+
+    /// References of a row, for finding the holders of copies later.
+    fn references(&self, table: &Table, row: &Row) -> Vec<Reference>;
+
+    /// Which rows may hold copies of a row that changed from `before` to `after`; empty when nothing that is
+    /// copied changed.
+    fn holders(&self, key: RowKey, before: Option<&Row>, after: Option<&Row>) -> Holders;
+
+    /// Which rows `row` holds copies of.
+    fn relatives(&self, key: RowKey, row: &Row) -> Vec<RowKey>;
+
+    /// `holder` with its copies of `other` made true; `None` when they are. A copy that is newer than what the
+    /// mirror knows of `other` stays: newer is what was observed later.
+    fn renew(&self, holder: &MirrorRow, other: &MirrorRow) -> Option<Row>;
+
+    /// Requests sent so far, by action.
+    fn requests(&self) -> BTreeMap<String, u64>;
+}

@@ -1,0 +1,200 @@
+//! What every part is doing or waiting for, since when, and what comes next: nothing waits in silence.
+//!
+//! The capture and the tasks write on a [`Board`]; progress bars, the status command and later the console
+//! read it. The board holds no more than one entry a table of a project and a task.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::problem::Problem;
+
+/// What somebody is doing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum State {
+    /// Not begun.
+    Starting,
+    /// Capture: reading tables for the first time. Task: rows of the mirror flow into the target.
+    Loading,
+    /// Task: the target is being rebuilt from the mirror.
+    Rebuilding,
+    /// Capture: reading what changed.
+    Polling,
+    /// Capture: comparing all rows.
+    Census,
+    /// Capture: fetching what only look-ups show, with nothing else left to do.
+    Detailing,
+    /// All is done; the next look follows at the time given.
+    Following {
+        /// When the capture looks again; a task is woken by the capture.
+        next: Option<Timestamp>,
+    },
+    /// Something outside must pass or be put right first.
+    Waiting {
+        /// What.
+        problem: Problem,
+        /// When it is tried again.
+        next: Option<Timestamp>,
+    },
+    /// Ended, as asked.
+    Stopped,
+}
+
+/// A state and since when.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Activity {
+    /// What is being done.
+    #[serde(flatten)]
+    pub state: State,
+    /// Since when.
+    pub since: Timestamp,
+    /// The newest problem, also when it has passed.
+    pub last_problem: Option<(Timestamp, Problem)>,
+}
+
+impl Default for Activity {
+    fn default() -> Activity {
+        Activity { state: State::Starting, since: Timestamp::now(), last_problem: None }
+    }
+}
+
+impl Activity {
+    /// Goes over to `state`; the time counts from the first time it is set.
+    pub fn enter(&mut self, state: State) {
+        let now = Timestamp::now();
+        if let State::Waiting { problem, .. } = &state {
+            self.last_problem = Some((now, problem.clone()));
+        }
+        if std::mem::discriminant(&self.state) != std::mem::discriminant(&state) {
+            self.since = now;
+        }
+        self.state = state;
+    }
+}
+
+/// Deletes that are held because too many rows vanished at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// How many rows vanished.
+    pub rows: u64,
+    /// Of how many.
+    pub of: u64,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// How a table of a project stands in the mirror.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TableStatus {
+    /// Rows listed by the first reading so far.
+    pub listed: u64,
+    /// Rows that the source says there are.
+    pub total: Option<u64>,
+    /// Whether the first reading is complete.
+    pub loaded: bool,
+    /// Rows alive in the mirror.
+    pub rows: u64,
+    /// Rows whose detail is pending.
+    pub pending: u64,
+    /// Details fetched since the start.
+    pub detailed: u64,
+    /// Deletes that are held.
+    pub held: Option<Held>,
+    /// What is known to be missing or wrong, in words.
+    pub note: Option<String>,
+}
+
+/// What a task did to one table of its target since it started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// Rows in the target.
+    pub rows: u64,
+    /// Inserts delivered.
+    pub inserted: u64,
+    /// Updates delivered.
+    pub updated: u64,
+    /// Deletes delivered.
+    pub deleted: u64,
+    /// First details delivered.
+    pub detailed: u64,
+    /// Deletes that are held.
+    pub held: u64,
+}
+
+/// How a task stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TaskStatus {
+    /// What it is doing.
+    pub activity: Activity,
+    /// The sequence its target has.
+    pub position: i64,
+    /// By table.
+    pub tables: BTreeMap<String, Written>,
+    /// When it last wrote.
+    pub last_write: Option<Timestamp>,
+    /// Time from the newest write's observation to the target, in milliseconds.
+    pub delay_ms: Option<i64>,
+    /// Rows that the target could not hold.
+    pub put_aside: u64,
+}
+
+/// Everything at a glance.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// What the capture is doing.
+    pub capture: Activity,
+    /// The journal's newest sequence.
+    pub head: i64,
+    /// By project and table.
+    pub projects: BTreeMap<String, BTreeMap<String, TableStatus>>,
+    /// By task.
+    pub tasks: BTreeMap<String, TaskStatus>,
+    /// Requests sent, by action.
+    pub requests: BTreeMap<String, u64>,
+}
+
+/// Where the parts write what they do. Cheap to clone; clones are the same board.
+#[derive(Clone, Debug)]
+pub struct Board(Arc<watch::Sender<Status>>);
+
+impl Default for Board {
+    fn default() -> Board {
+        Board(Arc::new(watch::Sender::new(Status::default())))
+    }
+}
+
+impl Board {
+    /// Changes what the board says.
+    pub fn update(&self, change: impl FnOnce(&mut Status)) {
+        self.0.send_modify(change);
+    }
+
+    /// Changes what the board says of a table of a project.
+    pub fn table(&self, project: &str, table: &str, change: impl FnOnce(&mut TableStatus)) {
+        self.update(|status| {
+            let tables = status.projects.entry(project.to_owned()).or_default();
+            change(tables.entry(table.to_owned()).or_default());
+        });
+    }
+
+    /// Changes what the board says of a task.
+    pub fn task(&self, task: &str, change: impl FnOnce(&mut TaskStatus)) {
+        self.update(|status| change(status.tasks.entry(task.to_owned()).or_default()));
+    }
+
+    /// What the board says now.
+    #[must_use]
+    pub fn read(&self) -> Status {
+        self.0.borrow().clone()
+    }
+
+    /// Follows the board.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Status> {
+        self.0.subscribe()
+    }
+}

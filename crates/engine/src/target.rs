@@ -1,0 +1,205 @@
+//! What a target takes: batches of shaped rows together with the position they lead to.
+
+use crate::position::{Position, RebuildReason};
+use crate::problem::{Problem, Remedy};
+use crate::row::RowId;
+use crate::schema::Kind;
+
+/// A column of a target table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Its name in the target.
+    pub name: String,
+    /// What it holds.
+    pub kind: Kind,
+}
+
+/// A table as the target shall have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetTable {
+    /// Its name in the target.
+    pub name: String,
+    /// Its columns; the first `key_columns` of them are the primary key and never NULL.
+    /// The first two are the team and the project, the third the row's id.
+    pub columns: Vec<Column>,
+    /// How many columns make the primary key.
+    pub key_columns: usize,
+    /// With soft deletes, the column that holds the time of deletion (NULL = alive); it is one of `columns`.
+    pub deleted_at: Option<usize>,
+    /// The column that holds the time of writing; it is one of `columns`.
+    pub synced_at: usize,
+}
+
+/// One value of a shaped row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// NULL.
+    Null,
+    /// A boolean.
+    Boolean(bool),
+    /// An integer.
+    Integer(i64),
+    /// A float.
+    Real(f64),
+    /// A text.
+    Text(String),
+    /// JSON, as text.
+    Json(String),
+    /// A moment, microseconds since 1970, UTC.
+    Timestamp(i64),
+}
+
+/// What a batch does to one table. A key stands in at most one of the two lists, and at most once.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TableBatch {
+    /// Rows to insert or overwrite, all cells in the order of the table's columns.
+    pub upserts: Vec<Vec<Cell>>,
+    /// Keys to delete if present (hard), or to mark as deleted if present and alive (soft).
+    pub deletes: Vec<Vec<Cell>>,
+    /// The time of this write, microseconds; a soft delete stores it in `deleted_at` and `synced_at`.
+    pub now: i64,
+}
+
+/// Rows and the position they lead to, written in one transaction.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// For each table of [`Plan::tables`], in its order.
+    pub tables: Vec<TableBatch>,
+    /// Where the target stands once the batch is in it.
+    pub position: Position,
+}
+
+/// What a task wants of its target.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The task's name; bookkeeping is kept under it.
+    pub task: String,
+    /// The tables.
+    pub tables: Vec<TargetTable>,
+}
+
+/// What a target answered when it was opened.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The position stored there, if the task has been there before.
+    pub position: Option<Position>,
+    /// The team and projects whose rows this task has written.
+    pub owned: Vec<Owned>,
+}
+
+/// A project whose rows a task has written.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Owned {
+    /// The team.
+    pub team: String,
+    /// The project's id at the source.
+    pub project_id: i64,
+    /// The project's identifier as it stands in the rows.
+    pub project: String,
+}
+
+/// What kind of error a target met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetErrorKind {
+    /// It passes by itself: busy, connection lost.
+    Transient,
+    /// There is no room.
+    Full,
+    /// Another writer has taken the task over.
+    Fenced,
+    /// A table stands in the way that is not ours, or that another task fills.
+    Shape,
+    /// It may not be written.
+    ReadOnly,
+    /// One of the rows cannot be stored; a smaller batch shows which.
+    Data,
+    /// Anything else that needs a person.
+    Fatal,
+}
+
+/// What goes wrong at a target.
+#[derive(Debug, thiserror::Error)]
+#[error("{problem}")]
+pub struct TargetError {
+    /// What kind of error.
+    pub kind: TargetErrorKind,
+    /// What a person reads.
+    pub problem: Problem,
+    /// What the driver said.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl TargetError {
+    /// Who can do something about it.
+    #[must_use]
+    pub fn remedy(&self) -> Remedy {
+        match self.kind {
+            TargetErrorKind::Transient => Remedy::Retry,
+            TargetErrorKind::Full => Remedy::Wait,
+            TargetErrorKind::Fenced
+            | TargetErrorKind::Shape
+            | TargetErrorKind::ReadOnly
+            | TargetErrorKind::Data
+            | TargetErrorKind::Fatal => Remedy::NeedsHuman,
+        }
+    }
+}
+
+/// Takes shaped rows. One task writes through one `Target`, one call at a time.
+///
+/// A call that returned an error has done nothing, or has done all of it and the reply was lost: the engine
+/// repeats it, and the repetition leaves the target as one execution would. A call that returned is durable.
+/// Every write checks, in its own transaction, that nobody opened the task after us ([`TargetErrorKind::Fenced`]).
+pub trait Target: Send + 'static {
+    /// Takes the task over: raises its epoch in the target, so that an older writer cannot commit any more,
+    /// and reads what is stored. Touches no table of rows, except that it refuses a foreign one.
+    fn open(&mut self, plan: &Plan) -> impl Future<Output = Result<Opened, TargetError>> + Send;
+
+    /// Makes the tables fit the plan: creates what is missing, adds missing columns. With a `rebuild` whose
+    /// reason is a new shape, tables whose definition differs are dropped and made anew. Stores `position`,
+    /// whose `rebuilding` is set for a rebuild.
+    fn prepare(
+        &mut self,
+        rebuild: Option<RebuildReason>,
+        position: &Position,
+    ) -> impl Future<Output = Result<(), TargetError>> + Send;
+
+    /// Notes that the task writes rows of these projects, before it does. Refuses a project of a table that
+    /// belongs to another task.
+    fn own(&mut self, projects: &[Owned]) -> impl Future<Output = Result<(), TargetError>> + Send;
+
+    /// Forgets projects whose rows are all gone.
+    fn disown(&mut self, projects: &[Owned]) -> impl Future<Output = Result<(), TargetError>> + Send;
+
+    /// Writes a batch.
+    fn write(&mut self, batch: &Batch) -> impl Future<Output = Result<(), TargetError>> + Send;
+
+    /// Ids of the rows of a table of a project (alive ones, with soft deletes) after `after`, in order.
+    fn ids(
+        &mut self,
+        table: usize,
+        team: &str,
+        project: &str,
+        after: Option<RowId>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<RowId>, TargetError>> + Send;
+
+    /// Number of rows of a table of the given projects (alive ones, with soft deletes).
+    fn count(
+        &mut self,
+        table: usize,
+        projects: &[Owned],
+    ) -> impl Future<Output = Result<u64, TargetError>> + Send;
+
+    /// Puts a row aside that the target cannot hold: names it in the bookkeeping, with the reason.
+    fn put_aside(
+        &mut self,
+        table: usize,
+        key: &[Cell],
+        reason: &str,
+    ) -> impl Future<Output = Result<(), TargetError>> + Send;
+
+    /// Closes the connection after what is under way.
+    fn close(self) -> impl Future<Output = ()> + Send;
+}
