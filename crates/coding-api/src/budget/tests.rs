@@ -1,0 +1,1 @@
+//! The budget under paused time.

@@ -1,0 +1,306 @@
+//! What can go wrong between a client and CODING, and what to do about it.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A call that failed.
+///
+/// The text says what and why; it never holds a credential or a body. [`Error::remedy`] says what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{action} failed{}: {kind}{words}", tries(*.attempts))]
+pub struct Error {
+    kind: ErrorKind,
+    action: &'static str,
+    attempts: u32,
+    words: Box<Words>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// What the server said about it.
+#[derive(Debug, Default)]
+struct Words {
+    code: Option<String>,
+    message: Option<String>,
+    request_id: Option<String>,
+}
+
+impl fmt::Display for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.code, &self.message) {
+            (Some(code), Some(message)) => write!(f, "; it said {code}: {message}")?,
+            (Some(code), None) => write!(f, "; it said {code}")?,
+            (None, Some(message)) => write!(f, "; {message}")?,
+            (None, None) => {}
+        }
+        self.request_id.iter().try_for_each(|id| write!(f, " (request {id})"))
+    }
+}
+
+fn tries(attempts: u32) -> String {
+    if attempts > 1 { format!(" after {attempts} attempts") } else { String::new() }
+}
+
+/// What kind of failure it was.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// No connection, or it broke before an answer came: name not found, refused, reset.
+    #[error("the host cannot be reached")]
+    Unreachable,
+    /// The encrypted connection could not be made: wrong or unknown certificate.
+    #[error("no trusted encrypted connection to the host; a private deployment may need its CA file")]
+    Tls,
+    /// The host's name leads to an address that is not public.
+    #[error(
+        "the host's name leads to a private address; allow insecure hosts if this is a private deployment"
+    )]
+    PrivateHost,
+    /// Connecting, reading, or the whole attempt took too long.
+    #[error("the host did not answer in time")]
+    TimedOut,
+    /// An HTTP status that says nothing more specific.
+    #[error("the host answered with HTTP status {status}")]
+    Http {
+        /// The status.
+        status: u16,
+        /// What `Retry-After` asked for.
+        retry_after: Option<Duration>,
+    },
+    /// Too many requests: `RequestLimitExceeded`, or status 429.
+    #[error("too many requests")]
+    RateLimited {
+        /// What `Retry-After` asked for.
+        retry_after: Option<Duration>,
+    },
+    /// The answer is no JSON: HTML of a gateway or login page, or another content type.
+    #[error("the answer is not JSON; is something between here and CODING, or is the base URL wrong?")]
+    NotJson,
+    /// The body ended in the middle.
+    #[error("the answer was cut off")]
+    Truncated,
+    /// The body is longer than any page can be.
+    #[error("the answer is longer than {} MiB", limit_bytes / (1024 * 1024))]
+    TooLarge {
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// A well-formed envelope with nothing in it (`"Response": null`).
+    #[error("the answer is empty")]
+    EmptyResponse,
+    /// The credential is missing, wrong or expired: `AuthFailure`, status 401, or "User not found,
+    /// authorization invalid".
+    #[error("CODING rejected the credential")]
+    Unauthorised,
+    /// The credential is known but may not do this: `UnauthorizedOperation`, status 403.
+    #[error("the credential may not do this; it lacks a scope or a role")]
+    Forbidden,
+    /// What was asked for does not exist. Can also mean an unknown user: look at the identity again before
+    /// believing it.
+    #[error("not found")]
+    NotFound,
+    /// CODING does not accept the request as it is.
+    #[error("CODING does not accept a parameter")]
+    InvalidParameter,
+    /// A quota is used up (`LimitExceeded`); not the rate limit.
+    #[error("a quota of the team is used up")]
+    Quota,
+    /// A fault on CODING's side: `InternalError`, `ResourceUnavailable`.
+    #[error("a fault on CODING's side")]
+    Server,
+    /// JSON of an unexpected shape.
+    #[error("the answer has an unexpected shape")]
+    Protocol,
+    /// The rotated token could not be stored, so it is not used either; it is kept and stored at the next try.
+    #[error("the new access token could not be stored, so it is not used yet")]
+    TokenStore,
+    /// Another code of CODING's.
+    #[error("CODING refused")]
+    Other,
+}
+
+/// What to do about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// It may pass by itself: try again, with growing waits.
+    Retry,
+    /// Try again later; after this time if the server named one.
+    Wait(Option<Duration>),
+    /// The credential is of no use: a person must give another one.
+    Reauthorise,
+    /// Repeating changes nothing: a person must look at it.
+    AskHuman,
+    /// It is not there.
+    NotFound,
+}
+
+impl ErrorKind {
+    /// What to do about it.
+    #[must_use]
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            Self::Unreachable
+            | Self::TimedOut
+            | Self::NotJson
+            | Self::Truncated
+            | Self::EmptyResponse
+            | Self::Server
+            | Self::Protocol
+            | Self::TokenStore
+            | Self::Http { status: 408 | 425 | 500.., retry_after: None } => Remedy::Retry,
+            Self::Http { status: 408 | 425 | 500.., retry_after } | Self::RateLimited { retry_after } => {
+                Remedy::Wait(*retry_after)
+            }
+            Self::Unauthorised => Remedy::Reauthorise,
+            Self::NotFound => Remedy::NotFound,
+            Self::Tls
+            | Self::PrivateHost
+            | Self::Http { .. }
+            | Self::TooLarge { .. }
+            | Self::Forbidden
+            | Self::InvalidParameter
+            | Self::Quota
+            | Self::Other => Remedy::AskHuman,
+        }
+    }
+}
+
+/// The longest part of a server's own message that is shown.
+const MESSAGE_CHARS: usize = 200;
+/// Runs of letters and digits from this length on may be secrets (a personal token has 40) and are masked;
+/// the longest run in a request id has 12.
+const SECRET_RUN: usize = 24;
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, action: &'static str) -> Self {
+        Self { kind, action, attempts: 1, words: Box::default(), source: None }
+    }
+
+    pub(crate) fn because(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync + 'static>>,
+    ) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What the server said about it: its code and message, made safe to show.
+    pub(crate) fn with_words(mut self, code: &str, message: &str) -> Self {
+        self.words.code = Some(showable(code)).filter(|code| !code.is_empty());
+        self.words.message = Some(showable(message)).filter(|message| !message.is_empty());
+        self
+    }
+
+    pub(crate) fn with_request_id(mut self, id: Option<String>) -> Self {
+        self.words.request_id = id.map(|id| showable(&id));
+        self
+    }
+
+    pub(crate) fn with_attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts;
+        self
+    }
+
+    /// The kind of failure.
+    #[must_use]
+    pub fn kind(&self) -> &ErrorKind {
+        &self.kind
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn remedy(&self) -> Remedy {
+        self.kind.remedy()
+    }
+
+    /// The action that failed, as the API spells it.
+    #[must_use]
+    pub fn action(&self) -> &'static str {
+        self.action
+    }
+
+    /// How many requests were made before giving up.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// The code in the server's answer, for example `InvalidParameterValue`.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        self.words.code.as_deref()
+    }
+
+    /// The server's own words, shortened and masked.
+    #[must_use]
+    pub fn message(&self) -> Option<&str> {
+        self.words.message.as_deref()
+    }
+
+    /// The number under which CODING's support finds the request.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&str> {
+        self.words.request_id.as_deref()
+    }
+}
+
+/// One line, bounded, without anything that looks like a secret.
+fn showable(text: &str) -> String {
+    let mut shown = String::new();
+    let mut run = String::new();
+    let flush = |run: &mut String, shown: &mut String| {
+        shown.push_str(if run.len() >= SECRET_RUN { "***" } else { run });
+        run.clear();
+    };
+    for char in text.trim().chars().take(MESSAGE_CHARS) {
+        if char.is_ascii_alphanumeric() && !(char.is_ascii_uppercase() && looks_like_word(&run)) {
+            run.push(char);
+        } else {
+            flush(&mut run, &mut shown);
+            match char {
+                char if char.is_ascii_alphanumeric() => run.push(char),
+                char if char.is_control() => shown.push(' '),
+                char => shown.push(char),
+            }
+        }
+    }
+    flush(&mut run, &mut shown);
+    shown
+}
+
+/// Codes such as `InvalidParameterValue` are words in camel case, not secrets: a capital after small letters
+/// begins a new run.
+fn looks_like_word(run: &str) -> bool {
+    run.len() > 2 && run.chars().skip(1).all(|char| char.is_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Error, ErrorKind, showable};
+
+    #[test]
+    fn messages_are_one_line_bounded_and_hold_no_token() {
+        assert_eq!(showable("资源未找到"), "资源未找到");
+        assert_eq!(
+            showable("InvalidParameterValue.EmailNotFoundAccount"),
+            "InvalidParameterValue.EmailNotFoundAccount"
+        );
+        assert_eq!(
+            showable("token 0123456789abcdef0123456789abcdef01234567 is\nunknown"),
+            "token *** is unknown"
+        );
+        assert_eq!(showable(&"字".repeat(500)).chars().count(), 200);
+    }
+
+    #[test]
+    fn an_error_says_what_why_and_how_often() {
+        let error = Error::new(ErrorKind::InvalidParameter, "CreateIteration")
+            .with_words("InvalidParameterValue", "Title Duplicated")
+            .with_request_id(Some("1b2c".to_owned()))
+            .with_attempts(3);
+        assert_eq!(
+            error.to_string(),
+            "CreateIteration failed after 3 attempts: CODING does not accept a parameter; \
+             it said InvalidParameterValue: Title Duplicated (request 1b2c)"
+        );
+    }
+}

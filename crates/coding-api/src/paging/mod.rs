@@ -1,0 +1,133 @@
+//! Listings: one page at a time, or all as a stream.
+//!
+//! CODING pages by number or by offset, without cursors, while rows move. A stream goes by what the answers
+//! hold, not by what was asked for: page sizes may be cut in silence, totals may lie, a page may come back
+//! empty. It de-duplicates nothing (a row that moved may come twice); it ends rightly. The rules are in
+//! `progress.rs`. Start with [`Listing::stream`].
+
+mod numbered;
+mod offset;
+mod progress;
+
+use std::time::Instant;
+
+use futures::Stream;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::client::Client;
+use crate::envelope::Rows;
+use crate::error::Error;
+use crate::issues::PageSize;
+use crate::row::Row;
+
+/// Which pages an action gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// `PageNumber` from 1, `PageSize`.
+    Numbered,
+    /// `Offset` from 0, `Limit`. Whether `Offset` counts pages or rows is found out by the second page.
+    Offset,
+}
+
+/// A listing that can be read; nothing is sent before it is.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    pub(crate) client: Client,
+    pub(crate) action: &'static str,
+    pub(crate) params: Map<String, Value>,
+    pub(crate) style: Style,
+    pub(crate) page_size: PageSize,
+    /// The field by which a row is known again.
+    pub(crate) key: &'static str,
+}
+
+/// One page of a listing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// The rows, as the API gave them.
+    pub rows: Vec<Row>,
+    /// Which page it is, from 1, in the order of reading.
+    pub number: u32,
+    /// How many rows the whole listing has, by this answer.
+    pub total: Option<u64>,
+    /// The page size by the server's own word, where it says one.
+    pub page_size: Option<u64>,
+    /// When the attempt that was answered went out.
+    pub sent_at: Instant,
+    /// The server's clock when it answered (whole seconds), if it said so.
+    pub server_time: Option<Timestamp>,
+}
+
+/// The payload of a listing; both spellings occur.
+const PAYLOAD: &[&str] = &["Data", "data"];
+
+impl Listing {
+    /// Asks for pages of this size instead of the largest.
+    #[must_use]
+    pub fn with_page_size(mut self, page_size: PageSize) -> Self {
+        self.page_size = page_size;
+        self
+    }
+
+    /// Reads one page, from 1.
+    ///
+    /// # Errors
+    /// Those of the request.
+    pub async fn page(&self, number: u32) -> Result<Page, Error> {
+        match self.style {
+            Style::Numbered => self.ask(number, u64::from(number)).await,
+            // By page index, which is what the server most likely means; a stream finds out.
+            Style::Offset => self.ask(number, u64::from(number.saturating_sub(1))).await,
+        }
+    }
+
+    /// Reads all pages, in order. With `look_ahead` above 1 up to so many pages are in flight at a time (within
+    /// the budget), beginning when the first answer has told how many there are; with 0 or 1 the next page is
+    /// asked for only when the stream is polled for it.
+    ///
+    /// Pages that bring nothing are passed over, except that a listing without rows gives one empty page. After
+    /// an error the stream ends.
+    pub fn stream(&self, look_ahead: usize) -> impl Stream<Item = Result<Page, Error>> + Send + use<> {
+        self.stream_from(1, look_ahead)
+    }
+
+    /// As [`Listing::stream`], beginning with page `first`: for going on where another read stopped. Listings
+    /// by offset always begin at the first page.
+    pub fn stream_from(
+        &self,
+        first: u32,
+        look_ahead: usize,
+    ) -> impl Stream<Item = Result<Page, Error>> + Send + use<> {
+        let walk = match self.style {
+            Style::Numbered => Walk::Numbered(numbered::Walk::new(self.clone(), first.max(1), look_ahead)),
+            Style::Offset => Walk::Offset(offset::Walk::new(self.clone())),
+        };
+        futures::stream::unfold(walk, |mut walk| async move {
+            let item = match &mut walk {
+                Walk::Numbered(walk) => walk.next().await,
+                Walk::Offset(walk) => walk.next().await,
+            };
+            item.map(|item| (item, walk))
+        })
+    }
+
+    /// One request: page `number`, found at `place` (a page number or an offset).
+    async fn ask(&self, number: u32, place: u64) -> Result<Page, Error> {
+        let (place_name, size_name) = match self.style {
+            Style::Numbered => ("PageNumber", "PageSize"),
+            Style::Offset => ("Offset", "Limit"),
+        };
+        let mut params = self.params.clone();
+        params.insert(place_name.to_owned(), place.into());
+        params.insert(size_name.to_owned(), self.page_size.get().into());
+        let reply = self.client.call::<Rows>(self.action, &params, PAYLOAD).await?;
+        let Rows { rows, page_size, total } = reply.value;
+        Ok(Page { rows, number, total, page_size, sent_at: reply.sent_at, server_time: reply.server_time })
+    }
+}
+
+enum Walk {
+    Numbered(numbered::Walk),
+    Offset(offset::Walk),
+}

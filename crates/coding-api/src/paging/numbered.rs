@@ -1,0 +1,118 @@
+//! Walks a listing by page number, several pages in flight.
+
+use std::collections::VecDeque;
+
+use tokio_util::task::AbortOnDropHandle;
+
+use super::progress::{Progress, Verdict};
+use super::{Listing, Page};
+use crate::error::{Error, ErrorKind};
+
+pub(super) struct Walk {
+    listing: Listing,
+    look_ahead: usize,
+    progress: Progress,
+    /// The pages in flight, in order; the first of them is `next`. They run on their own, so that a consumer
+    /// that takes its time does not let them time out; they end with the walk.
+    in_flight: VecDeque<AbortOnDropHandle<Result<Page, Error>>>,
+    /// The page to hand on next.
+    next: u32,
+    /// The last page that is expected to exist.
+    horizon: u32,
+    done: bool,
+}
+
+impl Walk {
+    pub(super) fn new(listing: Listing, first: u32, look_ahead: usize) -> Self {
+        let progress = Progress::new(listing.key, u64::from(listing.page_size.get()), first);
+        Self {
+            listing,
+            look_ahead: look_ahead.max(1),
+            progress,
+            in_flight: VecDeque::new(),
+            next: first,
+            horizon: first,
+            done: false,
+        }
+    }
+
+    pub(super) async fn next(&mut self) -> Option<Result<Page, Error>> {
+        while !self.done {
+            self.launch();
+            let Some(request) = self.in_flight.pop_front() else { break };
+            let page = match joined(request.await, self.listing.action) {
+                Ok(page) => page,
+                Err(error) => return self.fail(error),
+            };
+            let (page, verdict) = match self.progress.judge(&page, false) {
+                Verdict::Again => match self.listing.page(self.next).await {
+                    Ok(page) => {
+                        let verdict = self.progress.judge(&page, true);
+                        (page, verdict)
+                    }
+                    Err(error) => return self.fail(error),
+                },
+                verdict => (page, verdict),
+            };
+            self.next = self.next.saturating_add(1);
+            match verdict {
+                Verdict::Skip | Verdict::Again => self.extend(),
+                Verdict::Deliver => {
+                    self.extend();
+                    if self.look_ahead > 1 {
+                        self.launch(); // the next pages travel while this one is worked on
+                    }
+                    return Some(Ok(page));
+                }
+                Verdict::DeliverLast => {
+                    self.finish();
+                    return Some(Ok(page));
+                }
+                Verdict::End => self.finish(),
+            }
+        }
+        None
+    }
+
+    /// Asks for pages up to the horizon, and for the next one in any case.
+    fn launch(&mut self) {
+        while self.in_flight.len() < self.look_ahead {
+            let ahead = u32::try_from(self.in_flight.len()).unwrap_or(u32::MAX);
+            let number = self.next.saturating_add(ahead);
+            if number > self.horizon && !self.in_flight.is_empty() {
+                break;
+            }
+            let listing = self.listing.clone();
+            self.in_flight
+                .push_back(AbortOnDropHandle::new(tokio::spawn(async move { listing.page(number).await })));
+        }
+    }
+
+    fn extend(&mut self) {
+        let ahead = u32::try_from(self.progress.pages_ahead()).unwrap_or(u32::MAX);
+        // `next` is already the page after the one judged.
+        self.horizon = self.next.saturating_add(ahead - 1);
+    }
+
+    fn finish(&mut self) {
+        self.done = true;
+        self.in_flight.clear();
+    }
+
+    fn fail(&mut self, error: Error) -> Option<Result<Page, Error>> {
+        self.finish();
+        Some(Err(error))
+    }
+}
+
+fn joined(
+    joined: Result<Result<Page, Error>, tokio::task::JoinError>,
+    action: &'static str,
+) -> Result<Page, Error> {
+    match joined {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // Only the end of the runtime cancels a page that is still wanted.
+        Err(error) => Err(Error::new(ErrorKind::Unreachable, action).because(error)),
+    }
+}

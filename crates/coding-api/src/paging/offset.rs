@@ -1,0 +1,107 @@
+//! Walks a listing by offset, one page at a time, and finds out what the server means by `Offset`.
+//!
+//! The documentation does not say whether `Offset` counts pages or rows. The second request asks for offset 1:
+//! if what comes begins within the first page, the server counts rows; that answer is thrown away and the walk
+//! goes on by the rows received. Otherwise it counts pages.
+
+use super::progress::{Progress, Verdict, count, fingerprint};
+use super::{Listing, Page};
+use crate::error::Error;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meaning {
+    Unknown,
+    Pages,
+    Rows,
+}
+
+pub(super) struct Walk {
+    listing: Listing,
+    progress: Progress,
+    meaning: Meaning,
+    /// The page to hand on next, from 1.
+    next: u32,
+    /// Rows received, repeated ones too: the next offset where the server counts rows.
+    rows: u64,
+    /// The keys of the first page, until the meaning is known.
+    first: Vec<u64>,
+    done: bool,
+}
+
+impl Walk {
+    pub(super) fn new(listing: Listing) -> Self {
+        let progress = Progress::new(listing.key, u64::from(listing.page_size.get()), 1);
+        Self {
+            listing,
+            progress,
+            meaning: Meaning::Unknown,
+            next: 1,
+            rows: 0,
+            first: Vec::new(),
+            done: false,
+        }
+    }
+
+    pub(super) async fn next(&mut self) -> Option<Result<Page, Error>> {
+        while !self.done {
+            match self.step().await {
+                Ok(Some(page)) => return Some(Ok(page)),
+                Ok(None) => {}
+                Err(error) => {
+                    self.done = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+        None
+    }
+
+    async fn step(&mut self) -> Result<Option<Page>, Error> {
+        let mut page = self.ask().await?;
+        if self.next == 2 && self.meaning == Meaning::Unknown {
+            if page.rows.is_empty() {
+                page = self.ask().await?;
+            }
+            self.meaning = self.meaning_of(&page);
+            self.first = Vec::new();
+            if self.meaning == Meaning::Rows {
+                page = self.ask().await?;
+            }
+        }
+        let mut verdict = self.progress.judge(&page, false);
+        if verdict == Verdict::Again {
+            page = self.ask().await?;
+            verdict = self.progress.judge(&page, true);
+        }
+        if self.next == 1 {
+            self.first = page.rows.iter().map(|row| fingerprint(row, self.listing.key)).collect();
+        }
+        self.next = self.next.saturating_add(1);
+        // An empty page that is passed over still takes up its place.
+        self.rows += if page.rows.is_empty() { self.progress.size() } else { count(page.rows.len()) };
+        self.done = matches!(verdict, Verdict::DeliverLast | Verdict::End);
+        Ok(matches!(verdict, Verdict::Deliver | Verdict::DeliverLast).then_some(page))
+    }
+
+    async fn ask(&self) -> Result<Page, Error> {
+        let place = match self.meaning {
+            Meaning::Rows => self.rows,
+            Meaning::Unknown | Meaning::Pages => u64::from(self.next - 1),
+        };
+        self.listing.ask(self.next, place).await
+    }
+
+    /// What offset 1 gave. Rows that drift in between move the page's beginning by a few places at most, so
+    /// "near the beginning of the first page" and "near its end" are told apart by its middle.
+    fn meaning_of(&self, page: &Page) -> Meaning {
+        let Some(row) = page.rows.first() else {
+            // Nothing there, twice: if rows are missing, they are not found by page.
+            return if self.first.is_empty() { Meaning::Pages } else { Meaning::Rows };
+        };
+        let key = fingerprint(row, self.listing.key);
+        match self.first.iter().position(|known| *known == key) {
+            Some(place) if place < self.first.len().div_ceil(2).max(2) => Meaning::Rows,
+            _ => Meaning::Pages,
+        }
+    }
+}
