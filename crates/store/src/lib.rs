@@ -1,1 +1,10 @@
-//! store
+//! Where state lives: the journal of a connection, the directory that holds it, and secrets at rest.
+//!
+//! Knows nothing of CODING and of HTTP servers; what it keeps is defined by `engine`. Start with
+//! [`journal::SqliteJournal`] (mirror and log in one SQLite file), [`state_dir::StateDir`] (one process at a
+//! time) and [`vault::Vault`] (encrypted secrets); [`tokens::TokenVault`] keeps rotated OAuth tokens in it.
+
+pub mod journal;
+//pub mod state_dir;
+//pub mod tokens;
+//pub mod vault;

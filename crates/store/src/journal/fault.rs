@@ -1,0 +1,176 @@
+//! What goes wrong underneath, and how a person is told.
+
+use std::path::Path;
+
+use engine::journal::JournalError;
+use engine::problem::{Problem, Remedy};
+
+/// What went wrong, before anybody is told.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// SQLite or its pool said so.
+    Sql(sqlx::Error),
+    /// The file system said so, outside of SQLite.
+    Io(std::io::Error),
+    /// What is stored cannot be what was written.
+    Damaged(String),
+    /// The file is a database, but of another application.
+    Foreign,
+    /// A later version of tributary wrote the file.
+    Newer {
+        /// The format it has.
+        found: i64,
+    },
+    /// The journal was opened for reading only.
+    ReadOnly,
+    /// A census was asked about that was not started by this opening.
+    NoCensus,
+    /// A row could not be turned into its stored form.
+    Encode(String),
+}
+
+impl From<sqlx::Error> for Fault {
+    fn from(error: sqlx::Error) -> Fault {
+        Fault::Sql(error)
+    }
+}
+
+/// What a fault means, before the words.
+enum Meaning {
+    NoRoom,
+    Busy,
+    Damaged,
+    Denied,
+    Closed,
+    Other,
+}
+
+/// SQLite's primary result codes (<https://www.sqlite.org/rescode.html>).
+fn meaning_of_code(code: i64) -> Meaning {
+    match code & 0xff {
+        13 => Meaning::NoRoom,
+        5 | 6 => Meaning::Busy,
+        11 | 26 => Meaning::Damaged,
+        3 | 8 | 14 | 23 => Meaning::Denied,
+        _ => Meaning::Other,
+    }
+}
+
+fn meaning(error: &sqlx::Error) -> Meaning {
+    match error {
+        sqlx::Error::Database(database) => {
+            let code = database.code().and_then(|code| code.parse().ok());
+            code.map_or(Meaning::Other, meaning_of_code)
+        }
+        sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::StorageFull => Meaning::NoRoom,
+        sqlx::Error::PoolTimedOut => Meaning::Busy,
+        sqlx::Error::PoolClosed => Meaning::Closed,
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Meaning::Damaged,
+        _ => Meaning::Other,
+    }
+}
+
+impl Fault {
+    /// The error as the engine takes it. `what` is what could not be done, `dir` the state directory.
+    pub(super) fn told(self, what: &str, dir: &Path) -> JournalError {
+        let dir = dir.display();
+        let error = |remedy, code, why: String, fix: String| JournalError {
+            remedy,
+            problem: Problem::new(code, what, why, fix),
+            source: None,
+        };
+        let damaged = |why: String| {
+            let fix = format!(
+                "Stop tributary, move the state directory {dir} away and start again: the target is rebuilt \
+                 from a fresh reading; nothing is lost in the target."
+            );
+            error(Remedy::NeedsHuman, "JOURNAL-DAMAGED", why, fix)
+        };
+        match self {
+            Fault::Damaged(why) => damaged(format!("its file is damaged: {why}")),
+            Fault::Foreign => damaged("its file belongs to another application".to_owned()),
+            Fault::Newer { found } => error(
+                Remedy::NeedsHuman,
+                "JOURNAL-NEWER",
+                format!("its format {found} is newer than this tributary understands"),
+                format!(
+                    "Run the version of tributary that wrote {dir}, or move that directory away: the target \
+                     is then rebuilt from a fresh reading."
+                ),
+            ),
+            Fault::ReadOnly => error(
+                Remedy::NeedsHuman,
+                "JOURNAL-READ-ONLY",
+                "it was opened for reading only".to_owned(),
+                "This is a mistake in tributary: please report it.".to_owned(),
+            ),
+            Fault::NoCensus => error(
+                Remedy::Retry,
+                "JOURNAL-NO-CENSUS",
+                "no census of this table is under way".to_owned(),
+                "The next census starts afresh.".to_owned(),
+            ),
+            Fault::Encode(why) => error(
+                Remedy::NeedsHuman,
+                "JOURNAL-ENCODE",
+                why,
+                "This is a mistake in tributary: please report it.".to_owned(),
+            ),
+            Fault::Io(io) if io.kind() == std::io::ErrorKind::NotFound => JournalError {
+                source: Some(Box::new(io)),
+                ..error(
+                    Remedy::NeedsHuman,
+                    "JOURNAL-MISSING",
+                    format!("there is none in {dir}"),
+                    "Check the path of the state directory; the first sync makes it.".to_owned(),
+                )
+            },
+            Fault::Io(io) => JournalError {
+                problem: Problem::new(
+                    "JOURNAL-IO",
+                    what,
+                    format!("the file in {dir} cannot be reached: {io}"),
+                    "Check the disk and the permissions of that directory.",
+                ),
+                ..error(Remedy::NeedsHuman, "", String::new(), String::new())
+            },
+            Fault::Sql(sql) => {
+                let told = match meaning(&sql) {
+                    Meaning::NoRoom => error(
+                        Remedy::Wait,
+                        "JOURNAL-NO-ROOM",
+                        format!("no room is left on the disk of {dir} (or of the temporary directory)"),
+                        "Make room; tributary goes on by itself.".to_owned(),
+                    ),
+                    Meaning::Busy => error(
+                        Remedy::Retry,
+                        "JOURNAL-BUSY",
+                        format!("the file in {dir} is in use"),
+                        "It passes by itself; if not, see which other program has the file open.".to_owned(),
+                    ),
+                    Meaning::Damaged => damaged(format!("its file is damaged: {sql}")),
+                    Meaning::Denied => error(
+                        Remedy::NeedsHuman,
+                        "JOURNAL-DENIED",
+                        format!("the file in {dir} may not be opened or written: {sql}"),
+                        "Give the user that runs tributary read and write access to that directory."
+                            .to_owned(),
+                    ),
+                    Meaning::Closed => error(
+                        Remedy::NeedsHuman,
+                        "JOURNAL-CLOSED",
+                        "it has been closed".to_owned(),
+                        "Start tributary again.".to_owned(),
+                    ),
+                    Meaning::Other => error(
+                        Remedy::NeedsHuman,
+                        "JOURNAL-IO",
+                        format!("SQLite says of the file in {dir}: {sql}"),
+                        "Check the disk and the permissions of that directory.".to_owned(),
+                    ),
+                };
+                JournalError { source: Some(Box::new(sql)), ..told }
+            }
+        }
+    }
+}

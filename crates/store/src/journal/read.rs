@@ -1,0 +1,258 @@
+//! The ways out of the journal. Every function sees one snapshot of whole commits.
+
+use std::collections::HashSet;
+
+use engine::change::{Change, ChangeKind};
+use engine::clock::Moment;
+use engine::journal::{Bounds, Counts, Known, Limit, MirrorRow, Reference};
+use engine::observation::Channel;
+use engine::position::Sequence;
+use engine::row::{ProjectId, Row, RowId, RowKey};
+use engine::schema::TableId;
+use futures::TryStreamExt;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Row as _, SqlitePool};
+
+use super::blob;
+use super::fault::Fault;
+use super::meta::{self, COLUMNS, MISSING, STALE};
+
+/// Where a journal stands when it is opened, and after a commit.
+#[derive(Debug)]
+pub(super) struct Stand {
+    pub(super) head: Sequence,
+    pub(super) newest_moment: Moment,
+}
+
+/// Where the journal stands.
+pub(super) async fn start(pool: &SqlitePool) -> Result<Stand, Fault> {
+    let row = sqlx::query("SELECT head, newest_moment FROM bounds").fetch_one(pool).await?;
+    Ok(Stand { head: Sequence(row.try_get(0)?), newest_moment: Moment(row.try_get(1)?) })
+}
+
+/// Where mirror and log begin and end.
+pub(super) async fn bounds(pool: &SqlitePool) -> Result<Bounds, Fault> {
+    let row = sqlx::query("SELECT head, log_floor, horizon FROM bounds").fetch_one(pool).await?;
+    Ok(Bounds {
+        head: Sequence(row.try_get(0)?),
+        log_floor: Sequence(row.try_get(1)?),
+        horizon: Sequence(row.try_get(2)?),
+    })
+}
+
+/// Versions of the given keys.
+pub(super) async fn known(pool: &SqlitePool, keys: &[RowKey]) -> Result<Vec<Known>, Fault> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM json_each(?3) k CROSS JOIN mirror m \
+         ON m.tab = ?1 AND m.project = ?2 AND m.id = k.value"
+    );
+    let mut found = Vec::with_capacity(keys.len());
+    let mut snapshot = pool.begin().await?;
+    for (table, project, ids) in meta::by_table(keys.iter().copied())? {
+        let query = sqlx::query(AssertSqlSafe(sql.as_str())).bind(table).bind(project).bind(ids);
+        let mut rows = query.fetch(&mut *snapshot);
+        while let Some(row) = rows.try_next().await? {
+            found.push(meta::known(&row)?);
+        }
+    }
+    snapshot.rollback().await?;
+    Ok(found)
+}
+
+/// Rows of the given keys.
+pub(super) async fn rows(pool: &SqlitePool, keys: &[RowKey]) -> Result<Vec<MirrorRow>, Fault> {
+    let sql = format!(
+        "SELECT {COLUMNS}, c.body FROM json_each(?3) k CROSS JOIN mirror m \
+         ON m.tab = ?1 AND m.project = ?2 AND m.id = k.value \
+         LEFT JOIN content c ON c.sequence = m.sequence"
+    );
+    let mut found = Vec::with_capacity(keys.len());
+    let mut snapshot = pool.begin().await?;
+    for (table, project, ids) in meta::by_table(keys.iter().copied())? {
+        let query = sqlx::query(AssertSqlSafe(sql.as_str())).bind(table).bind(project).bind(ids);
+        let mut rows = query.fetch(&mut *snapshot);
+        while let Some(row) = rows.try_next().await? {
+            found.push(meta::mirror_row(&row)?.0);
+        }
+    }
+    snapshot.rollback().await?;
+    Ok(found)
+}
+
+/// Reads rows until a limit is reached; the query itself ends at the limit of rows.
+async fn limited<T>(
+    mut rows: impl futures::Stream<Item = Result<SqliteRow, sqlx::Error>> + Unpin,
+    max_bytes: usize,
+    read: impl Fn(&SqliteRow) -> Result<(T, usize), Fault>,
+) -> Result<Vec<T>, Fault> {
+    let (mut found, mut bytes) = (Vec::new(), 0_usize);
+    while let Some(row) = rows.try_next().await? {
+        let (item, size) = read(&row)?;
+        bytes = bytes.saturating_add(size);
+        if bytes > max_bytes && !found.is_empty() {
+            break;
+        }
+        found.push(item);
+        if bytes >= max_bytes {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// The mirror in sequence order.
+pub(super) async fn mirror_after(
+    pool: &SqlitePool,
+    after: Sequence,
+    limit: Limit,
+) -> Result<Vec<MirrorRow>, Fault> {
+    let sql = format!(
+        "SELECT {COLUMNS}, c.body FROM mirror m INDEXED BY mirror_sequence \
+         LEFT JOIN content c ON c.sequence = m.sequence \
+         WHERE m.sequence > ?1 ORDER BY m.sequence LIMIT ?2"
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(after.0).bind(i64::from(limit.rows)).fetch(pool);
+    limited(rows, limit.bytes, meta::mirror_row).await
+}
+
+/// Living rows of a table of a project in id order.
+pub(super) async fn scan(
+    pool: &SqlitePool,
+    table: TableId,
+    project: ProjectId,
+    after: Option<RowId>,
+    limit: Limit,
+) -> Result<Vec<MirrorRow>, Fault> {
+    let Some(from) = after.map_or(Some(i64::MIN), |after| after.0.checked_add(1)) else {
+        return Ok(Vec::new());
+    };
+    let sql = format!(
+        "SELECT {COLUMNS}, c.body FROM mirror m LEFT JOIN content c ON c.sequence = m.sequence \
+         WHERE m.tab = ?1 AND m.project = ?2 AND m.id >= ?3 AND m.alive = 1 ORDER BY m.id LIMIT ?4"
+    );
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(i64::from(table.0)).bind(project.0);
+    let rows = query.bind(from).bind(i64::from(limit.rows)).fetch(pool);
+    limited(rows, limit.bytes, meta::mirror_row).await
+}
+
+/// The log in sequence order.
+pub(super) async fn log_after(
+    pool: &SqlitePool,
+    after: Sequence,
+    limit: Limit,
+) -> Result<Vec<Change>, Fault> {
+    let rows = sqlx::query(
+        "SELECT tab, project, id, sequence, kind, channel, observed, detailed, first_detail, body \
+         FROM log WHERE sequence > ?1 ORDER BY sequence LIMIT ?2",
+    );
+    let rows = rows.bind(after.0).bind(i64::from(limit.rows)).fetch(pool);
+    limited(rows, limit.bytes, change).await
+}
+
+fn change(row: &SqliteRow) -> Result<(Change, usize), Fault> {
+    let body: &[u8] = row.try_get(9)?;
+    let (before, after): (Option<Row>, Option<Row>) = blob::unpack(body)?;
+    let (kind, channel): (i64, i64) = (row.try_get(4)?, row.try_get(5)?);
+    let first_detail: i64 = row.try_get(8)?;
+    let change = Change {
+        sequence: Sequence(row.try_get(3)?),
+        key: meta::key(row, 0)?,
+        kind: KINDS
+            .iter()
+            .find_map(|(known, number)| (*number == kind).then_some(*known))
+            .ok_or_else(|| Fault::Damaged(format!("a change is of the kind {kind}")))?,
+        channel: CHANNELS
+            .iter()
+            .find_map(|(known, number)| (*number == channel).then_some(*known))
+            .ok_or_else(|| Fault::Damaged(format!("a change came through channel {channel}")))?,
+        observed: Moment(row.try_get(6)?),
+        detailed: row.try_get::<Option<i64>, _>(7)?.map(Moment),
+        first_detail: first_detail == 1,
+        before,
+        after,
+    };
+    Ok((change, blob::unpacked_len(body)))
+}
+
+/// Stored numbers of the kinds of change; a number is never given to another kind.
+pub(super) const KINDS: [(ChangeKind, i64); 4] =
+    [(ChangeKind::Insert, 1), (ChangeKind::Update, 2), (ChangeKind::Delete, 3), (ChangeKind::Detail, 4)];
+
+/// Stored numbers of the channels; a number is never given to another channel.
+pub(super) const CHANNELS: [(Channel, i64); 5] = [
+    (Channel::Load, 1),
+    (Channel::Detail, 2),
+    (Channel::Poll, 3),
+    (Channel::Census, 4),
+    (Channel::Relation, 5),
+];
+
+/// Keys whose detail is pending, the stale ones first.
+pub(super) async fn pending_details(
+    pool: &SqlitePool,
+    projects: &[ProjectId],
+    but: &[RowKey],
+    limit: u32,
+) -> Result<Vec<RowKey>, Fault> {
+    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+    let but: HashSet<RowKey> = but.iter().copied().collect();
+    let projects = meta::integers(&projects.iter().map(|project| project.0).collect::<Vec<_>>())?;
+    let mut found = Vec::new();
+    let mut snapshot = pool.begin().await?;
+    for state in [STALE, MISSING] {
+        // `detail >= 2` is for the planner: only so it sees that the partial index has every row.
+        let query = sqlx::query(
+            "SELECT m.tab, m.project, m.id FROM json_each(?1) p \
+             CROSS JOIN mirror m INDEXED BY mirror_pending \
+             ON m.alive = 1 AND m.detail >= 2 AND m.detail = ?2 AND m.project = p.value",
+        );
+        let mut rows = query.bind(projects.as_str()).bind(state).fetch(&mut *snapshot);
+        while found.len() < wanted {
+            let Some(row) = rows.try_next().await? else { break };
+            let key = meta::key(&row, 0)?;
+            if !but.contains(&key) {
+                found.push(key);
+            }
+        }
+    }
+    snapshot.rollback().await?;
+    Ok(found)
+}
+
+/// Keys of living rows that refer to a row, in key order.
+pub(super) async fn referrers(
+    pool: &SqlitePool,
+    project: ProjectId,
+    to: Reference,
+    after: Option<RowKey>,
+    limit: u32,
+) -> Result<Vec<RowKey>, Fault> {
+    // Keys order by table, project, id; all of these share the project.
+    let (table, id) = match after {
+        None => (-1, i64::MAX),
+        Some(key) if key.project < project => (i64::from(key.table.0), i64::MIN),
+        Some(key) if key.project > project => (i64::from(key.table.0), i64::MAX),
+        Some(key) => (i64::from(key.table.0), key.id.0),
+    };
+    let rows = sqlx::query(
+        "SELECT r.tab, r.project, r.id FROM refs r CROSS JOIN mirror m \
+         ON m.tab = r.tab AND m.project = r.project AND m.id = r.id AND m.alive = 1 \
+         WHERE r.project = ?1 AND r.to_tab = ?2 AND r.to_id = ?3 AND (r.tab, r.id) > (?4, ?5) \
+         ORDER BY r.tab, r.id LIMIT ?6",
+    );
+    let rows = rows.bind(project.0).bind(i64::from(to.table.0)).bind(to.id.0);
+    let rows = rows.bind(table).bind(id).bind(i64::from(limit)).fetch_all(pool).await?;
+    rows.iter().map(|row| meta::key(row, 0)).collect()
+}
+
+/// Numbers of a table of a project.
+pub(super) async fn counts(pool: &SqlitePool, table: TableId, project: ProjectId) -> Result<Counts, Fault> {
+    let row = sqlx::query("SELECT alive, pending FROM tally WHERE tab = ?1 AND project = ?2");
+    let row = row.bind(i64::from(table.0)).bind(project.0).fetch_optional(pool).await?;
+    let Some(row) = row else { return Ok(Counts::default()) };
+    let number = |index: usize| -> Result<u64, Fault> {
+        let number: i64 = row.try_get(index)?;
+        u64::try_from(number).map_err(|_| Fault::Damaged("a count is negative".to_owned()))
+    };
+    Ok(Counts { alive: number(0)?, pending: number(1)? })
+}

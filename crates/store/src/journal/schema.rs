@@ -1,0 +1,216 @@
+//! The tables of the journal's file, its format version, and how connections to it are set up.
+
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Connection, Executor, SqlitePool};
+
+use super::fault::Fault;
+
+/// Marks the file as ours in its header: "trib" in ASCII.
+const APPLICATION_ID: i64 = 0x7472_6962;
+
+/// The format of the tables below. A file with a higher one is refused.
+const FORMAT: i64 = 1;
+
+/// A page holds a compressed row of usual size without overflow, and four of the small ones.
+const PAGE_BYTES: u32 = 8192;
+
+/// Connections that read: capture, some deliveries and the console at once; more only cost memory.
+const READERS: u32 = 4;
+
+/// How long a connection waits for another one's lock; only checkpoints and foreign programs hold any.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// What `content` and `mirror` keep apart: `mirror` is small and touched often, `content` is large and written
+/// once, in sequence order, so that a load only appends to it. `tally` spares counting.
+const TABLES: &str = "
+CREATE TABLE mirror (
+    tab INTEGER NOT NULL,
+    project INTEGER NOT NULL,
+    id INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    inserted INTEGER NOT NULL,
+    first_detail INTEGER NOT NULL,
+    listed_digest BLOB,
+    listed INTEGER NOT NULL,
+    looked_up INTEGER NOT NULL,
+    observed INTEGER NOT NULL,
+    updated_ms INTEGER NOT NULL,
+    detail INTEGER NOT NULL,
+    alive INTEGER NOT NULL,
+    PRIMARY KEY (tab, project, id)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX mirror_sequence ON mirror (sequence);
+CREATE INDEX mirror_pending ON mirror (detail, project, tab, id) WHERE alive = 1 AND detail >= 2;
+CREATE INDEX mirror_tombstones ON mirror (sequence) WHERE alive = 0;
+CREATE TABLE content (
+    sequence INTEGER PRIMARY KEY,
+    body BLOB NOT NULL
+) STRICT;
+CREATE TABLE log (
+    sequence INTEGER PRIMARY KEY,
+    observed INTEGER NOT NULL,
+    tab INTEGER NOT NULL,
+    project INTEGER NOT NULL,
+    id INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    channel INTEGER NOT NULL,
+    detailed INTEGER,
+    first_detail INTEGER NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+CREATE TABLE refs (
+    project INTEGER NOT NULL,
+    to_tab INTEGER NOT NULL,
+    to_id INTEGER NOT NULL,
+    tab INTEGER NOT NULL,
+    id INTEGER NOT NULL,
+    PRIMARY KEY (project, to_tab, to_id, tab, id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE tally (
+    tab INTEGER NOT NULL,
+    project INTEGER NOT NULL,
+    alive INTEGER NOT NULL,
+    pending INTEGER NOT NULL,
+    PRIMARY KEY (tab, project)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE bounds (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    head INTEGER NOT NULL,
+    log_floor INTEGER NOT NULL,
+    horizon INTEGER NOT NULL,
+    newest_moment INTEGER NOT NULL
+) STRICT;
+INSERT INTO bounds VALUES (1, 0, 0, 0, 0);
+CREATE TABLE openings (
+    ordinal INTEGER PRIMARY KEY,
+    generation TEXT NOT NULL UNIQUE,
+    first_sequence INTEGER NOT NULL
+) STRICT;
+CREATE TABLE memory (
+    name TEXT PRIMARY KEY,
+    document TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE tasks (
+    name TEXT PRIMARY KEY,
+    acknowledged INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+PRAGMA application_id = 1953655138;
+PRAGMA user_version = 1;
+";
+
+/// The census' own tables; in a temporary file that vanishes with the connection.
+const CENSUS_TABLES: &str = "
+CREATE TEMP TABLE census (tab INTEGER NOT NULL, project INTEGER NOT NULL, PRIMARY KEY (tab, project))
+    WITHOUT ROWID;
+CREATE TEMP TABLE seen (
+    tab INTEGER NOT NULL,
+    project INTEGER NOT NULL,
+    id INTEGER NOT NULL,
+    PRIMARY KEY (tab, project, id)
+) WITHOUT ROWID;
+";
+
+fn options(file: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(file)
+        .busy_timeout(BUSY)
+        .foreign_keys(false)
+        // 8 MiB a connection: the upper pages of every tree, whatever the journal's size.
+        .pragma("cache_size", "-8192")
+        .pragma("temp_store", "FILE")
+}
+
+/// A pool that keeps its connections for life: they hold caches and temporary tables.
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .min_connections(0)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+}
+
+/// The one connection that writes: what it commits is flushed.
+pub(super) async fn writer(file: &Path) -> Result<SqlitePool, Fault> {
+    let options = options(file)
+        .create_if_missing(true)
+        .page_size(PAGE_BYTES)
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        // 32 MiB between checkpoints, so that a load rewrites the upper pages less often; the file is cut to
+        // twice that after a long reader let it grow.
+        .pragma("wal_autocheckpoint", "4096")
+        .pragma("journal_size_limit", "67108864");
+    Ok(pool(1).connect_with(options).await?)
+}
+
+/// Connections that read snapshots beside the writer.
+pub(super) async fn readers(file: &Path) -> Result<SqlitePool, Fault> {
+    Ok(pool(READERS).connect_with(options(file).read_only(true)).await?)
+}
+
+/// The connection of the census: reads the journal, writes temporary tables only.
+pub(super) async fn census(file: &Path) -> Result<SqlitePool, Fault> {
+    let pool = pool(1).after_connect(|connection, _| {
+        Box::pin(async move {
+            connection.execute(CENSUS_TABLES).await?;
+            Ok(())
+        })
+    });
+    Ok(pool.connect_with(options(file).read_only(true)).await?)
+}
+
+/// Looks at the first bytes of a file before SQLite does, so that a foreign file is left as it is.
+pub(super) fn check_header(file: &Path) -> Result<(), Fault> {
+    let mut header = Vec::with_capacity(100);
+    match std::fs::File::open(file) {
+        Ok(file) => file.take(100).read_to_end(&mut header).map_err(Fault::Io)?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Fault::Io(error)),
+    };
+    if header.is_empty() {
+        return Ok(());
+    }
+    if !header.starts_with(b"SQLite format 3\0") || header.len() < 100 {
+        return Err(Fault::Damaged("it does not begin as a database does".to_owned()));
+    }
+    let id = header.get(68..72).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok()).map(i32::from_be_bytes);
+    // 0: made a moment ago, its first page still lies in the write-ahead log.
+    match id.map(i64::from) {
+        Some(0 | APPLICATION_ID) => Ok(()),
+        _ => Err(Fault::Foreign),
+    }
+}
+
+/// Makes the tables of a new file; checks the format of an old one.
+pub(super) async fn prepare(writer: &SqlitePool) -> Result<(), Fault> {
+    let mut connection = writer.acquire().await?;
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let objects: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut *transaction).await?;
+    if objects == 0 {
+        (&mut *transaction).execute(TABLES).await?;
+    }
+    transaction.commit().await?;
+    drop(connection);
+    check(writer).await
+}
+
+/// Refuses files of other applications and of newer formats.
+pub(super) async fn check(pool: &SqlitePool) -> Result<(), Fault> {
+    let id: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(pool).await?;
+    let format: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(pool).await?;
+    match format {
+        _ if id != APPLICATION_ID => Err(Fault::Foreign),
+        FORMAT => Ok(()),
+        found if found > FORMAT => Err(Fault::Newer { found }),
+        _ => Err(Fault::Damaged(format!("its format {format} never existed"))),
+    }
+}
