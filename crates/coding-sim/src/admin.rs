@@ -1,0 +1,156 @@
+//! The admin API under `/_sim`: the truth, the counters, the faults, and changes by order. No credential.
+
+use hyper::{Method, Response, StatusCode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::changes::Operation;
+use crate::faults::Faults;
+use crate::handle::WorldHandle;
+use crate::http::{Body, json_body, plain};
+use crate::mutator::MutationKind;
+use crate::sim::SimError;
+use crate::truth::{self, Shape, Table};
+
+/// An answer: JSON, or why not.
+type Answer = Result<Value, String>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MutatorOrder {
+    rate: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MutateOrder {
+    count: usize,
+    #[serde(default)]
+    kinds: Vec<MutationKind>,
+}
+
+/// Either one operation or several.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ApplyOrder {
+    operations: Vec<Operation>,
+}
+
+/// Answers one request.
+pub(crate) fn answer(
+    handle: &WorldHandle,
+    method: &Method,
+    path: &str,
+    query: &[(String, String)],
+    body: &[u8],
+) -> Response<Body> {
+    let get = |key: &str| query.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
+    let answer = match (method, path) {
+        (&Method::GET, "/_sim/truth") => return truth(handle, get("table"), get("project"), get("shape")),
+        (&Method::GET, "/_sim/counters") => Ok(json!(handle.counters())),
+        (&Method::POST, "/_sim/counters/reset") => {
+            handle.reset_counters();
+            Ok(json!({}))
+        }
+        (&Method::GET, "/_sim/faults") => Ok(json!(handle.faults())),
+        (&Method::POST, "/_sim/faults") => change_faults(handle, body),
+        (&Method::POST, "/_sim/mutator") => read::<MutatorOrder>(body).map(|order| {
+            handle.set_mutator(order.rate);
+            json!({})
+        }),
+        (&Method::POST, "/_sim/mutate") => {
+            read::<MutateOrder>(body).map(|order| json!(handle.mutate(order.count, &order.kinds)))
+        }
+        (&Method::POST, "/_sim/apply") => apply(handle, body),
+        _ => {
+            return json_body(
+                StatusCode::NOT_FOUND,
+                json!({"error": "no such path"}).to_string().into_bytes(),
+            );
+        }
+    };
+    match answer {
+        Ok(value) => json_body(StatusCode::OK, value.to_string().into_bytes()),
+        Err(error) => json_body(StatusCode::BAD_REQUEST, json!({ "error": error }).to_string().into_bytes()),
+    }
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(body).map_err(|error| error.to_string())
+}
+
+/// JSON lines; the rows of one moment.
+fn truth(
+    handle: &WorldHandle,
+    table: Option<&str>,
+    project: Option<&str>,
+    shape: Option<&str>,
+) -> Response<Body> {
+    let wrong =
+        |text: &str| json_body(StatusCode::BAD_REQUEST, json!({ "error": text }).to_string().into_bytes());
+    let Some(table) = table.and_then(|name| serde_json::from_value::<Table>(Value::from(name)).ok()) else {
+        return wrong("`table` is Issues, Iterations or ProjectMembers");
+    };
+    let Some(shape) = shape.map_or(Some(Shape::Full), |name| serde_json::from_value(Value::from(name)).ok())
+    else {
+        return wrong("`shape` is list, detail or full");
+    };
+    let world = handle.0.world();
+    let Some(project) = world.project(project.unwrap_or("")) else { return wrong("no such `project`") };
+    let mut lines = Vec::new();
+    let mut after = 0;
+    loop {
+        /// Rows rendered at a time, so that only their text is kept.
+        const CHUNK: usize = 1_000;
+        let rows = truth::rows(&world, project, table, shape, after, CHUNK);
+        let Some((last, _)) = rows.last() else { break };
+        after = *last;
+        for (_, row) in &rows {
+            lines.extend_from_slice(row.to_string().as_bytes());
+            lines.push(b'\n');
+        }
+    }
+    plain(StatusCode::OK, "application/x-ndjson", lines.into())
+}
+
+/// Merges the given members into the faults; `null` removes an entry or resets a switch.
+fn change_faults(handle: &WorldHandle, body: &[u8]) -> Answer {
+    let patch: Value = read(body)?;
+    let mut value = json!(handle.faults());
+    merge(&mut value, patch);
+    let faults: Faults = serde_json::from_value(value).map_err(|error| error.to_string())?;
+    handle.set_faults(faults);
+    Ok(json!(handle.faults()))
+}
+
+/// RFC 7396.
+fn merge(target: &mut Value, patch: Value) {
+    match (target, patch) {
+        (Value::Object(target), Value::Object(patch)) => {
+            for (key, value) in patch {
+                if value.is_null() {
+                    target.remove(&key);
+                } else {
+                    merge(target.entry(key).or_insert(Value::Null), value);
+                }
+            }
+        }
+        (target, patch) => *target = patch,
+    }
+}
+
+/// Takes one operation, a list, or `{"operations": […]}`.
+fn apply(handle: &WorldHandle, body: &[u8]) -> Answer {
+    let order: Value = read(body)?;
+    let list = match order {
+        Value::Array(list) => Value::Array(list),
+        Value::Object(order) if order.contains_key("op") => json!([order]),
+        other => {
+            let order: ApplyOrder = serde_json::from_value(other).map_err(|error| error.to_string())?;
+            json!(order.operations)
+        }
+    };
+    let operations: Vec<Operation> = serde_json::from_value(list).map_err(|error| error.to_string())?;
+    handle.apply(&operations).map(|done| json!(done)).map_err(|error: SimError| error.to_string())
+}
