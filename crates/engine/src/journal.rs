@@ -60,6 +60,19 @@ pub struct MirrorRow {
     pub row: Option<Row>,
 }
 
+impl MirrorRow {
+    /// When the look-up was sent whose fields the row carries; `None` while that is pending. A table without
+    /// such fields has them with every listing.
+    #[must_use]
+    pub fn detailed(&self) -> Option<Moment> {
+        match self.version.detail {
+            Detail::Done if self.version.looked_up == Moment(0) => Some(self.version.observed),
+            Detail::Done => Some(self.version.looked_up),
+            Detail::Off | Detail::Stale | Detail::Missing => None,
+        }
+    }
+}
+
 /// The versions of a key without its content, and whether it is alive.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Known {
@@ -144,6 +157,23 @@ pub struct JournalError {
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
+impl JournalError {
+    /// What somebody gets who asks after the recorder has ended.
+    #[must_use]
+    pub fn stopped() -> JournalError {
+        JournalError {
+            remedy: Remedy::NeedsHuman,
+            problem: Problem::new(
+                "JOURNAL-STOPPED",
+                "Cannot record what was observed",
+                "the recorder has stopped",
+                "Look for the error before this one.",
+            ),
+            source: None,
+        }
+    }
+}
+
 /// Keeps what the engine learns. One capture writes, any number of tasks read, all within one process.
 ///
 /// Every method is safe to repeat after an error. What `commit` returned from is on disk: it is flushed before
@@ -208,8 +238,13 @@ pub trait Journal: Send + Sync + 'static {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<RowKey>, JournalError>> + Send;
 
-    /// Turns `Off` into `Missing` for all living rows of `tables`: details were switched on.
-    fn ask_details(&self, tables: &[TableId]) -> impl Future<Output = Result<(), JournalError>> + Send;
+    /// Details were switched on (`wanted`): turns `Off` into `Missing` for all living rows of `tables`. Or off:
+    /// turns `Missing` into `Off`.
+    fn ask_details(
+        &self,
+        tables: &[TableId],
+        wanted: bool,
+    ) -> impl Future<Output = Result<(), JournalError>> + Send;
 
     /// Keys of living rows of `project` that refer to `to`, after `after`, in key order, at most `limit`.
     fn referrers(

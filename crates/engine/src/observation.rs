@@ -21,15 +21,27 @@ pub enum Channel {
     Relation,
 }
 
+/// The looked-up shape of a row.
+#[derive(Clone, Debug)]
+pub struct LookedUp {
+    /// The row.
+    pub row: Row,
+    /// When the look-up was sent.
+    pub sent: Moment,
+    /// Whether the second of the row's last update was over by then. Times have second precision: until it
+    /// is, another edit would not show, so the look-up has to be repeated.
+    pub settled: bool,
+}
+
 /// What was seen of a row.
 #[derive(Clone, Debug)]
 pub enum Seen {
     /// Its listed shape.
     Listed(Row),
     /// Its looked-up shape.
-    LookedUp(Row),
-    /// Its listed shape, and the looked-up one asked for after it at the given moment.
-    Whole(Row, Row, Moment),
+    LookedUp(LookedUp),
+    /// Its listed shape, and the looked-up one that was asked for after it.
+    Whole(Row, LookedUp),
     /// It is gone: a look-up said so and the look-up of a control row succeeded, or two complete listings lack it.
     Gone,
     /// Copies of other rows inside it, made true; the row is the whole mirrored row.

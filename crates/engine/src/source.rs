@@ -36,8 +36,11 @@ pub enum Urgency {
 /// In which order a listing comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// By a key that does not move: for reading a whole table.
-    Stable,
+    /// By a key that does not move: for reading a whole table, without (about) the first `skip` rows.
+    Stable {
+        /// Rows that are known already; fewer may be left out, never more.
+        skip: u64,
+    },
     /// Newest updated first: for reading what changed.
     NewestFirst,
 }
@@ -158,6 +161,9 @@ pub trait Source: Send + Sync + 'static {
     /// `holder` with its copies of `other` made true; `None` when they are. A copy that is newer than what the
     /// mirror knows of `other` stays: newer is what was observed later.
     fn renew(&self, holder: &MirrorRow, other: &MirrorRow) -> Option<Row>;
+
+    /// How far the source's clock is ahead of ours, in milliseconds, as far as it is known.
+    fn clock_ahead_ms(&self) -> i64;
 
     /// Requests sent so far, by action.
     fn requests(&self) -> BTreeMap<String, u64>;

@@ -1,1 +1,170 @@
-//! (being built)
+//! From observation to journal: channels look at the source, the differ makes changes, the recorder writes.
+//!
+//! Start with [`differ`], the one place that makes changes; then [`recorder`], the one place that writes
+//! them; then [`runner`], which says when each channel looks. The channels are [`load`], [`poll`],
+//! [`census`] and [`detail`]; relations follow every commit of the recorder.
+
+pub mod access;
+pub mod census;
+pub mod detail;
+pub mod differ;
+mod listing;
+pub mod load;
+pub mod poll;
+pub mod recorder;
+mod relation;
+pub mod runner;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use self::access::Access;
+use self::detail::InFlight;
+use self::differ::Details;
+use self::recorder::Recorder;
+use crate::clock::Clock;
+use crate::journal::{Journal, JournalError};
+use crate::problem::{Problem, Remedy};
+use crate::row::ProjectId;
+use crate::schema::Table;
+use crate::source::{Project, Source, SourceError, SourceErrorKind};
+use crate::status::Board;
+
+/// Which projects are captured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Projects {
+    /// Those with these identifiers.
+    Named(Vec<String>),
+    /// All that the credential sees, and all it ever saw.
+    All,
+}
+
+/// What a capture is to do.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Which projects.
+    pub projects: Projects,
+    /// Which tables, those first whose rows others refer to.
+    pub tables: Vec<&'static Table>,
+    /// When details are fetched.
+    pub details: Details,
+    /// Time between polls.
+    pub poll_interval: Duration,
+    /// Time between censuses.
+    pub census_interval: Duration,
+    /// How far back the hourly thorough poll reads.
+    pub look_back: Duration,
+    /// Whether held deletes are carried out by the next census.
+    pub accept_deletes: bool,
+}
+
+/// What tasks need to know of the capture.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The projects that are captured, with their present identifiers; empty until they are known.
+    pub projects: Vec<Project>,
+    /// Whether the journal's log has begun: changes after its floor can be read from it.
+    pub logging: bool,
+    /// Whether every table of every project has been read completely once.
+    pub loaded: bool,
+    /// Whether the capture has ended with everything done.
+    pub finished: bool,
+}
+
+/// What ends a capture.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// The source's fault.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The journal's fault.
+    #[error(transparent)]
+    Journal(Arc<JournalError>),
+}
+
+impl From<Arc<JournalError>> for CaptureError {
+    fn from(error: Arc<JournalError>) -> CaptureError {
+        CaptureError::Journal(error)
+    }
+}
+
+impl From<JournalError> for CaptureError {
+    fn from(error: JournalError) -> CaptureError {
+        CaptureError::Journal(Arc::new(error))
+    }
+}
+
+impl CaptureError {
+    /// Who can do something about it.
+    #[must_use]
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            CaptureError::Source(error) => error.remedy(),
+            CaptureError::Journal(error) => error.remedy,
+        }
+    }
+
+    /// What a person reads.
+    #[must_use]
+    pub fn problem(&self) -> &Problem {
+        match self {
+            CaptureError::Source(error) => &error.problem,
+            CaptureError::Journal(error) => &error.problem,
+        }
+    }
+
+    /// Whether it is about one row or request only, so that others may still succeed.
+    fn is_passing(&self) -> bool {
+        matches!(self, CaptureError::Source(error) if error.kind == SourceErrorKind::Transient)
+    }
+}
+
+/// A capture: the channels and what they share. Made by [`runner::run`].
+pub struct Capture<S, J> {
+    source: Arc<S>,
+    journal: Arc<J>,
+    recorder: Recorder,
+    settings: Settings,
+    clock: Clock,
+    board: Board,
+    progress: watch::Sender<Progress>,
+    access: Access,
+    in_flight: InFlight,
+    /// Held deletes are accepted until the census that carries them out is over.
+    accepting: AtomicBool,
+    /// `--once`: a census goes on until every candidate has been looked up.
+    thorough: bool,
+}
+
+impl<S: Source, J: Journal> Capture<S, J> {
+    /// The document stored as `name`, if it is there and can be read.
+    async fn recall<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, CaptureError> {
+        let documents = self.journal.recall(name).await?;
+        let document = documents.into_iter().find(|(found, _)| found == name);
+        Ok(document.and_then(|(_, value)| serde_json::from_value(value).ok()))
+    }
+
+    async fn remember(&self, name: &str, value: &Value) -> Result<(), CaptureError> {
+        Ok(self.journal.remember(name, value).await?)
+    }
+
+    /// Brings the board's numbers of a table up to date.
+    async fn count(&self, project: &Project, table: &Table) -> Result<(), CaptureError> {
+        let counts = self.journal.counts(table.id, project.id).await?;
+        self.board.table(&project.name, table.name, |status| {
+            status.rows = counts.alive;
+            status.pending = counts.pending;
+        });
+        Ok(())
+    }
+}
+
+/// The name under which `what` of a table of a project is remembered.
+fn document(what: &str, table: &Table, project: ProjectId) -> String {
+    format!("{what}/{}/{}", table.name, project.0)
+}

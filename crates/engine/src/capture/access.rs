@@ -1,0 +1,176 @@
+//! Which projects are captured, and whether the credential still sees them.
+//!
+//! The roster is the proof of access: a listing that comes back empty says nothing as long as the project is
+//! not in it. A renamed project is followed by its id; one that is merely no longer visible is "no access",
+//! never "gone".
+
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{Capture, CaptureError, Projects};
+use crate::journal::Journal;
+use crate::problem::Problem;
+use crate::row::ProjectId;
+use crate::source::{Project, Source, SourceError, SourceErrorKind, Urgency};
+
+/// Document with the projects of the configuration.
+const DOCUMENT: &str = "projects";
+
+/// A project as the journal remembers it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Remembered {
+    id: ProjectId,
+    name: String,
+    /// The identifier in the configuration that led to it.
+    asked: String,
+}
+
+/// The projects in view.
+#[derive(Debug, Default)]
+pub(super) struct Access(Mutex<Vec<(Project, bool)>>);
+
+impl Access {
+    /// Projects that the roster showed last time.
+    pub(super) fn visible(&self) -> Vec<Project> {
+        let projects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        projects.iter().filter(|(_, visible)| *visible).map(|(project, _)| project.clone()).collect()
+    }
+
+    /// Projects that are configured but that the roster did not show last time.
+    pub(super) fn lost(&self) -> Vec<Project> {
+        let projects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        projects.iter().filter(|(_, visible)| !visible).map(|(project, _)| project.clone()).collect()
+    }
+
+    pub(super) fn find(&self, id: ProjectId) -> Option<Project> {
+        let projects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        projects.iter().find(|(project, _)| project.id == id).map(|(project, _)| project.clone())
+    }
+}
+
+impl<S: Source, J: Journal> Capture<S, J> {
+    /// Reads the roster and works out which projects are captured; tells the tasks.
+    pub(super) async fn look_around(&self) -> Result<(), CaptureError> {
+        let roster = self.source.roster(Urgency::Poll).await?;
+        let remembered: Vec<Remembered> = self.recall(DOCUMENT).await?.unwrap_or_default();
+        let found = match &self.settings.projects {
+            Projects::Named(names) => named(names, &roster, &remembered)?,
+            Projects::All => all(&roster, &remembered),
+        };
+        let documents: Vec<Remembered> = found
+            .iter()
+            .map(|(project, asked, _)| Remembered {
+                id: project.id,
+                name: project.name.clone(),
+                asked: asked.clone(),
+            })
+            .collect();
+        let (new, old) = (json!(documents), json!(remembered));
+        if new != old {
+            self.remember(DOCUMENT, &new).await?;
+        }
+        let projects: Vec<Project> = found.iter().map(|(project, ..)| project.clone()).collect();
+        self.progress.send_if_modified(|progress| {
+            let changed = progress.projects != projects;
+            progress.projects = projects;
+            changed
+        });
+        let seen = found.into_iter().map(|(project, _, visible)| (project, visible)).collect();
+        *self.access.0.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+        Ok(())
+    }
+
+    /// Tells the tasks which projects are known from earlier runs, before the source is asked.
+    pub(super) async fn remembered(&self) -> Result<bool, CaptureError> {
+        let remembered: Vec<Remembered> = self.recall(DOCUMENT).await?.unwrap_or_default();
+        let configured = |known: &&Remembered| match &self.settings.projects {
+            Projects::Named(names) => names.contains(&known.asked),
+            Projects::All => known.asked == "*",
+        };
+        let projects: Vec<Project> = remembered
+            .iter()
+            .filter(configured)
+            .map(|known| Project { id: known.id, name: known.name.clone() })
+            .collect();
+        let any = !projects.is_empty();
+        self.progress.send_modify(|progress| progress.projects = projects);
+        Ok(any)
+    }
+
+    /// Fails unless the roster still shows the project under the same identifier.
+    pub(super) async fn prove_access(&self, project: &Project, urgency: Urgency) -> Result<(), CaptureError> {
+        let roster = self.source.roster(urgency).await?;
+        if roster.contains(project) { Ok(()) } else { Err(no_access(project).into()) }
+    }
+}
+
+/// The credential does not see a project that is captured.
+pub(super) fn no_access(project: &Project) -> SourceError {
+    SourceError {
+        kind: SourceErrorKind::AccessLost,
+        problem: Problem::new(
+            "SOURCE-ACCESS",
+            format!("Cannot read project `{}`", project.name),
+            "the credential no longer sees it; nothing is deleted because of that",
+            "Give the credential's user access to the project again, or take the project out of \
+             `source.projects`. tributary goes on by itself as soon as the project is visible.",
+        ),
+        source: None,
+    }
+}
+
+fn named(
+    names: &[String],
+    roster: &[Project],
+    remembered: &[Remembered],
+) -> Result<Vec<(Project, String, bool)>, CaptureError> {
+    let mut found: Vec<(Project, String, bool)> = Vec::new();
+    let mut unknown = Vec::new();
+    for name in names {
+        let exact = roster.iter().find(|project| project.name == *name);
+        let project = exact.or_else(|| roster.iter().find(|p| p.name.eq_ignore_ascii_case(name)));
+        let known = remembered.iter().find(|known| known.asked == *name);
+        let one = match (project, known) {
+            (Some(project), _) => Some((project.clone(), true)),
+            (None, Some(known)) => match roster.iter().find(|project| project.id == known.id) {
+                Some(renamed) => Some((renamed.clone(), true)),
+                None => Some((Project { id: known.id, name: known.name.clone() }, false)),
+            },
+            (None, None) => None,
+        };
+        match one {
+            Some((project, visible)) if !found.iter().any(|(other, ..)| other.id == project.id) => {
+                found.push((project, name.clone(), visible));
+            }
+            Some(_) => {}
+            None => unknown.push(format!("`{name}`")),
+        }
+    }
+    if unknown.is_empty() {
+        return Ok(found);
+    }
+    let seen: Vec<String> = roster.iter().take(20).map(|project| format!("`{}`", project.name)).collect();
+    let seen = if seen.is_empty() { "no project at all".to_owned() } else { seen.join(", ") };
+    Err(CaptureError::Source(SourceError {
+        kind: SourceErrorKind::Refused,
+        problem: Problem::new(
+            "SOURCE-PROJECT",
+            format!("Cannot find project {}", unknown.join(", ")),
+            format!("the credential sees {seen}"),
+            "Correct `source.projects` (identifiers, as in the address of the project's page), or add the \
+             credential's user to the project.",
+        ),
+        source: None,
+    }))
+}
+
+fn all(roster: &[Project], remembered: &[Remembered]) -> Vec<(Project, String, bool)> {
+    let visible = roster.iter().map(|project| (project.clone(), "*".to_owned(), true));
+    let gone = remembered
+        .iter()
+        .filter(|known| known.asked == "*" && !roster.iter().any(|project| project.id == known.id))
+        .map(|known| (Project { id: known.id, name: known.name.clone() }, "*".to_owned(), false));
+    visible.chain(gone).collect()
+}

@@ -1,0 +1,247 @@
+//! Lists all rows and compares them with the mirror: finds deletions, moves, and edits that no poll can see.
+//!
+//! A row that a listing lacks is only a candidate. It is gone when a look-up says so while the look-up of a row
+//! just listed succeeds; in tables without look-ups, when two complete listings in a row lack it; and never
+//! unless the roster shows the project before and after. When too much vanishes at once nothing is deleted
+//! until it comes back or a person accepts.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+
+use futures::StreamExt;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::listing::{LOOK_UPS, Read, Reading};
+use super::{Capture, CaptureError, document};
+use crate::clock::Moment;
+use crate::journal::{Journal, Unseen};
+use crate::observation::{Channel, Observation, Seen};
+use crate::row::{RowId, RowKey};
+use crate::schema::Table;
+use crate::source::{Order, Project, Source, Urgency};
+use crate::status::Held;
+
+/// More candidates than this, and the table is listed again before any is looked up.
+const LIST_AGAIN: u64 = 50;
+/// Candidates looked up in one round.
+const CANDIDATES: u32 = 1_000;
+/// Not-found answers that one control look-up vouches for.
+const PER_CONTROL: usize = 100;
+/// A table whose rows all vanished, or that lost more than this many rows ...
+const SUSPICIOUS_ROWS: u64 = 20;
+/// ... and more than one in so many, keeps them until somebody accepts.
+const SUSPICIOUS_SHARE: u64 = 5;
+
+impl<S: Source, J: Journal> Capture<S, J> {
+    /// Compares a table with the mirror, and deletes what is proven gone.
+    pub(super) async fn census(
+        &self,
+        project: &Project,
+        table: &'static Table,
+        urgency: Urgency,
+        channel: Channel,
+    ) -> Result<(), CaptureError> {
+        self.prove_access(project, urgency).await?;
+        let started = self.clock.now();
+        self.journal.census_start(table.id, project.id).await?;
+        let reading = Reading {
+            project,
+            table,
+            order: Order::Stable { skip: 0 },
+            urgency,
+            channel,
+            until_ms: None,
+            track: true,
+        };
+        let mut read = self.read(reading, async |_| Ok(())).await?;
+        let mut unseen = self.journal.census_unseen(table.id, project.id, started, CANDIDATES).await?;
+        let mut complete = read.total == Some(read.distinct);
+        let mut sent = started;
+        if unseen.count > LIST_AGAIN || (unseen.count > 0 && !table.look_up) {
+            sent = self.clock.now();
+            (read, unseen, complete) = self.list_again(reading, read, unseen, complete, started).await?;
+        }
+        let note = match read.total {
+            Some(total) if read.unread == 0 && total != read.distinct && unseen.count == 0 => Some(format!(
+                "the source says there are {total} rows and lists {}",
+                read.distinct
+            )),
+            _ if read.unread > 0 => Some(format!("{} rows could not be read in detail", read.unread)),
+            _ => None,
+        };
+        let alive = self.journal.counts(table.id, project.id).await?.alive;
+        if self.hold(project, table, &read, &unseen, alive).await? {
+            return self.count(project, table).await;
+        }
+        if unseen.count > 0 {
+            self.prove_access(project, urgency).await?;
+            if table.look_up {
+                self.look_up_candidates(reading, &read, unseen, started).await?;
+            } else if complete {
+                self.recorder.observe(gone(project, table, &unseen.ids, sent)).await?;
+            }
+        }
+        self.board.table(&project.name, table.name, |status| status.note = note);
+        self.count(project, table).await
+    }
+
+    /// Lists once more; what both listings lack remains. Tables without look-ups want two listings that each
+    /// agree with their totals, the others just more chances for a row to be seen.
+    async fn list_again(
+        &self,
+        reading: Reading<'_>,
+        first: Read,
+        unseen: Unseen,
+        complete: bool,
+        started: Moment,
+    ) -> Result<(Read, Unseen, bool), CaptureError> {
+        let Reading { project, table, .. } = reading;
+        if table.look_up {
+            let mut second = self.read(reading, async |_| Ok(())).await?;
+            second.distinct = second.distinct.saturating_add(first.distinct);
+            if second.controls.is_empty() {
+                second.controls = first.controls;
+            }
+            let unseen = self.journal.census_unseen(table.id, project.id, started, CANDIDATES).await?;
+            return Ok((second, unseen, complete));
+        }
+        self.prove_access(project, reading.urgency).await?;
+        self.journal.census_start(table.id, project.id).await?;
+        let second = self.read(reading, async |_| Ok(())).await?;
+        let both = complete && second.total == Some(second.distinct) && second.total == first.total;
+        let again = self.journal.census_unseen(table.id, project.id, started, CANDIDATES).await?;
+        let before: HashSet<RowId> = unseen.ids.into_iter().collect();
+        let ids: Vec<RowId> = again.ids.into_iter().filter(|id| before.contains(id)).collect();
+        let count = again.count.min(unseen.count);
+        Ok((second, Unseen { count, ids }, both))
+    }
+
+    /// Whether deletes are held; says so, and ends an earlier hold when its reason has passed.
+    async fn hold(
+        &self,
+        project: &Project,
+        table: &Table,
+        read: &Read,
+        unseen: &Unseen,
+        alive: u64,
+    ) -> Result<bool, CaptureError> {
+        let name = document("held", table, project.id);
+        let before: Option<Held> = self.recall(&name).await?;
+        let emptied = read.rows == 0 && unseen.count > 0;
+        let suspicious = emptied
+            || (unseen.count > SUSPICIOUS_ROWS
+                && unseen.count.saturating_mul(SUSPICIOUS_SHARE) > alive);
+        let held = if suspicious && !self.accepting.load(Ordering::Relaxed) {
+            let since = before.as_ref().map_or_else(Timestamp::now, |held| held.since);
+            Some(Held { rows: unseen.count, of: alive, since })
+        } else {
+            None
+        };
+        if held != before {
+            match &held {
+                Some(held) => tracing::warn!(
+                    project = %project.name, table = table.name, rows = held.rows, of = held.of,
+                    "{} of {} rows vanished at once: their deletes are held until the rows are seen again or \
+                     you run `tributary sync --accept-deletes`",
+                    held.rows, held.of
+                ),
+                None => tracing::info!(project = %project.name, table = table.name, "deletes are no longer held"),
+            }
+            self.remember(&name, &held.as_ref().map_or(Value::Null, |held| json!(held))).await?;
+        }
+        self.board.table(&project.name, table.name, |status| status.held = held.clone());
+        Ok(held.is_some())
+    }
+
+    /// Looks candidates up; those not found are deleted once a control look-up has vouched for the answers and
+    /// the roster has shown the project again.
+    async fn look_up_candidates(
+        &self,
+        reading: Reading<'_>,
+        read: &Read,
+        mut unseen: Unseen,
+        started: Moment,
+    ) -> Result<(), CaptureError> {
+        let Reading { project, table, urgency, .. } = reading;
+        loop {
+            let mut observations = Vec::new();
+            for ids in unseen.ids.chunks(PER_CONTROL) {
+                let (found, lost) = self.look_up_all(reading, ids).await?;
+                observations.extend(found);
+                if !lost.is_empty() && self.control(reading, &read.controls).await? {
+                    observations.extend(lost);
+                }
+            }
+            self.prove_access(project, urgency).await?;
+            let settled = observations.len();
+            self.recorder.observe(observations).await?;
+            let drain = self.thorough || self.accepting.load(Ordering::Relaxed);
+            let more = unseen.count > u64::try_from(unseen.ids.len()).unwrap_or(u64::MAX);
+            if !drain || !more || settled == 0 {
+                return Ok(());
+            }
+            unseen = self.journal.census_unseen(table.id, project.id, started, CANDIDATES).await?;
+        }
+    }
+
+    /// Looks rows up: what was found, and what was not. A row whose look-up fails stays a candidate.
+    async fn look_up_all(
+        &self,
+        reading: Reading<'_>,
+        ids: &[RowId],
+    ) -> Result<(Vec<Observation>, Vec<Observation>), CaptureError> {
+        let Reading { project, table, urgency, channel, .. } = reading;
+        let mut answers = futures::stream::iter(ids.iter().copied())
+            .map(|id| async move {
+                let key = RowKey { table: table.id, project: project.id, id };
+                (key, self.source.look_up(project, key, urgency).await)
+            })
+            .buffer_unordered(LOOK_UPS);
+        let (mut found, mut lost) = (Vec::new(), Vec::new());
+        while let Some((key, answer)) = answers.next().await {
+            match answer.map_err(CaptureError::from) {
+                Ok(look_up) => {
+                    let sent = look_up.sent;
+                    match self.as_seen(table, look_up) {
+                        Some(row) => {
+                            found.push(Observation { key, sent, channel, seen: Seen::LookedUp(row) });
+                        }
+                        None => lost.push(Observation { key, sent, channel, seen: Seen::Gone }),
+                    }
+                }
+                Err(error) if error.is_passing() => {
+                    tracing::debug!(project = %project.name, table = table.name, %error, "look-up failed");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((found, lost))
+    }
+
+    /// Whether the look-up of a row that was just listed succeeds.
+    async fn control(&self, reading: Reading<'_>, controls: &[RowId]) -> Result<bool, CaptureError> {
+        let Reading { project, table, urgency, .. } = reading;
+        for id in controls {
+            let key = RowKey { table: table.id, project: project.id, id: *id };
+            match self.source.look_up(project, key, urgency).await.map_err(CaptureError::from) {
+                Ok(look_up) if look_up.row.is_some() => return Ok(true),
+                Ok(_) => {}
+                Err(error) if error.is_passing() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // Everything was deleted, or nothing can be looked up: no way to tell, so nothing is believed.
+        Ok(false)
+    }
+}
+
+fn gone(project: &Project, table: &Table, ids: &[RowId], sent: Moment) -> Vec<Observation> {
+    let gone = |id: &RowId| Observation {
+        key: RowKey { table: table.id, project: project.id, id: *id },
+        sent,
+        channel: Channel::Census,
+        seen: Seen::Gone,
+    };
+    ids.iter().map(gone).collect()
+}

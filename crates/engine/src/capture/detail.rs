@@ -1,0 +1,179 @@
+//! Fetches in the background what only look-ups show, and looks rows up that a listing put in doubt.
+//!
+//! The queue is the mirror itself: rows whose detail is pending. So nothing is lost by a crash, and memory does
+//! not grow with the backlog. A row that is not found here is left to the census, which knows how to tell a
+//! deletion from a passing fault.
+
+use std::collections::{HashMap, VecDeque};
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt};
+use tokio::time::Instant;
+
+use super::listing::LOOK_UPS;
+use super::{Capture, CaptureError};
+use crate::journal::{Detail, Journal, Known};
+use crate::observation::{Channel, Observation, Seen};
+use crate::row::RowKey;
+use crate::source::{Source, Urgency};
+
+/// Keys read from the journal at once.
+const PAGE: u32 = 256;
+/// Look-ups recorded in one commit.
+const COMMIT: usize = 64;
+/// A row that could not be looked up is tried again after this time.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+/// Rows that may wait for another try; beyond it the whole worker waits.
+const LARGEST_DEFERRED: usize = 1_000;
+/// How often the worker looks for work that nobody announced (rows due for another try).
+const IDLE: Duration = Duration::from_millis(500);
+
+/// Keys being looked up, and keys waiting for another try.
+#[derive(Debug, Default)]
+pub(super) struct InFlight(Mutex<HashMap<RowKey, Option<Instant>>>);
+
+impl InFlight {
+    fn take(&self, key: RowKey) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, None);
+    }
+
+    fn done(&self, key: RowKey) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+    }
+
+    fn defer(&self, key: RowKey) {
+        let again = Instant::now().checked_add(RETRY_AFTER);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, again);
+    }
+
+    /// All of them, after those have been let go whose time has come.
+    fn keys(&self) -> Vec<RowKey> {
+        let now = Instant::now();
+        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        map.retain(|_, again| again.is_none_or(|again| again > now));
+        map.keys().copied().collect()
+    }
+
+    fn deferred(&self) -> Vec<RowKey> {
+        let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        map.iter().filter(|(_, again)| again.is_some()).map(|(key, _)| *key).collect()
+    }
+
+    /// Forgets who waits for another try, so that all are tried at once.
+    pub(super) fn retry_now(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, again| again.is_none());
+    }
+}
+
+impl<S: Source, J: Journal> Capture<S, J> {
+    /// Looks rows up until the capture is cancelled.
+    pub(super) async fn fetch_details(&self) -> Result<(), CaptureError> {
+        let queue = futures::stream::try_unfold(VecDeque::new(), async |mut page: VecDeque<Known>| {
+            loop {
+                if let Some(known) = page.pop_front() {
+                    return Ok::<_, CaptureError>(Some((known, page)));
+                }
+                page = self.next_pending().await?.into();
+                if page.is_empty() {
+                    tokio::time::sleep(IDLE).await;
+                }
+            }
+        });
+        let looked_up = queue
+            .map_ok(|known| async move { self.fetch(&known).await })
+            .try_buffer_unordered(LOOK_UPS)
+            .ready_chunks(COMMIT);
+        let mut commits = pin!(looked_up.map(|chunk| self.record_details(chunk)).buffered(2));
+        while let Some(()) = commits.try_next().await? {}
+        Ok(())
+    }
+
+    /// Whether no detail is pending but those that wait for another try.
+    pub(super) async fn details_settled(&self) -> Result<bool, CaptureError> {
+        let projects: Vec<_> = self.access.visible().iter().map(|project| project.id).collect();
+        let deferred = self.in_flight.deferred();
+        Ok(self.journal.pending_details(&projects, &deferred, 1).await?.is_empty())
+    }
+
+    async fn next_pending(&self) -> Result<Vec<Known>, CaptureError> {
+        let busy = self.in_flight.keys();
+        if busy.len() >= LARGEST_DEFERRED {
+            return Ok(Vec::new());
+        }
+        let projects: Vec<_> = self.access.visible().iter().map(|project| project.id).collect();
+        let keys = self.journal.pending_details(&projects, &busy, PAGE).await?;
+        keys.iter().for_each(|key| self.in_flight.take(*key));
+        let known = self.journal.known(&keys).await?;
+        // Rows changed while following come before the backlog of a load.
+        let (mut first, rest): (Vec<_>, Vec<_>) =
+            known.into_iter().partition(|known| known.version.detail == Detail::Stale);
+        first.extend(rest);
+        Ok(first)
+    }
+
+    async fn fetch(&self, known: &Known) -> Result<Option<Observation>, CaptureError> {
+        let key = known.key;
+        let table = self.source.tables().iter().find(|table| table.id == key.table);
+        let (Some(project), Some(table)) = (self.access.find(key.project), table) else {
+            self.in_flight.defer(key);
+            return Ok(None);
+        };
+        self.settle(Some(known.version.updated_ms)).await;
+        for again in [false, true] {
+            let look_up = match self.source.look_up(&project, key, Urgency::Detail).await {
+                Ok(look_up) => look_up,
+                Err(error) => {
+                    // Whether it is this row or the whole source is for the rounds to find out and say.
+                    tracing::debug!(?key, %error, "look-up failed, tried again later");
+                    self.in_flight.defer(key);
+                    return Ok(None);
+                }
+            };
+            let sent = look_up.sent;
+            let observation = |seen| Observation { key, sent, channel: Channel::Detail, seen };
+            match self.as_seen(table, look_up) {
+                // A tombstone that a lagging listing had put in doubt.
+                None if !known.alive => return Ok(Some(observation(Seen::Gone))),
+                None => {
+                    self.in_flight.defer(key);
+                    return Ok(None);
+                }
+                Some(row) if row.settled || again => {
+                    let row = crate::observation::LookedUp { settled: true, ..row };
+                    return Ok(Some(observation(Seen::LookedUp(row))));
+                }
+                Some(row) => {
+                    let updated_ms = row.row.updated_ms(table);
+                    self.recorder.observe(vec![observation(Seen::LookedUp(row))]).await?;
+                    self.settle(updated_ms).await;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    async fn record_details(
+        &self,
+        chunk: Vec<Result<Option<Observation>, CaptureError>>,
+    ) -> Result<(), CaptureError> {
+        let observations: Vec<Observation> =
+            chunk.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
+        let keys: Vec<RowKey> = observations.iter().map(|observation| observation.key).collect();
+        let recorded = self.recorder.observe(observations).await?;
+        for key in keys {
+            self.in_flight.done(key);
+            let project = self.access.find(key.project);
+            let table = self.source.tables().iter().find(|table| table.id == key.table);
+            if let (Some(project), Some(table)) = (project, table) {
+                self.board.table(&project.name, table.name, |status| {
+                    status.detailed = status.detailed.saturating_add(1);
+                    status.pending = status.pending.saturating_sub(1);
+                });
+            }
+        }
+        tracing::trace!(?recorded, "recorded details");
+        Ok(())
+    }
+}

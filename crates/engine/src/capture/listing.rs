@@ -1,0 +1,177 @@
+//! Reads a listing page by page and has every page recorded, while the next pages are on their way.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt};
+
+use super::differ::Details;
+use super::{Capture, CaptureError};
+use crate::journal::Journal;
+use crate::observation::{Channel, LookedUp, Observation, Seen};
+use crate::row::{RowId, RowKey};
+use crate::schema::Table;
+use crate::source::{LookUp, Order, Page, Project, Source, Urgency};
+
+/// Pages being recorded while the next ones are read.
+const PIPELINE: usize = 2;
+/// Look-ups of one page under way at the same time; the budget says how many there are a second.
+pub(super) const LOOK_UPS: usize = 16;
+/// Rows remembered as controls: if one is deleted meanwhile there is another.
+const CONTROLS: usize = 3;
+/// The longest wait for the second of an update to be over; clocks may disagree by more.
+const LONGEST_SETTLE: Duration = Duration::from_millis(2_200);
+
+/// What to read, and how.
+#[derive(Clone, Copy)]
+pub(super) struct Reading<'a> {
+    pub(super) project: &'a Project,
+    pub(super) table: &'static Table,
+    pub(super) order: Order,
+    pub(super) urgency: Urgency,
+    pub(super) channel: Channel,
+    /// Stop once everything updated at or after this time (milliseconds) has been seen.
+    pub(super) until_ms: Option<i64>,
+    /// Whether the census is to remember what was seen.
+    pub(super) track: bool,
+}
+
+/// What a listing showed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Read {
+    /// Rows received, repetitions included.
+    pub(super) rows: u64,
+    /// Rows that the census had not seen before; only when tracking.
+    pub(super) distinct: u64,
+    /// How many rows the source says there are.
+    pub(super) total: Option<u64>,
+    /// Rows listed last, to prove that look-ups work.
+    pub(super) controls: Vec<RowId>,
+    /// Newest update seen, milliseconds.
+    pub(super) newest_ms: i64,
+    /// Rows that were listed but could not be read in detail (eager details).
+    pub(super) unread: u64,
+}
+
+/// What one page contributed.
+struct Recorded {
+    ids: Vec<RowId>,
+    distinct: u64,
+    total: Option<u64>,
+    newest_ms: i64,
+    oldest_ms: Option<i64>,
+    unread: u64,
+}
+
+impl<S: Source, J: Journal> Capture<S, J> {
+    /// Reads a listing to its end, or to `until_ms`; `on_page` is told how far it is.
+    pub(super) async fn read(
+        &self,
+        reading: Reading<'_>,
+        mut on_page: impl AsyncFnMut(&Read) -> Result<(), CaptureError> + Send,
+    ) -> Result<Read, CaptureError> {
+        let pages = self.source.list(reading.project, reading.table, reading.order, reading.urgency);
+        let mut recorded = pin!(
+            pages
+                .map_err(CaptureError::from)
+                .map(|page| async { self.record(reading, page?).await })
+                .buffered(PIPELINE)
+        );
+        let mut read = Read::default();
+        while let Some(page) = recorded.try_next().await? {
+            read.rows = read.rows.saturating_add(u64::try_from(page.ids.len()).unwrap_or(u64::MAX));
+            read.distinct = read.distinct.saturating_add(page.distinct);
+            read.total = page.total.or(read.total);
+            read.newest_ms = read.newest_ms.max(page.newest_ms);
+            read.unread = read.unread.saturating_add(page.unread);
+            if !page.ids.is_empty() {
+                read.controls = page.ids.iter().rev().take(CONTROLS).copied().collect();
+            }
+            on_page(&read).await?;
+            if let (Some(until), Some(oldest)) = (reading.until_ms, page.oldest_ms)
+                && oldest < until
+            {
+                break;
+            }
+        }
+        Ok(read)
+    }
+
+    async fn record(&self, reading: Reading<'_>, page: Page) -> Result<Recorded, CaptureError> {
+        let Reading { project, table, channel, .. } = reading;
+        let ids: Vec<RowId> = page.rows.iter().map(|(id, _)| *id).collect();
+        let updated = || page.rows.iter().filter_map(|(_, row)| row.updated_ms(table));
+        let (newest_ms, oldest_ms) = (updated().max().unwrap_or(0), updated().min());
+        let distinct = match reading.track {
+            true => self.journal.census_saw(table.id, project.id, &ids).await?,
+            false => 0,
+        };
+        // Eager details come after the listing, for the rows that differ only: those are kept for it.
+        let eager = self.settings.details == Details::Eager && table.has_detail();
+        let kept = if eager { page.rows.clone() } else { Vec::new() };
+        let observe = |(id, row)| Observation {
+            key: RowKey { table: table.id, project: project.id, id },
+            sent: page.sent,
+            channel,
+            seen: Seen::Listed(row),
+        };
+        let observed = self.recorder.observe(page.rows.into_iter().map(observe).collect()).await?;
+        let wanted: Vec<_> = kept
+            .into_iter()
+            .filter(|(id, _)| {
+                observed.needs_detail.contains(&RowKey { table: table.id, project: project.id, id: *id })
+            })
+            .collect();
+        let asked = wanted.len();
+        let looked_up: Vec<Option<Observation>> = futures::stream::iter(wanted)
+            .map(|(id, row)| async move {
+                let key = RowKey { table: table.id, project: project.id, id };
+                self.settle(row.updated_ms(table)).await;
+                match self.source.look_up(project, key, reading.urgency).await.map_err(CaptureError::from) {
+                    Ok(look_up) => Ok(self.as_seen(table, look_up).map(|detail| Observation {
+                        key,
+                        sent: page.sent,
+                        channel,
+                        seen: Seen::Whole(row, detail),
+                    })),
+                    // One row that cannot be read holds nobody up; the next round asks for it again.
+                    Err(error) if error.is_passing() => Ok(None),
+                    Err(error) => Err(error),
+                }
+            })
+            .buffer_unordered(LOOK_UPS)
+            .try_collect()
+            .await?;
+        let whole: Vec<Observation> = looked_up.into_iter().flatten().collect();
+        let unread = u64::try_from(asked.saturating_sub(whole.len())).unwrap_or(u64::MAX);
+        self.recorder.observe(whole).await?;
+        Ok(Recorded { ids, distinct, total: page.total, newest_ms, oldest_ms, unread })
+    }
+
+    /// What a look-up showed, and whether it has to be repeated; `None` when there is no such row.
+    pub(super) fn as_seen(&self, table: &Table, look_up: LookUp) -> Option<LookedUp> {
+        let LookUp { sent, server_ms, row } = look_up;
+        let row = row?;
+        let server_ms = server_ms.unwrap_or_else(|| self.server_ms(sent.timestamp().as_millisecond()));
+        let settled = row
+            .updated_ms(table)
+            .is_none_or(|updated| server_ms.div_euclid(1_000) > updated.div_euclid(1_000));
+        Some(LookedUp { row, sent, settled })
+    }
+
+    /// Our time in milliseconds as the source's clock has it.
+    pub(super) fn server_ms(&self, ours_ms: i64) -> i64 {
+        ours_ms.saturating_add(self.source.clock_ahead_ms())
+    }
+
+    /// Waits until the second of an update is over, so that one look-up is enough.
+    pub(super) async fn settle(&self, updated_ms: Option<i64>) {
+        let Some(updated_ms) = updated_ms else { return };
+        let over = updated_ms.div_euclid(1_000).saturating_add(1).saturating_mul(1_000);
+        let wait = over.saturating_sub(self.server_ms(jiff::Timestamp::now().as_millisecond()));
+        let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0));
+        if !wait.is_zero() && wait <= LONGEST_SETTLE {
+            tokio::time::sleep(wait).await;
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The first reading of a table: every row once, usable as soon as it is listed, resumed where it stopped.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::listing::Reading;
+use super::poll::Watermark;
+use super::{Capture, CaptureError, document};
+use crate::journal::Journal;
+use crate::observation::Channel;
+use crate::schema::Table;
+use crate::source::{Order, Project, Source, Urgency};
+
+/// Rows between two notes of how far a load is.
+const NOTE_EVERY: u64 = 5_000;
+/// Rows read again when a load is resumed: rows deleted meanwhile have moved the later ones forward.
+const OVERLAP: u64 = 1_000;
+/// Readings of a table that comes short of its total, before it is left to the census.
+const READINGS: u32 = 3;
+
+/// How far a load is.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Loaded {
+    done: bool,
+    rows: u64,
+}
+
+impl<S: Source, J: Journal> Capture<S, J> {
+    /// Whether the table has been read completely once.
+    pub(super) async fn is_loaded(&self, project: &Project, table: &Table) -> Result<bool, CaptureError> {
+        let loaded: Option<Loaded> = self.recall(&document("load", table, project.id)).await?;
+        Ok(loaded.is_some_and(|loaded| loaded.done))
+    }
+
+    /// Reads a table for the first time, unless that is done. It is done when as many rows are there as the
+    /// source says; a total that stays wrong by the same amount is reported and no longer awaited.
+    pub(super) async fn load(&self, project: &Project, table: &'static Table) -> Result<(), CaptureError> {
+        let name = document("load", table, project.id);
+        let mut loaded: Loaded = self.recall(&name).await?.unwrap_or_default();
+        if loaded.done {
+            self.board.table(&project.name, table.name, |status| status.loaded = true);
+            return self.count(project, table).await;
+        }
+        if table.newest_first && loaded.rows == 0 {
+            self.start_watermark(project, table).await?;
+        }
+        let (mut missing_before, mut note) = (None, None);
+        for _ in 0..READINGS {
+            let skip = if table.newest_first { loaded.rows.saturating_sub(OVERLAP) } else { 0 };
+            self.journal.census_start(table.id, project.id).await?;
+            let mut noted = loaded.rows;
+            let reading = Reading {
+                project,
+                table,
+                order: Order::Stable { skip },
+                urgency: Urgency::Load,
+                channel: Channel::Load,
+                until_ms: None,
+                track: true,
+            };
+            let read = self
+                .read(reading, async |read| {
+                    let listed = skip.saturating_add(read.distinct);
+                    self.board.table(&project.name, table.name, |status| {
+                        status.listed = listed;
+                        status.total = read.total;
+                    });
+                    if listed >= noted.saturating_add(NOTE_EVERY) {
+                        noted = listed;
+                        self.remember(&name, &json!(Loaded { done: false, rows: listed })).await?;
+                    }
+                    Ok(())
+                })
+                .await?;
+            // Should it come short: from the beginning.
+            loaded.rows = 0;
+            let alive = self.journal.counts(table.id, project.id).await?.alive;
+            let missing = read.total.unwrap_or(0).saturating_sub(alive);
+            note = match (missing, read.unread) {
+                (0, _) => None,
+                (missing, 0) => Some(format!("the source says there are {missing} more rows than it lists")),
+                (missing, unread) => {
+                    Some(format!("{missing} rows are missing; {unread} could not be read in detail"))
+                }
+            };
+            if missing == 0 || missing_before == Some(missing) {
+                break;
+            }
+            missing_before = Some(missing);
+        }
+        if let Some(note) = &note {
+            tracing::warn!(project = %project.name, table = table.name, "first reading incomplete: {note}");
+        }
+        self.remember(&name, &json!(Loaded { done: true, rows: 0 })).await?;
+        self.board.table(&project.name, table.name, |status| {
+            status.loaded = true;
+            status.note = note;
+        });
+        self.count(project, table).await
+    }
+
+    /// The first poll reads from before the load began: rows may have changed while they were listed.
+    async fn start_watermark(&self, project: &Project, table: &Table) -> Result<(), CaptureError> {
+        let now = self.server_ms(jiff::Timestamp::now().as_millisecond());
+        let watermark = Watermark { ms: now, thorough_ms: 0 };
+        self.remember(&document("poll", table, project.id), &json!(watermark)).await
+    }
+}

@@ -1,0 +1,408 @@
+//! The one writer of a journal: takes observations from every channel, has the differ judge them, numbers the
+//! changes, commits them, and keeps copies of other rows true.
+//!
+//! It is a task of its own with a bounded queue, so that observations of one key are judged one after the
+//! other whatever channel they come from. It must not ask the source for anything.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::differ::{Changed, Details, Verdict};
+use super::relation;
+use crate::change::{Change, ChangeKind};
+use crate::journal::{Entry, Journal, JournalError, MirrorRow, Reference};
+use crate::observation::{Channel, Observation, Seen};
+use crate::position::Sequence;
+use crate::problem::Remedy;
+use crate::row::{Digest, Row, RowKey};
+use crate::schema::Table;
+use crate::source::Source;
+use crate::status::{Board, State};
+
+/// Batches that may wait for the recorder: enough to keep it busy while pages are on their way.
+const QUEUE: usize = 4;
+/// How long to wait before a commit is tried again when the journal has no room.
+const ROOM_PAUSE: Duration = Duration::from_secs(5);
+/// How long to wait before a commit is tried again when the journal was busy.
+const BUSY_PAUSE: Duration = Duration::from_millis(200);
+/// Waves of copies of copies: an issue's copy of a user inside another issue's copy is two.
+const WAVES: usize = 4;
+
+/// What became of a batch of observations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// Rows inserted.
+    pub inserted: u64,
+    /// Rows updated.
+    pub updated: u64,
+    /// Rows deleted.
+    pub deleted: u64,
+    /// First look-ups, and look-ups that completed a listed change.
+    pub detailed: u64,
+    /// Rows that must be looked up before they are written.
+    pub needs_detail: HashSet<RowKey>,
+}
+
+enum Job {
+    Observe(Vec<Observation>, oneshot::Sender<Result<Recorded, Arc<JournalError>>>),
+    BeginLog(oneshot::Sender<Result<(), Arc<JournalError>>>),
+}
+
+/// The way to the recorder. Cheap to clone.
+#[derive(Clone)]
+pub struct Recorder(mpsc::Sender<Job>);
+
+/// The recorder itself, to be run as a task.
+pub struct Recording<S, J> {
+    jobs: mpsc::Receiver<Job>,
+    source: Arc<S>,
+    journal: Arc<J>,
+    details: Details,
+    board: Board,
+    cancel: CancellationToken,
+    next: Sequence,
+    logging: bool,
+}
+
+/// A commit in the making.
+#[derive(Default)]
+struct Draft {
+    entries: Vec<Entry>,
+    /// Rows as they stand after the entries, by key.
+    rows: HashMap<RowKey, MirrorRow>,
+    recorded: Recorded,
+}
+
+/// A recorder of `journal`, which is `logging` when its log has begun, and the task that does its work.
+pub fn recorder<S: Source, J: Journal>(
+    source: Arc<S>,
+    journal: Arc<J>,
+    details: Details,
+    logging: bool,
+    board: Board,
+    cancel: CancellationToken,
+) -> (Recorder, Recording<S, J>) {
+    let (sender, jobs) = mpsc::channel(QUEUE);
+    let next = Sequence(journal.head().borrow().0.saturating_add(1));
+    (Recorder(sender), Recording { jobs, source, journal, details, board, cancel, next, logging })
+}
+
+impl Recorder {
+    /// Has observations judged and what changed written; returns once it is on disk.
+    ///
+    /// # Errors
+    /// Only what needs a person: the recorder itself waits out a full or busy journal.
+    pub async fn observe(&self, observations: Vec<Observation>) -> Result<Recorded, Arc<JournalError>> {
+        if observations.is_empty() {
+            return Ok(Recorded::default());
+        }
+        self.ask(|reply| Job::Observe(observations, reply)).await
+    }
+
+    /// From here on every change is logged.
+    ///
+    /// # Errors
+    /// As [`Recorder::observe`].
+    pub async fn begin_log(&self) -> Result<(), Arc<JournalError>> {
+        self.ask(Job::BeginLog).await
+    }
+
+    async fn ask<T>(
+        &self,
+        job: impl FnOnce(oneshot::Sender<Result<T, Arc<JournalError>>>) -> Job,
+    ) -> Result<T, Arc<JournalError>> {
+        let (reply, answer) = oneshot::channel();
+        if self.0.send(job(reply)).await.is_err() {
+            return Err(Arc::new(JournalError::stopped()));
+        }
+        answer.await.unwrap_or_else(|_| Err(Arc::new(JournalError::stopped())))
+    }
+}
+
+impl<S: Source, J: Journal> Recording<S, J> {
+    /// Works until every [`Recorder`] is gone, it is cancelled, or the journal needs a person.
+    ///
+    /// # Errors
+    /// What the journal said; everybody who waits for an answer gets it too.
+    pub async fn run(mut self) -> Result<(), Arc<JournalError>> {
+        loop {
+            // Cancel-safe: a job that was received is worked off below, outside of the select.
+            let job = tokio::select! {
+                job = self.jobs.recv() => job,
+                () = self.cancel.cancelled() => None,
+            };
+            let failed = match job {
+                None => return Ok(()),
+                Some(Job::Observe(observations, reply)) => {
+                    let result = self.observe(observations).await.map_err(Arc::new);
+                    let failed = result.as_ref().err().cloned();
+                    // Nobody waits any more when the channel that asked was cancelled.
+                    reply.send(result).ok();
+                    failed
+                }
+                Some(Job::BeginLog(reply)) => {
+                    let result = self.journal.begin_log().await.map_err(Arc::new);
+                    self.logging |= result.is_ok();
+                    let failed = result.as_ref().err().cloned();
+                    reply.send(result).ok();
+                    failed
+                }
+            };
+            if let Some(error) = failed {
+                return if self.cancel.is_cancelled() { Ok(()) } else { Err(error) };
+            }
+        }
+    }
+
+    async fn observe(&mut self, observations: Vec<Observation>) -> Result<Recorded, JournalError> {
+        let mut draft = Draft::default();
+        let digests = self.digests(&observations);
+        let wanted = self.unlike_known(&observations, &digests).await?;
+        draft.rows = self.rows(wanted.iter().copied()).await?;
+        for (observation, digest) in observations.iter().zip(digests) {
+            if wanted.contains(&observation.key) {
+                self.judge(&mut draft, observation, digest);
+            }
+        }
+        self.commit(&mut draft).await?;
+        self.follow(&mut draft).await?;
+        Ok(draft.recorded)
+    }
+
+    fn digests(&self, observations: &[Observation]) -> Vec<Option<Digest>> {
+        let digest = |observation: &Observation| match &observation.seen {
+            Seen::Listed(row) | Seen::Whole(row, _) => {
+                self.table(observation.key).map(|table| row.digest(table))
+            }
+            Seen::LookedUp(_) | Seen::Gone | Seen::Derived(_) => None,
+        };
+        observations.iter().map(digest).collect()
+    }
+
+    /// Keys whose mirrored row has to be read: all but those listed just as they were listed last.
+    async fn unlike_known(
+        &self,
+        observations: &[Observation],
+        digests: &[Option<Digest>],
+    ) -> Result<HashSet<RowKey>, JournalError> {
+        let listed: Vec<RowKey> = observations
+            .iter()
+            .zip(digests)
+            .filter(|(_, digest)| digest.is_some())
+            .map(|(observation, _)| observation.key)
+            .collect();
+        let known: HashMap<RowKey, Digest> = self
+            .retried(|| self.journal.known(&listed))
+            .await?
+            .into_iter()
+            .filter(|known| known.alive)
+            .filter_map(|known| Some((known.key, known.version.listed_digest?)))
+            .collect();
+        let unlike = observations
+            .iter()
+            .zip(digests)
+            .filter(|(observation, digest)| match (digest, &observation.seen) {
+                (Some(digest), Seen::Listed(_)) => known.get(&observation.key) != Some(digest),
+                _ => true,
+            })
+            .map(|(observation, _)| observation.key);
+        Ok(unlike.collect())
+    }
+
+    async fn rows(
+        &self,
+        keys: impl IntoIterator<Item = RowKey>,
+    ) -> Result<HashMap<RowKey, MirrorRow>, JournalError> {
+        let keys: Vec<RowKey> = keys.into_iter().collect();
+        let rows = self.retried(|| self.journal.rows(&keys)).await?;
+        Ok(rows.into_iter().map(|row| (row.key, row)).collect())
+    }
+
+    fn table(&self, key: RowKey) -> Option<&'static Table> {
+        self.source.tables().iter().find(|table| table.id == key.table)
+    }
+
+    fn judge(&mut self, draft: &mut Draft, observation: &Observation, digest: Option<Digest>) {
+        let Some(table) = self.table(observation.key) else { return };
+        let before = draft.rows.get(&observation.key);
+        match self.details.judge(table, before, observation, digest) {
+            Verdict::Nothing => {}
+            Verdict::NeedsDetail => {
+                draft.recorded.needs_detail.insert(observation.key);
+            }
+            Verdict::Note(version) => {
+                if let Some(row) = draft.rows.get_mut(&observation.key) {
+                    row.version = version;
+                    let row = row.clone();
+                    draft.entries.push(Entry {
+                        row,
+                        change: None,
+                        new_references: Vec::new(),
+                        old_references: Vec::new(),
+                    });
+                }
+            }
+            Verdict::Change(changed) => {
+                let before = before.and_then(|row| row.row.clone());
+                self.accept(draft, table, observation, *changed, before);
+            }
+        }
+    }
+
+    /// Numbers a change and puts it into the draft.
+    fn accept(
+        &mut self,
+        draft: &mut Draft,
+        table: &'static Table,
+        observation: &Observation,
+        changed: Changed,
+        before: Option<Row>,
+    ) {
+        let Changed { kind, first_detail, after: mut row } = changed;
+        row.version.sequence = self.next;
+        self.next = Sequence(self.next.0.saturating_add(1));
+        let count = match kind {
+            ChangeKind::Insert => {
+                row.version.inserted = row.version.sequence;
+                &mut draft.recorded.inserted
+            }
+            ChangeKind::Update => &mut draft.recorded.updated,
+            ChangeKind::Delete => &mut draft.recorded.deleted,
+            ChangeKind::Detail => &mut draft.recorded.detailed,
+        };
+        *count = count.saturating_add(1);
+        if first_detail {
+            row.version.first_detail = row.version.sequence;
+            if kind != ChangeKind::Detail {
+                draft.recorded.detailed = draft.recorded.detailed.saturating_add(1);
+            }
+        }
+        let references = |row: Option<&Row>| {
+            row.map_or_else(Vec::new, |row| self.source.references(table, row))
+        };
+        let (old, new) = (references(before.as_ref()), references(row.row.as_ref()));
+        let lacks = |these: &[Reference], those: &[Reference]| {
+            these.iter().filter(|one| !those.contains(one)).copied().collect::<Vec<_>>()
+        };
+        let change = Change {
+            sequence: row.version.sequence,
+            key: row.key,
+            kind,
+            channel: observation.channel,
+            observed: row.version.observed,
+            detailed: row.detailed(),
+            first_detail,
+            before,
+            after: row.row.clone(),
+        };
+        draft.rows.insert(row.key, row.clone());
+        draft.entries.push(Entry {
+            row,
+            new_references: lacks(&new, &old),
+            old_references: lacks(&old, &new),
+            change: Some(change),
+        });
+    }
+
+    /// Writes the draft's entries and leaves them in it, for the relations.
+    async fn commit(&self, draft: &mut Draft) -> Result<(), JournalError> {
+        if draft.entries.is_empty() {
+            return Ok(());
+        }
+        if !self.logging {
+            // The load's rows live in the mirror only; whoever reads them reads the mirror.
+            let unlogged: Vec<Entry> =
+                draft.entries.iter().map(|entry| Entry { change: None, ..entry.clone() }).collect();
+            return self.retried(|| self.journal.commit(&unlogged)).await;
+        }
+        let entries = &draft.entries;
+        self.retried(|| self.journal.commit(entries)).await
+    }
+
+    /// Makes copies of the changed rows inside other rows true, wave after wave.
+    async fn follow(&mut self, draft: &mut Draft) -> Result<(), JournalError> {
+        for _ in 0..WAVES {
+            let changes: Vec<Change> =
+                draft.entries.drain(..).filter_map(|entry| entry.change).collect();
+            if changes.is_empty() {
+                return Ok(());
+            }
+            let mut pages = relation::Pages::new(&*self.source, changes);
+            while let Some(page) =
+                self.retried_mut(&mut pages, async |pages, journal| pages.next(journal).await).await?
+            {
+                let mut derived = Draft { rows: page.holders, ..Draft::default() };
+                let mut renewed: BTreeMap<RowKey, Row> = BTreeMap::new();
+                for (holder, other) in page.pairs {
+                    let Some(before) = derived.rows.get(&holder) else { continue };
+                    let mut current = before.clone();
+                    if let Some(row) = renewed.get(&holder) {
+                        current.row = Some(row.clone());
+                    }
+                    if let Some(row) = self.source.renew(&current, &other) {
+                        renewed.insert(holder, row);
+                    }
+                }
+                for (key, row) in renewed {
+                    let sent = derived.rows.get(&key).map_or_else(Default::default, |r| r.version.observed);
+                    let seen = Seen::Derived(row);
+                    self.judge(&mut derived, &Observation { key, sent, channel: Channel::Relation, seen }, None);
+                }
+                self.commit(&mut derived).await?;
+                draft.recorded.updated =
+                    draft.recorded.updated.saturating_add(derived.recorded.updated);
+                draft.entries.append(&mut derived.entries);
+            }
+        }
+        Ok(())
+    }
+
+    /// Repeats a journal call until it succeeds, is cancelled, or needs a person.
+    async fn retried<T, F>(&self, call: impl Fn() -> F) -> Result<T, JournalError>
+    where
+        F: Future<Output = Result<T, JournalError>>,
+    {
+        loop {
+            match call().await {
+                Err(error) => self.pause(error).await?,
+                Ok(value) => return Ok(value),
+            }
+        }
+    }
+
+    async fn retried_mut<T, P>(
+        &self,
+        state: &mut P,
+        call: impl AsyncFn(&mut P, &J) -> Result<T, JournalError>,
+    ) -> Result<T, JournalError> {
+        loop {
+            match call(state, &self.journal).await {
+                Err(error) => self.pause(error).await?,
+                Ok(value) => return Ok(value),
+            }
+        }
+    }
+
+    /// Waits before a journal call is repeated; hands the error back when that is no use.
+    async fn pause(&self, error: JournalError) -> Result<(), JournalError> {
+        let pause = match error.remedy {
+            Remedy::NeedsHuman => return Err(error),
+            Remedy::Retry => BUSY_PAUSE,
+            Remedy::Wait => {
+                tracing::warn!(problem = %error.problem, "the journal waits");
+                self.board.update(|status| {
+                    status.capture.enter(State::Waiting { problem: error.problem.clone(), next: None });
+                });
+                ROOM_PAUSE
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => Ok(()),
+            () = self.cancel.cancelled() => Err(error),
+        }
+    }
+}

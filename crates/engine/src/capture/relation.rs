@@ -1,0 +1,137 @@
+//! Finds the rows that hold copies of rows that changed, a page at a time.
+//!
+//! Two directions: a row changed, so copies of it elsewhere are out of date; or a row was read anew, and may
+//! have brought copies that are older than what the mirror knows of the originals. What a copy is, and when it
+//! is the older one, is for [`Source::renew`] to say.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use crate::change::Change;
+use crate::journal::{Journal, JournalError, Limit, MirrorRow, Reference};
+use crate::observation::Channel;
+use crate::row::{ProjectId, RowId, RowKey};
+use crate::schema::TableId;
+use crate::source::{Holders, Source};
+
+/// Holders read at once.
+const PAGE: u32 = 500;
+/// Bytes of holders read at once.
+const PAGE_BYTES: usize = 8 << 20;
+
+/// Holders, and which other row each may hold a copy of.
+pub(super) struct Page {
+    pub(super) holders: HashMap<RowKey, MirrorRow>,
+    pub(super) pairs: Vec<(RowKey, MirrorRow)>,
+}
+
+/// What is left to look at.
+pub(super) struct Pages {
+    direct: VecDeque<(RowKey, RowKey)>,
+    referrers: Vec<(Reference, RowKey, Option<RowKey>)>,
+    scans: Vec<(TableId, ProjectId, HashSet<RowKey>, Option<RowId>)>,
+}
+
+impl Pages {
+    pub(super) fn new<S: Source>(source: &S, changes: Vec<Change>) -> Pages {
+        let mut pages = Pages { direct: VecDeque::new(), referrers: Vec::new(), scans: Vec::new() };
+        for change in changes {
+            let key = change.key;
+            let Holders { keys, referrers, scan } =
+                source.holders(key, change.before.as_ref(), change.after.as_ref());
+            pages.direct.extend(keys.into_iter().map(|holder| (holder, key)));
+            if let Some(reference) = referrers {
+                pages.referrers.push((reference, key, None));
+            }
+            for table in scan {
+                let same = |(t, p, ..): &&mut (TableId, ProjectId, HashSet<RowKey>, Option<RowId>)| {
+                    *t == table && *p == key.project
+                };
+                match pages.scans.iter_mut().find(same) {
+                    Some((_, _, others, _)) => {
+                        others.insert(key);
+                    }
+                    None => pages.scans.push((table, key.project, HashSet::from([key]), None)),
+                }
+            }
+            if let Some(row) = change.after.as_ref().filter(|_| change.channel != Channel::Relation) {
+                let relatives = source.relatives(key, row).into_iter();
+                pages.direct.extend(relatives.map(|relative| (key, relative)));
+            }
+        }
+        pages
+    }
+
+    /// The next page, `None` after the last. An error leaves everything as it was.
+    pub(super) async fn next<J: Journal>(&mut self, journal: &J) -> Result<Option<Page>, JournalError> {
+        if !self.direct.is_empty() {
+            let pairs: Vec<(RowKey, RowKey)> =
+                self.direct.iter().take(usize::try_from(PAGE).unwrap_or(500)).copied().collect();
+            let page = paired(journal, &pairs).await?;
+            self.direct.drain(..pairs.len());
+            return Ok(Some(page));
+        }
+        if let Some((reference, other, after)) = self.referrers.last_mut() {
+            let holders = journal.referrers(other.project, *reference, *after, PAGE).await?;
+            let pairs: Vec<_> = holders.iter().map(|holder| (*holder, *other)).collect();
+            let page = paired(journal, &pairs).await?;
+            match holders.last() {
+                Some(last) => *after = Some(*last),
+                None => drop(self.referrers.pop()),
+            }
+            return Ok(Some(page));
+        }
+        if let Some((table, project, others, after)) = self.scans.last_mut() {
+            let limit = Limit { rows: PAGE, bytes: PAGE_BYTES };
+            let rows = journal.scan(*table, *project, *after, limit).await?;
+            let keys: Vec<RowKey> = others.iter().copied().collect();
+            let others = journal.rows(&keys).await?;
+            match rows.last() {
+                Some(last) => *after = Some(last.key.id),
+                None => drop(self.scans.pop()),
+            }
+            let pairs = rows
+                .iter()
+                .flat_map(|row| others.iter().map(|other| (row.key, other.clone())))
+                .collect();
+            let holders = rows.into_iter().map(|row| (row.key, row)).collect();
+            return Ok(Some(Page { holders, pairs }));
+        }
+        Ok(None)
+    }
+}
+
+async fn paired<J: Journal>(journal: &J, pairs: &[(RowKey, RowKey)]) -> Result<Page, JournalError> {
+    // A row read anew and a row that changed are each other's holder and original in most pairs: first sort
+    // out, without reading content, where the original can be newer at all.
+    let mut keys: Vec<RowKey> = pairs.iter().flat_map(|(holder, other)| [*holder, *other]).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let known: HashMap<RowKey, _> =
+        journal.known(&keys).await?.into_iter().map(|known| (known.key, known)).collect();
+    let mut worth: Vec<(RowKey, RowKey)> = pairs
+        .iter()
+        .filter(|(holder, other)| match (known.get(holder), known.get(other)) {
+            (Some(holder), Some(other)) => {
+                let oldest = match (holder.version.listed.0, holder.version.looked_up.0) {
+                    (0, moment) | (moment, 0) => moment,
+                    (listed, looked_up) => listed.min(looked_up),
+                };
+                holder.alive && other.version.observed.0 > oldest
+            }
+            _ => false,
+        })
+        .copied()
+        .collect();
+    worth.sort_unstable();
+    worth.dedup();
+    let mut keys: Vec<RowKey> = worth.iter().flat_map(|(holder, other)| [*holder, *other]).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let holders: HashMap<RowKey, MirrorRow> =
+        journal.rows(&keys).await?.into_iter().map(|row| (row.key, row)).collect();
+    let pairs = worth
+        .into_iter()
+        .filter_map(|(holder, other)| Some((holder, holders.get(&other)?.clone())))
+        .collect();
+    Ok(Page { holders, pairs })
+}

@@ -1,0 +1,435 @@
+//! Says when each channel looks: load first, then poll and census on their rhythms; or everything once.
+//!
+//! At start, a problem that needs a person ends the capture. Once following, lost access or a refused credential
+//! is waited out: said, looked at again, resumed by itself. What the capture waits for is on the board.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt};
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::access::{Access, no_access};
+use super::detail::InFlight;
+use super::differ::Details;
+use super::recorder::recorder;
+use super::{Capture, CaptureError, Progress, Settings};
+use crate::clock::Clock;
+use crate::journal::Journal;
+use crate::observation::Channel;
+use crate::problem::{Problem, Remedy};
+use crate::schema::{Table, TableId};
+use crate::source::{Project, Source, SourceError, SourceErrorKind, Urgency};
+use crate::status::{Board, Held, State};
+
+/// Projects read at the same time.
+const PROJECTS_AT_ONCE: usize = 4;
+/// After trouble, look again this often ...
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// ... for so long ...
+const LOOK_AGAIN_OFTEN: Duration = Duration::from_mins(10);
+/// ... and then this often.
+const LOOK_AGAIN_LATER: Duration = Duration::from_mins(1);
+/// A source that never answered is given up at start after this time.
+const FIRST_ANSWER: Duration = Duration::from_secs(25);
+/// With `once`, transient errors are retried for so long without any success.
+const ONCE_PATIENCE: Duration = Duration::from_mins(10);
+/// With `once`, time between two tries.
+const ONCE_PAUSE: Duration = Duration::from_secs(1);
+/// With `once`, passes over everything: what changes meanwhile never prolongs it further.
+const PASSES: u32 = 3;
+/// How often pruning is due.
+const PRUNE_EVERY: Duration = Duration::from_hours(1);
+/// How long log entries and tombstones are kept.
+const RETENTION: Duration = Duration::from_hours(7 * 24);
+/// How often a wait for details looks whether they are there.
+const DETAILS_LOOK: Duration = Duration::from_millis(100);
+
+/// How long a capture runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Until it is cancelled.
+    Cancelled,
+    /// Until everything there is now has been read once.
+    Once,
+}
+
+/// What is left when a capture ends.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// Held deletes by project and table.
+    pub held: BTreeMap<(String, String), Held>,
+    /// What is missing or wrong, in words, by project and table.
+    pub notes: BTreeMap<(String, String), String>,
+    /// Rows whose detail could not be fetched.
+    pub pending: u64,
+}
+
+/// Runs a capture.
+///
+/// # Errors
+/// What needs a person: at start anything but passing trouble, later only a broken journal.
+pub async fn run<S: Source, J: Journal>(
+    source: Arc<S>,
+    journal: Arc<J>,
+    clock: Clock,
+    settings: Settings,
+    until: Until,
+    board: Board,
+    progress: watch::Sender<Progress>,
+    cancel: CancellationToken,
+) -> Result<Outcome, CaptureError> {
+    let began = journal.recall(LOG_BEGAN).await?.iter().any(|(name, _)| name == LOG_BEGAN);
+    let details = settings.details;
+    // The recorder outlives the channels, so that what they observed is written.
+    let recording_ends = CancellationToken::new();
+    let (recorder, recording) = recorder(
+        Arc::clone(&source),
+        Arc::clone(&journal),
+        details,
+        began,
+        board.clone(),
+        recording_ends.clone(),
+    );
+    let accepting = AtomicBool::new(settings.accept_deletes);
+    let capture = Capture {
+        source,
+        journal,
+        recorder,
+        settings,
+        clock,
+        board,
+        progress,
+        access: Access::default(),
+        in_flight: InFlight::default(),
+        accepting,
+        thorough: until == Until::Once,
+    };
+    let channels = async {
+        // Cancel-safe: everything a channel has observed is either recorded or will be observed again.
+        let result = tokio::select! {
+            result = capture.channels(until, began) => result,
+            () = cancel.cancelled() => Ok(()),
+        };
+        let outcome = match result {
+            Ok(()) => capture.outcome().await,
+            Err(error) => Err(error),
+        };
+        recording_ends.cancel();
+        outcome
+    };
+    let (recorded, outcome) = tokio::join!(recording.run(), channels);
+    // The recorder's error is the cause when both failed.
+    recorded?;
+    outcome
+}
+
+/// The source took longer than anybody wants to wait for a first answer.
+fn no_answer() -> SourceError {
+    SourceError {
+        kind: SourceErrorKind::Transient,
+        problem: Problem::new(
+            "SOURCE-UNREACHABLE",
+            "Cannot reach the source",
+            format!("it did not answer within {} seconds", FIRST_ANSWER.as_secs()),
+            "Check `source.team` or `source.base_url`, the network and the proxy.",
+        ),
+        source: None,
+    }
+}
+
+/// Document that is there once the log has begun.
+const LOG_BEGAN: &str = "log";
+/// Document with what shapes the rows of the mirror.
+const SHAPE: &str = "details";
+
+impl<S: Source, J: Journal> Capture<S, J> {
+    async fn channels(&self, until: Until, began: bool) -> Result<(), CaptureError> {
+        self.progress.send_modify(|progress| progress.logging = began);
+        self.start(until).await?;
+        self.switch_details().await?;
+        let details = self.fetch_details();
+        let rounds = async {
+            match until {
+                Until::Once => self.once(began).await,
+                Until::Cancelled => self.follow(began).await,
+            }
+        };
+        // Cancel-safe: the details that are under way when the rounds end are pending in the journal.
+        tokio::select! {
+            result = rounds => result,
+            result = details => result,
+        }
+    }
+
+    /// The first contact with the source.
+    async fn start(&self, until: Until) -> Result<(), CaptureError> {
+        let deadline = Instant::now().checked_add(FIRST_ANSWER);
+        let known = self.remembered().await?;
+        loop {
+            let answer = tokio::time::timeout(FIRST_ANSWER, self.look_around());
+            match answer.await.unwrap_or_else(|_| Err(no_answer().into())) {
+                Ok(()) => {
+                    let lost = self.access.lost();
+                    let Some(project) = lost.first() else { return Ok(()) };
+                    if until == Until::Cancelled && known {
+                        return Ok(());
+                    }
+                    return Err(no_access(project).into());
+                }
+                Err(error) if error.is_passing() => {
+                    let over = deadline.is_none_or(|deadline| Instant::now() >= deadline);
+                    if over && (until == Until::Once || !known) {
+                        return Err(error);
+                    }
+                    self.wait(&error, ONCE_PAUSE).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Details may have been switched on or off since the last run.
+    async fn switch_details(&self) -> Result<(), CaptureError> {
+        let wanted = self.settings.details != Details::Off;
+        if self.recall::<bool>(SHAPE).await? == Some(wanted) {
+            return Ok(());
+        }
+        let tables: Vec<TableId> =
+            self.settings.tables.iter().filter(|table| table.has_detail()).map(|table| table.id).collect();
+        self.journal.ask_details(&tables, wanted).await?;
+        self.remember(SHAPE, &json!(wanted)).await
+    }
+
+    /// Loads what is not loaded yet, in all visible projects.
+    async fn load_all(&self, began: bool) -> Result<(), CaptureError> {
+        self.each_project(async |project| {
+            for table in &self.settings.tables {
+                if !self.is_loaded(&project, table).await? {
+                    self.board.update(|status| status.capture.enter(State::Loading));
+                }
+                self.load(&project, table).await?;
+            }
+            Ok(())
+        })
+        .await?;
+        if !self.access.lost().is_empty() {
+            return Ok(());
+        }
+        if !began {
+            self.recorder.begin_log().await?;
+            self.remember(LOG_BEGAN, &json!(true)).await?;
+        }
+        self.progress.send_if_modified(|progress| {
+            !(std::mem::replace(&mut progress.loaded, true) & std::mem::replace(&mut progress.logging, true))
+        });
+        Ok(())
+    }
+
+    async fn poll_all(&self) -> Result<(), CaptureError> {
+        self.each_project(async |project| {
+            for table in &self.settings.tables {
+                self.poll(&project, table).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn census_all(&self) -> Result<(), CaptureError> {
+        self.each_project(async |project| {
+            for table in self.settings.tables.iter().filter(|table| table.newest_first) {
+                self.census(&project, table, Urgency::Census, Channel::Census).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn each_project(
+        &self,
+        work: impl AsyncFn(Project) -> Result<(), CaptureError>,
+    ) -> Result<(), CaptureError> {
+        let work = &work;
+        futures::stream::iter(self.access.visible())
+            .map(Ok)
+            .try_for_each_concurrent(PROJECTS_AT_ONCE, |project| work(project))
+            .await
+    }
+
+    /// Load, then poll and census on their rhythms, for ever.
+    async fn follow(&self, began: bool) -> Result<(), CaptureError> {
+        self.patiently(async || {
+            self.look_around().await?;
+            self.load_all(began || self.progress.borrow().loaded).await
+        })
+        .await?;
+        let polls = async {
+            let mut prune_due = Instant::now();
+            loop {
+                self.patiently(async || {
+                    self.look_around().await?;
+                    // A project that came into view is read for the first time.
+                    self.load_all(true).await?;
+                    self.board.update(|status| status.capture.enter(State::Polling));
+                    self.poll_all().await?;
+                    match self.access.lost().first() {
+                        Some(project) => Err(no_access(project).into()),
+                        None => Ok(()),
+                    }
+                })
+                .await?;
+                if Instant::now() >= prune_due {
+                    self.journal.prune(RETENTION).await?;
+                    prune_due = Instant::now().checked_add(PRUNE_EVERY).unwrap_or(prune_due);
+                }
+                self.rest(self.settings.poll_interval).await;
+            }
+        };
+        let censuses = async {
+            loop {
+                self.patiently(async || self.census_all().await).await?;
+                self.accepting.store(false, Ordering::Relaxed);
+                tokio::time::sleep(self.settings.census_interval).await;
+            }
+        };
+        let ended: Result<((), ()), CaptureError> = futures::future::try_join(polls, censuses).await;
+        ended.map(drop)
+    }
+
+    /// Repeats a round until it succeeds, waiting out whatever passes or is put right from outside.
+    async fn patiently(&self, round: impl AsyncFn() -> Result<(), CaptureError>) -> Result<(), CaptureError> {
+        let mut trouble_since: Option<Instant> = None;
+        loop {
+            let error = match round().await {
+                Ok(()) => return Ok(()),
+                Err(CaptureError::Journal(error)) if error.remedy == Remedy::NeedsHuman => {
+                    return Err(CaptureError::Journal(error));
+                }
+                Err(error) => error,
+            };
+            let since = *trouble_since.get_or_insert_with(Instant::now);
+            let pause = match since.elapsed() < LOOK_AGAIN_OFTEN {
+                true => LOOK_AGAIN.min(self.settings.poll_interval.max(ONCE_PAUSE)),
+                false => LOOK_AGAIN_LATER,
+            };
+            self.wait(&error, pause).await;
+            self.in_flight.retry_now();
+        }
+    }
+
+    /// Says what is wrong and waits.
+    async fn wait(&self, error: &CaptureError, pause: Duration) {
+        let problem = error.problem().clone();
+        let next = Timestamp::now().checked_add(pause).ok();
+        let news = !matches!(
+            &self.board.read().capture.state,
+            State::Waiting { problem: known, .. } if *known == problem
+        );
+        if news {
+            tracing::warn!(%problem, "waiting");
+        }
+        self.board.update(|status| status.capture.enter(State::Waiting { problem, next }));
+        tokio::time::sleep(pause).await;
+    }
+
+    async fn rest(&self, pause: Duration) {
+        let next = Timestamp::now().checked_add(pause).ok();
+        let head = self.journal.head().borrow().0;
+        let requests = self.source.requests();
+        self.board.update(|status| {
+            status.head = head;
+            status.requests = requests;
+            status.capture.enter(State::Following { next });
+        });
+        tokio::time::sleep(pause).await;
+    }
+
+    /// Everything once: load, poll, census, and the details that are due; again only where something is open.
+    async fn once(&self, began: bool) -> Result<(), CaptureError> {
+        let mut began = began;
+        for pass in 1..=PASSES {
+            self.insistently(async || {
+                self.look_around().await?;
+                match self.access.lost().first() {
+                    Some(project) => Err(no_access(project).into()),
+                    None => Ok(()),
+                }
+            })
+            .await?;
+            self.insistently(async || self.load_all(began).await).await?;
+            began = true;
+            self.board.update(|status| status.capture.enter(State::Polling));
+            self.insistently(async || self.poll_all().await).await?;
+            self.board.update(|status| status.capture.enter(State::Census));
+            self.insistently(async || self.census_all().await).await?;
+            self.board.update(|status| status.capture.enter(State::Detailing));
+            self.in_flight.retry_now();
+            while !self.details_settled().await? {
+                tokio::time::sleep(DETAILS_LOOK).await;
+            }
+            let outcome = self.outcome().await?;
+            if outcome.pending == 0 && (outcome.notes.is_empty() || pass > 1) {
+                break;
+            }
+        }
+        self.accepting.store(false, Ordering::Relaxed);
+        self.journal.prune(RETENTION).await?;
+        self.progress.send_modify(|progress| progress.finished = true);
+        self.board.update(|status| status.capture.enter(State::Stopped));
+        Ok(())
+    }
+
+    /// Repeats a step while its errors may pass, but not for ever.
+    async fn insistently(&self, step: impl AsyncFn() -> Result<(), CaptureError>) -> Result<(), CaptureError> {
+        let deadline = Instant::now().checked_add(ONCE_PATIENCE);
+        loop {
+            let error = match step().await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            let over = deadline.is_none_or(|deadline| Instant::now() >= deadline);
+            if over || error.remedy() == Remedy::NeedsHuman {
+                return Err(error);
+            }
+            self.wait(&error, ONCE_PAUSE).await;
+        }
+    }
+
+    async fn outcome(&self) -> Result<Outcome, CaptureError> {
+        let mut outcome = Outcome::default();
+        let status = self.board.read();
+        for (project, tables) in &status.projects {
+            for (table, status) in tables {
+                let key = (project.clone(), table.clone());
+                if let Some(held) = &status.held {
+                    outcome.held.insert(key.clone(), held.clone());
+                }
+                if let Some(note) = &status.note {
+                    outcome.notes.insert(key, note.clone());
+                }
+            }
+        }
+        for project in self.access.visible() {
+            let tables: &[&Table] = &self.settings.tables;
+            for table in tables {
+                self.count(&project, table).await?;
+                outcome.pending = outcome
+                    .pending
+                    .saturating_add(self.journal.counts(table.id, project.id).await?.pending);
+            }
+        }
+        let (head, requests) = (self.journal.head().borrow().0, self.source.requests());
+        self.board.update(|status| {
+            status.head = head;
+            status.requests = requests;
+        });
+        Ok(outcome)
+    }
+}

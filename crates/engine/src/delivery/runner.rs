@@ -1,0 +1,594 @@
+//! The loop of a task: read from the journal, filter, shape, write, store the position with the rows.
+//!
+//! One write is under way at a time. Read in sequence order the mirror is the compacted log: a task reads the
+//! log where it reaches back far enough, else the mirror, and so needs no hand-over between the two.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::rebuild::{self, Sweep, SweepError};
+use super::shape::{Delivered, Shaper, Task};
+use crate::capture::Progress;
+use crate::change::{Change, ChangeKind};
+use crate::clock::Moment;
+use crate::journal::{Journal, JournalError, Limit, MirrorRow};
+use crate::position::{Position, RebuildReason, Sequence};
+use crate::problem::{Problem, Remedy};
+use crate::row::{Row, RowKey};
+use crate::source::Project;
+use crate::status::{Board, State, Written};
+use crate::target::{
+    Batch, Owned, Plan, TableBatch, Target, TargetError, TargetErrorKind,
+};
+
+/// A batch is cut at so many bytes of rows ...
+const BATCH_BYTES: usize = 8 << 20;
+/// ... or so many rows, whichever comes first.
+const BATCH_ROWS: u32 = 4_000;
+/// Wait before a call that may pass is repeated.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Wait before a write is repeated when there is no room.
+const ROOM_PAUSE: Duration = Duration::from_secs(5);
+
+/// What ends a task.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliveryError {
+    /// The target's fault.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The journal's fault.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+impl DeliveryError {
+    /// What a person reads.
+    #[must_use]
+    pub fn problem(&self) -> &Problem {
+        match self {
+            DeliveryError::Target(error) => &error.problem,
+            DeliveryError::Journal(error) => &error.problem,
+        }
+    }
+
+    fn remedy(&self) -> Remedy {
+        match self {
+            DeliveryError::Target(error) => error.remedy(),
+            DeliveryError::Journal(error) => error.remedy,
+        }
+    }
+}
+
+impl From<SweepError> for DeliveryError {
+    fn from(error: SweepError) -> DeliveryError {
+        match error {
+            SweepError::Journal(error) => DeliveryError::Journal(error),
+            SweepError::Target(error) => DeliveryError::Target(error),
+        }
+    }
+}
+
+/// One thing to be done to the target.
+struct Step {
+    sequence: Sequence,
+    key: RowKey,
+    /// The row as it shall be; `None` deletes it if it is there.
+    row: Option<(Row, Moment, Option<Moment>)>,
+    observed: Moment,
+    counts: Counted,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Counted {
+    inserted: bool,
+    updated: bool,
+    deleted: bool,
+    detailed: bool,
+}
+
+struct Delivery<J, T> {
+    journal: Arc<J>,
+    target: T,
+    shaper: Shaper,
+    progress: watch::Receiver<Progress>,
+    board: Board,
+    cancel: CancellationToken,
+    position: Position,
+    owned: Vec<Owned>,
+}
+
+/// Runs a task until the capture has finished and everything is delivered, or until it is cancelled.
+///
+/// # Errors
+/// What needs a person; everything that passes is waited out and said on the board.
+pub async fn run<J: Journal, T: Target>(
+    journal: Arc<J>,
+    target: T,
+    task: Task,
+    mut progress: watch::Receiver<Progress>,
+    board: Board,
+    cancel: CancellationToken,
+) -> Result<(), DeliveryError> {
+    let shaper = Shaper::new(task);
+    let name = shaper.task().name.clone();
+    board.task(&name, |status| status.activity.enter(State::Starting));
+    // Cancel-safe: nothing has begun. The capture is gone when the sender is.
+    tokio::select! {
+        known = progress.wait_for(|progress| !progress.projects.is_empty() || progress.finished) => {
+            if known.is_err() {
+                return Ok(());
+            }
+        }
+        () = cancel.cancelled() => return Ok(()),
+    }
+    let position = Position {
+        generation: journal.generation().clone(),
+        sequence: Sequence(0),
+        fingerprint: shaper.fingerprint(),
+        rebuilding: false,
+    };
+    let mut delivery =
+        Delivery { journal, target, shaper, progress, board, cancel, position, owned: Vec::new() };
+    let result = delivery.sessions().await;
+    let Delivery { target, board, .. } = delivery;
+    target.close().await;
+    match &result {
+        Ok(()) => board.task(&name, |status| status.activity.enter(State::Stopped)),
+        Err(error) => board.task(&name, |status| {
+            status.activity.enter(State::Waiting { problem: error.problem().clone(), next: None });
+        }),
+    }
+    result
+}
+
+impl<J: Journal, T: Target> Delivery<J, T> {
+    /// A session goes from taking the target over to its end, or to the next rebuild.
+    async fn sessions(&mut self) -> Result<(), DeliveryError> {
+        loop {
+            let plan =
+                Plan { task: self.shaper.task().name.clone(), tables: self.shaper.tables().to_vec() };
+            let Some(opened) = self.persistently(async |this| Ok(this.target.open(&plan).await?)).await? else {
+                return Ok(());
+            };
+            let projects = self.projects();
+            let fingerprint = self.shaper.fingerprint();
+            let reason =
+                rebuild::reason(&*self.journal, &opened, &fingerprint, &projects, &self.shaper).await?;
+            self.say(reason);
+            self.position = rebuild::first_position(&*self.journal, &opened, reason, fingerprint);
+            let position = self.position.clone();
+            self.owned = opened.owned;
+            let prepared = self
+                .persistently(async |this| Ok(this.target.prepare(reason, &position).await?))
+                .await?;
+            if prepared.is_none() || !self.let_go(&projects).await? || !self.take_in().await? {
+                return Ok(());
+            }
+            self.count().await?;
+            if self.deliver().await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Delivers until the end (`true`) or until a project's identifier changes (`false`).
+    async fn deliver(&mut self) -> Result<bool, DeliveryError> {
+        let mut head = self.journal.head();
+        let mut acknowledged = Sequence(0);
+        loop {
+            if self.cancel.is_cancelled() {
+                return Ok(true);
+            }
+            head.borrow_and_update();
+            let progress = self.progress.borrow_and_update().clone();
+            if rebuild::is_renamed(&self.owned, &progress.projects) {
+                return Ok(false);
+            }
+            if !self.take_in().await? {
+                return Ok(true);
+            }
+            let steps = self.next_steps(progress.logging).await?;
+            if let Some(last) = steps.last().map(|step| step.sequence) {
+                if !self.write(steps, last).await? {
+                    return Ok(true);
+                }
+                continue;
+            }
+            if self.position.rebuilding && progress.loaded {
+                if !self.sweep(None).await? {
+                    return Ok(true);
+                }
+                continue;
+            }
+            if progress.finished {
+                self.count().await?;
+                return Ok(true);
+            }
+            self.rest();
+            let (task, sequence) = (self.shaper.task().name.clone(), self.position.sequence);
+            if acknowledged < sequence {
+                self.persistently(async |this| Ok(this.journal.acknowledge(&task, sequence).await?)).await?;
+                acknowledged = sequence;
+            }
+            // Cancel-safe: only waits.
+            tokio::select! {
+                moved = head.changed() => if moved.is_err() { return Ok(true) },
+                changed = self.progress.changed() => {
+                    // The capture is gone without having finished: what there is has been delivered.
+                    if changed.is_err() { return Ok(true) }
+                }
+                () = self.cancel.cancelled() => return Ok(true),
+            }
+        }
+    }
+
+    fn projects(&self) -> Vec<Project> {
+        self.progress.borrow().projects.clone()
+    }
+
+    fn say(&self, reason: Option<RebuildReason>) {
+        let why = match reason {
+            None | Some(RebuildReason::New) => return,
+            Some(RebuildReason::Unfinished) => "an earlier rebuild did not finish",
+            Some(RebuildReason::OtherJournal) => {
+                "its position belongs to another state directory, or to an older copy of this one"
+            }
+            Some(RebuildReason::BehindTombstones) => "deletions since its position have been forgotten",
+            Some(RebuildReason::Reshaped) => "tables, filters, mode, naming or deletes changed",
+            Some(RebuildReason::Renamed) => "a project's identifier changed",
+            Some(RebuildReason::Asked) => "it was asked for",
+        };
+        tracing::info!(task = %self.shaper.task().name, "the target is rebuilt from the mirror: {why}");
+    }
+
+    /// Takes projects in that came into view. `false` when cancelled.
+    async fn take_in(&mut self) -> Result<bool, DeliveryError> {
+        let team = self.shaper.task().team.clone();
+        let new: Vec<Owned> = self
+            .projects()
+            .into_iter()
+            .filter(|project| !rebuild::owns(&self.owned, project))
+            .map(|Project { id, name }| Owned { team: team.clone(), project_id: id.0, project: name })
+            .collect();
+        if new.is_empty() {
+            return Ok(true);
+        }
+        let done = self.persistently(async |this| Ok(this.target.own(&new).await?)).await?;
+        self.owned.extend(new);
+        Ok(done.is_some())
+    }
+
+    /// Deletes the rows of projects that are configured no more, unless a rebuild does it anyway.
+    async fn let_go(&mut self, projects: &[Project]) -> Result<bool, DeliveryError> {
+        let left = |owned: &&Owned| !projects.iter().any(|project| project.id.0 == owned.project_id);
+        let gone: Vec<Owned> = self.owned.iter().filter(left).cloned().collect();
+        if gone.is_empty() || self.position.rebuilding {
+            return Ok(true);
+        }
+        self.sweep(Some(gone)).await
+    }
+
+    /// The next steps in sequence order: from the log where it reaches back to the position, else from the
+    /// mirror.
+    async fn next_steps(&self, logging: bool) -> Result<Vec<Step>, DeliveryError> {
+        let limit = Limit { rows: BATCH_ROWS, bytes: BATCH_BYTES };
+        let after = self.position.sequence;
+        let bounds = self.journal.bounds().await?;
+        if logging && !self.position.rebuilding && after >= bounds.log_floor {
+            let changes = self.journal.log_after(after, limit).await?;
+            return Ok(changes.into_iter().map(|change| self.logged(change)).collect());
+        }
+        let rows = self.journal.mirror_after(after, limit).await?;
+        Ok(rows.into_iter().map(|row| self.mirrored(row)).collect())
+    }
+
+    /// Whether the task wants the row.
+    fn admits(&self, key: RowKey, row: &Row) -> bool {
+        self.index(key).is_some()
+            && self.shaper.task().filter.admits(key.table, row)
+            && self.progress.borrow().projects.iter().any(|project| project.id == key.project)
+    }
+
+    fn index(&self, key: RowKey) -> Option<usize> {
+        self.shaper.task().tables.iter().position(|table| table.id == key.table)
+    }
+
+    fn logged(&self, change: Change) -> Step {
+        let Change { sequence, key, kind, observed, detailed, first_detail, before, after, .. } = change;
+        let was = before.as_ref().is_some_and(|row| self.admits(key, row));
+        let row = after.filter(|row| self.admits(key, row));
+        let counts = match (was, row.is_some()) {
+            (false, false) => Counted::default(),
+            (false, true) => Counted { inserted: true, detailed: first_detail, ..Counted::default() },
+            (true, false) => Counted { deleted: true, ..Counted::default() },
+            (true, true) => Counted {
+                updated: kind != ChangeKind::Detail,
+                detailed: first_detail || kind == ChangeKind::Detail,
+                ..Counted::default()
+            },
+        };
+        Step { sequence, key, row: row.map(|row| (row, observed, detailed)), observed, counts }
+    }
+
+    /// Read from the mirror there is no before: what is not wanted is deleted if it is there.
+    fn mirrored(&self, mirrored: MirrorRow) -> Step {
+        let position = self.position.sequence;
+        let detailed = mirrored.detailed();
+        let MirrorRow { key, version, row } = mirrored;
+        let row = row.filter(|row| self.admits(key, row));
+        let known = version.inserted <= position;
+        let counts = match &row {
+            Some(_) => Counted {
+                inserted: !known,
+                updated: known && version.first_detail <= position,
+                detailed: version.first_detail > position,
+                ..Counted::default()
+            },
+            None => Counted { deleted: known, ..Counted::default() },
+        };
+        let row = row.map(|row| (row, version.observed, detailed));
+        Step { sequence: version.sequence, key, row, observed: version.observed, counts }
+    }
+
+    /// Writes steps as one batch. `false` when cancelled.
+    async fn write(&mut self, steps: Vec<Step>, last: Sequence) -> Result<bool, DeliveryError> {
+        let now = Timestamp::now();
+        let mut counted: BTreeMap<usize, Written> = BTreeMap::new();
+        let mut newest = Moment(0);
+        // The last word on each key; steps are in sequence order.
+        let mut latest: HashMap<RowKey, Step> = HashMap::new();
+        for step in steps {
+            let Some(index) = self.index(step.key) else { continue };
+            let count = counted.entry(index).or_default();
+            let add = |sum: &mut u64, one: bool| *sum = sum.saturating_add(u64::from(one));
+            add(&mut count.inserted, step.counts.inserted);
+            add(&mut count.updated, step.counts.updated);
+            add(&mut count.deleted, step.counts.deleted);
+            add(&mut count.detailed, step.counts.detailed);
+            newest = newest.max(step.observed);
+            latest.insert(step.key, step);
+        }
+        let mut latest: Vec<Step> = latest.into_values().collect();
+        latest.sort_unstable_by_key(|step| step.key);
+        let mut batch = self.batch(now);
+        let names: HashMap<i64, String> =
+            self.projects().into_iter().map(|project| (project.id.0, project.name)).collect();
+        for Step { key, row, .. } in latest {
+            let (Some(index), Some(project)) = (self.index(key), names.get(&key.project.0)) else { continue };
+            let Some(table) = batch.tables.get_mut(index) else { continue };
+            match row {
+                Some((row, observed, detailed)) => {
+                    let (id, project_id) = (key.id, key.project.0);
+                    let delivered = Delivered { project, row: &row, id, project_id, observed, detailed };
+                    table.upserts.push(self.shaper.row(index, delivered, now));
+                }
+                None => table.deletes.push(self.shaper.key(project, key.id)),
+            }
+        }
+        batch.position.sequence = last;
+        self.enter(if self.position.rebuilding { State::Rebuilding } else { State::Loading });
+        if !self.put(batch).await? {
+            return Ok(false);
+        }
+        let delay = Timestamp::now().as_millisecond().saturating_sub(newest.timestamp().as_millisecond());
+        let tables = self.shaper.task().tables.clone();
+        self.board.task(&self.shaper.task().name, |status| {
+            for (index, count) in counted {
+                let Some(table) = tables.get(index) else { continue };
+                let written = status.tables.entry(table.name.to_owned()).or_default();
+                written.inserted = written.inserted.saturating_add(count.inserted);
+                written.updated = written.updated.saturating_add(count.updated);
+                written.deleted = written.deleted.saturating_add(count.deleted);
+                written.detailed = written.detailed.saturating_add(count.detailed);
+                written.rows = written.rows.saturating_add(count.inserted).saturating_sub(count.deleted);
+            }
+            status.position = last.0;
+            status.last_write = Some(now);
+            status.delay_ms = (newest > Moment(0)).then_some(delay);
+        });
+        Ok(true)
+    }
+
+    fn batch(&self, now: Timestamp) -> Batch {
+        let empty = TableBatch { now: now.as_microsecond(), ..TableBatch::default() };
+        Batch { tables: vec![empty; self.shaper.tables().len()], position: self.position.clone() }
+    }
+
+    /// Has a batch written, in halves where a row of it cannot be stored. `false` when cancelled.
+    async fn put(&mut self, batch: Batch) -> Result<bool, DeliveryError> {
+        let mut left = vec![batch];
+        while let Some(batch) = left.pop() {
+            let result = self
+                .persistently(async |this| match this.target.write(&batch).await {
+                    Err(error) if error.kind == TargetErrorKind::Data => Ok(Err(error)),
+                    other => Ok(Ok(other?)),
+                })
+                .await?;
+            match result {
+                None => return Ok(false),
+                Some(Ok(())) => self.position = batch.position,
+                Some(Err(error)) => {
+                    if let Some(halves) = self.halve(batch, &error).await? {
+                        left.extend(halves);
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Splits a batch that holds a row which cannot be stored; alone, such a row is put aside.
+    async fn halve(
+        &mut self,
+        mut batch: Batch,
+        error: &TargetError,
+    ) -> Result<Option<[Batch; 2]>, DeliveryError> {
+        let rows: usize = batch.tables.iter().map(|table| table.upserts.len()).sum();
+        if rows > 1 {
+            // The first half must not move the position: it comes last in `left`, so it is written first.
+            let mut first = Batch { position: self.position.clone(), tables: Vec::new() };
+            let mut wanted = rows.div_euclid(2);
+            for table in &mut batch.tables {
+                let take = wanted.min(table.upserts.len());
+                wanted = wanted.saturating_sub(take);
+                let rest = table.upserts.split_off(take);
+                let upserts = std::mem::replace(&mut table.upserts, rest);
+                first.tables.push(TableBatch { upserts, deletes: Vec::new(), now: table.now });
+            }
+            return Ok(Some([batch, first]));
+        }
+        let mut aside = None;
+        for (index, table) in batch.tables.iter_mut().enumerate() {
+            if let Some(row) = table.upserts.pop() {
+                let keys = self.shaper.tables().get(index).map_or(0, |table| table.key_columns);
+                aside = Some((index, row.into_iter().take(keys).collect::<Vec<_>>()));
+            }
+        }
+        let Some((index, key)) = aside else {
+            return Err(DeliveryError::Target(TargetError {
+                kind: TargetErrorKind::Fatal,
+                problem: error.problem.clone(),
+                source: None,
+            }));
+        };
+        tracing::error!(task = %self.shaper.task().name, ?key, problem = %error.problem, "row put aside");
+        let reason = error.problem.why.clone();
+        self.persistently(async |this| Ok(this.target.put_aside(index, &key, &reason).await?)).await?;
+        self.board.task(&self.shaper.task().name, |status| {
+            status.put_aside = status.put_aside.saturating_add(1);
+        });
+        let nothing = self.batch(Timestamp::now());
+        Ok(Some([batch, nothing]))
+    }
+
+    /// Deletes what the mirror lacks: of everything owned at the end of a rebuild, or all of the given projects.
+    async fn sweep(&mut self, gone: Option<Vec<Owned>>) -> Result<bool, DeliveryError> {
+        let rebuilding = gone.is_none();
+        let projects = self.projects();
+        let swept = gone.unwrap_or_else(|| self.owned.clone());
+        let mut sweep = Sweep::new(&swept, self.shaper.tables().len());
+        loop {
+            let page = self
+                .persistently(async |this| {
+                    let Delivery { journal, target, shaper, .. } = this;
+                    Ok(sweep.next(&**journal, target, shaper, &projects).await?)
+                })
+                .await?;
+            let Some(page) = page else { return Ok(false) };
+            let Some(lacking) = page else { break };
+            if lacking.ids.is_empty() {
+                continue;
+            }
+            let mut batch = self.batch(Timestamp::now());
+            let keys = lacking.ids.iter().map(|id| self.shaper.key(&lacking.project, *id)).collect();
+            if let Some(table) = batch.tables.get_mut(lacking.table) {
+                table.deletes = keys;
+            }
+            if !self.put(batch).await? {
+                return Ok(false);
+            }
+            let deleted = u64::try_from(lacking.ids.len()).unwrap_or(u64::MAX);
+            if let Some(table) = self.shaper.task().tables.get(lacking.table) {
+                self.board.task(&self.shaper.task().name, |status| {
+                    let written = status.tables.entry(table.name.to_owned()).or_default();
+                    written.deleted = written.deleted.saturating_add(deleted);
+                });
+            }
+        }
+        let left = |owned: &&Owned| {
+            !projects.iter().any(|p| p.id.0 == owned.project_id && p.name == owned.project)
+        };
+        let empty: Vec<Owned> = swept.iter().filter(left).cloned().collect();
+        if !empty.is_empty() {
+            let done = self.persistently(async |this| Ok(this.target.disown(&empty).await?)).await?;
+            if done.is_none() {
+                return Ok(false);
+            }
+            self.owned.retain(|owned| !empty.contains(owned));
+        }
+        if rebuilding {
+            let mut batch = self.batch(Timestamp::now());
+            batch.position.rebuilding = false;
+            if !self.put(batch).await? {
+                return Ok(false);
+            }
+            self.count().await?;
+        }
+        Ok(true)
+    }
+
+    /// Counts the target's rows for the board.
+    async fn count(&mut self) -> Result<(), DeliveryError> {
+        let mut rows = Vec::new();
+        for index in 0..self.shaper.tables().len() {
+            let owned = self.owned.clone();
+            let counted =
+                self.persistently(async |this| Ok(this.target.count(index, &owned).await?)).await?;
+            let Some(count) = counted else { return Ok(()) };
+            rows.push(count);
+        }
+        let tables = self.shaper.task().tables.clone();
+        let position = self.position.sequence.0;
+        self.board.update(|status| {
+            let held = |table: &str| -> u64 {
+                let of = |tables: &BTreeMap<String, crate::status::TableStatus>| {
+                    tables.get(table).and_then(|table| table.held.as_ref()).map_or(0, |held| held.rows)
+                };
+                status.projects.values().map(of).sum()
+            };
+            let held: Vec<u64> = tables.iter().map(|table| held(table.name)).collect();
+            let task = status.tasks.entry(self.shaper.task().name.clone()).or_default();
+            task.position = position;
+            for ((table, rows), held) in tables.iter().zip(&rows).zip(held) {
+                let written = task.tables.entry(table.name.to_owned()).or_default();
+                written.rows = *rows;
+                written.held = held;
+            }
+        });
+        Ok(())
+    }
+
+    fn rest(&self) {
+        let state = match self.progress.borrow().loaded {
+            true => State::Following { next: None },
+            false => State::Loading,
+        };
+        self.enter(state);
+    }
+
+    fn enter(&self, state: State) {
+        self.board.task(&self.shaper.task().name, |status| status.activity.enter(state));
+    }
+
+    /// Repeats a call until it succeeds (`Some`), the task is cancelled (`None`), or it needs a person.
+    async fn persistently<R>(
+        &mut self,
+        mut call: impl AsyncFnMut(&mut Self) -> Result<R, DeliveryError>,
+    ) -> Result<Option<R>, DeliveryError> {
+        loop {
+            let error = match call(self).await {
+                Ok(value) => return Ok(Some(value)),
+                Err(error) => error,
+            };
+            let pause = match error.remedy() {
+                Remedy::NeedsHuman => return Err(error),
+                Remedy::Retry => RETRY_PAUSE,
+                Remedy::Wait => ROOM_PAUSE,
+            };
+            let problem = error.problem().clone();
+            tracing::warn!(task = %self.shaper.task().name, %problem, "waiting");
+            let next = Timestamp::now().checked_add(pause).ok();
+            self.enter(State::Waiting { problem, next });
+            // Cancel-safe: only waits.
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.cancel.cancelled() => return Ok(None),
+            }
+        }
+    }
+}
