@@ -1,1 +1,4 @@
 //! connectors
+pub mod check;
+pub mod finding;
+pub mod sqlite;

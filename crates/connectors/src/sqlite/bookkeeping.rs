@@ -1,0 +1,328 @@
+//! The `_tributary_*` tables: where each task stands, which tables are ours, whose rows are whose.
+//!
+//! Every function works inside a transaction of its caller; none commits. Whoever writes anything calls
+//! [`fence`] or [`advance`] in the same transaction.
+
+use engine::position::{Fingerprint, Generation, Position, Sequence};
+use engine::problem::Problem;
+use engine::target::{Owned, TargetErrorKind};
+use jiff::Timestamp;
+use sqlx::SqliteConnection;
+
+use super::fault::Fault;
+use super::shape::Definition;
+
+/// The version of these tables. A file with a greater one was made by a newer tributary.
+const FORMAT: i64 = 1;
+
+/// Names of tables compare as SQLite compares them.
+const TABLES: [&str; 5] = [
+    "CREATE TABLE IF NOT EXISTS _tributary_format (version INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS _tributary_tasks (
+        task TEXT NOT NULL PRIMARY KEY,
+        epoch INTEGER NOT NULL,
+        generation TEXT,
+        sequence INTEGER,
+        fingerprint TEXT,
+        rebuilding INTEGER NOT NULL DEFAULT 0,
+        updated_at TEXT NOT NULL
+    )",
+    "CREATE TABLE IF NOT EXISTS _tributary_tables (
+        table_name TEXT NOT NULL COLLATE NOCASE PRIMARY KEY,
+        definition TEXT NOT NULL,
+        made_by TEXT NOT NULL
+    )",
+    "CREATE TABLE IF NOT EXISTS _tributary_owners (
+        table_name TEXT NOT NULL COLLATE NOCASE,
+        team TEXT NOT NULL,
+        project_id INTEGER NOT NULL,
+        project TEXT NOT NULL,
+        task TEXT NOT NULL,
+        PRIMARY KEY (table_name, team, project_id, project)
+    )",
+    "CREATE TABLE IF NOT EXISTS _tributary_aside (
+        task TEXT NOT NULL,
+        table_name TEXT NOT NULL COLLATE NOCASE,
+        key TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        at TEXT NOT NULL,
+        PRIMARY KEY (task, table_name, key)
+    )",
+];
+
+/// Makes what is missing; refuses what a newer version made.
+pub(super) async fn create(connection: &mut SqliteConnection) -> Result<(), Fault> {
+    for table in TABLES {
+        sqlx::query(table).execute(&mut *connection).await?;
+    }
+    let version: Option<i64> =
+        sqlx::query_scalar("SELECT max(version) FROM _tributary_format").fetch_one(&mut *connection).await?;
+    match version {
+        None => {
+            sqlx::query("INSERT INTO _tributary_format (version) VALUES (?)")
+                .bind(FORMAT)
+                .execute(connection)
+                .await?;
+        }
+        Some(version) if version > FORMAT => {
+            let problem = Problem::new(
+                "SQLITE-NEWER",
+                "Cannot use the SQLite file",
+                format!("its bookkeeping has version {version}, this tributary knows up to {FORMAT}"),
+                "Use the newer tributary that made it, or set another file as the target.",
+            );
+            return Err(Fault::refused(TargetErrorKind::Fatal, problem));
+        }
+        Some(_) => {}
+    }
+    Ok(())
+}
+
+fn now() -> String {
+    format!("{:.6}", Timestamp::now())
+}
+
+/// Takes the task over; gives the new epoch.
+pub(super) async fn raise_epoch(connection: &mut SqliteConnection, task: &str) -> Result<i64, Fault> {
+    let raise = "INSERT INTO _tributary_tasks (task, epoch, updated_at) VALUES (?1, 1, ?2) \
+                 ON CONFLICT (task) DO UPDATE SET epoch = epoch + 1 RETURNING epoch";
+    Ok(sqlx::query_scalar(raise).bind(task).bind(now()).fetch_one(connection).await?)
+}
+
+/// Fails unless `epoch` is still the task's.
+pub(super) async fn fence(connection: &mut SqliteConnection, task: &str, epoch: i64) -> Result<(), Fault> {
+    let hit = sqlx::query("UPDATE _tributary_tasks SET updated_at = ? WHERE task = ? AND epoch = ?")
+        .bind(now())
+        .bind(task)
+        .bind(epoch)
+        .execute(connection)
+        .await?;
+    fenced(hit.rows_affected(), task)
+}
+
+/// Stores where the task stands; fails unless `epoch` is still the task's.
+pub(super) async fn advance(
+    connection: &mut SqliteConnection,
+    task: &str,
+    epoch: i64,
+    position: &Position,
+) -> Result<(), Fault> {
+    let advance = "UPDATE _tributary_tasks SET generation = ?, sequence = ?, fingerprint = ?, rebuilding = ?, \
+                   updated_at = ? WHERE task = ? AND epoch = ?";
+    let hit = sqlx::query(advance)
+        .bind(&position.generation.0)
+        .bind(position.sequence.0)
+        .bind(&position.fingerprint.0)
+        .bind(position.rebuilding)
+        .bind(now())
+        .bind(task)
+        .bind(epoch)
+        .execute(connection)
+        .await?;
+    fenced(hit.rows_affected(), task)
+}
+
+fn fenced(hit: u64, task: &str) -> Result<(), Fault> {
+    if hit == 1 {
+        return Ok(());
+    }
+    let problem = Problem::new(
+        "SQLITE-FENCED",
+        format!("Cannot write for task `{task}` any more"),
+        "another process has opened the same task on this file",
+        "Let only one process run the task, or give one of the tasks another name and another file.",
+    );
+    Err(Fault::refused(TargetErrorKind::Fenced, problem))
+}
+
+/// Where the task stands, if it ever stood anywhere.
+pub(super) async fn position(
+    connection: &mut SqliteConnection,
+    task: &str,
+) -> Result<Option<Position>, Fault> {
+    type Stored = (Option<String>, Option<i64>, Option<String>, bool);
+    let stored: Option<Stored> = sqlx::query_as(
+        "SELECT generation, sequence, fingerprint, rebuilding <> 0 FROM _tributary_tasks WHERE task = ?",
+    )
+    .bind(task)
+    .fetch_optional(connection)
+    .await?;
+    Ok(match stored {
+        Some((Some(generation), Some(sequence), Some(fingerprint), rebuilding)) => Some(Position {
+            generation: Generation(generation),
+            sequence: Sequence(sequence),
+            fingerprint: Fingerprint(fingerprint),
+            rebuilding,
+        }),
+        _ => None,
+    })
+}
+
+/// Projects whose rows the task has written, in any table.
+pub(super) async fn owned(connection: &mut SqliteConnection, task: &str) -> Result<Vec<Owned>, Fault> {
+    let owned: Vec<(String, i64, String)> = sqlx::query_as(
+        "SELECT DISTINCT team, project_id, project FROM _tributary_owners WHERE task = ? ORDER BY 1, 2, 3",
+    )
+    .bind(task)
+    .fetch_all(connection)
+    .await?;
+    Ok(owned.into_iter().map(|(team, project_id, project)| Owned { team, project_id, project }).collect())
+}
+
+/// Another task that has rows in `table`.
+pub(super) async fn other_owner(
+    connection: &mut SqliteConnection,
+    table: &str,
+    task: &str,
+) -> Result<Option<String>, Fault> {
+    let other = "SELECT task FROM _tributary_owners WHERE table_name = ? AND task <> ? LIMIT 1";
+    Ok(sqlx::query_scalar(other).bind(table).bind(task).fetch_optional(connection).await?)
+}
+
+/// Notes that the task fills `table` for a project; refuses if another one does.
+pub(super) async fn own(
+    connection: &mut SqliteConnection,
+    task: &str,
+    table: &str,
+    owned: &Owned,
+) -> Result<(), Fault> {
+    let other: Option<String> = sqlx::query_scalar(
+        "SELECT task FROM _tributary_owners \
+         WHERE table_name = ? AND team = ? AND (project_id = ? OR project = ?) AND task <> ? LIMIT 1",
+    )
+    .bind(table)
+    .bind(&owned.team)
+    .bind(owned.project_id)
+    .bind(&owned.project)
+    .bind(task)
+    .fetch_optional(&mut *connection)
+    .await?;
+    if let Some(other) = other {
+        let problem = Problem::new(
+            "SQLITE-OWNED",
+            format!("Cannot write project `{}` into table `{table}` for task `{task}`", owned.project),
+            format!("task `{other}` fills that table for this project"),
+            format!(
+                "Take the project out of one of the two, set another file as the target, or, if `{other}` is \
+                 this task's former name, name it so again."
+            ),
+        );
+        return Err(Fault::refused(TargetErrorKind::Shape, problem));
+    }
+    sqlx::query(
+        "INSERT INTO _tributary_owners (table_name, team, project_id, project, task) VALUES (?, ?, ?, ?, ?) \
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(table)
+    .bind(&owned.team)
+    .bind(owned.project_id)
+    .bind(&owned.project)
+    .bind(task)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Forgets a project of the task, in all tables.
+pub(super) async fn disown(
+    connection: &mut SqliteConnection,
+    task: &str,
+    owned: &Owned,
+) -> Result<(), Fault> {
+    sqlx::query(
+        "DELETE FROM _tributary_owners WHERE task = ? AND team = ? AND project_id = ? AND project = ?",
+    )
+    .bind(task)
+    .bind(&owned.team)
+    .bind(owned.project_id)
+    .bind(&owned.project)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Gives up tables that the task does not fill any more, so that another one may. Their rows stay.
+pub(super) async fn release(
+    connection: &mut SqliteConnection,
+    task: &str,
+    kept: &[&str],
+) -> Result<(), Fault> {
+    let tables: Vec<String> =
+        sqlx::query_scalar("SELECT DISTINCT table_name FROM _tributary_owners WHERE task = ?")
+            .bind(task)
+            .fetch_all(&mut *connection)
+            .await?;
+    for table in tables.iter().filter(|table| !kept.iter().any(|kept| kept.eq_ignore_ascii_case(table))) {
+        sqlx::query("DELETE FROM _tributary_owners WHERE task = ? AND table_name = ?")
+            .bind(task)
+            .bind(table)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Makes the other tasks that have rows in `table` start anew: their rows in it are lost.
+pub(super) async fn restart_others(
+    connection: &mut SqliteConnection,
+    task: &str,
+    table: &str,
+) -> Result<(), Fault> {
+    sqlx::query(
+        "UPDATE _tributary_tasks SET generation = NULL, epoch = epoch + 1 WHERE task <> ?1 \
+         AND task IN (SELECT task FROM _tributary_owners WHERE table_name = ?2)",
+    )
+    .bind(task)
+    .bind(table)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Stores the definition of a table that was made or extended.
+pub(super) async fn define(
+    connection: &mut SqliteConnection,
+    table: &str,
+    definition: &Definition,
+) -> Result<(), Fault> {
+    let json = serde_json::to_string(definition).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    sqlx::query(
+        "INSERT INTO _tributary_tables (table_name, definition, made_by) VALUES (?, ?, ?) ON CONFLICT (table_name) \
+         DO UPDATE SET table_name = excluded.table_name, definition = excluded.definition, \
+         made_by = excluded.made_by",
+    )
+    .bind(table)
+    .bind(json)
+    .bind(env!("CARGO_PKG_VERSION"))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Names a row that cannot be stored.
+pub(super) async fn put_aside(
+    connection: &mut SqliteConnection,
+    task: &str,
+    table: &str,
+    key: &str,
+    reason: &str,
+) -> Result<(), Fault> {
+    sqlx::query(
+        "INSERT INTO _tributary_aside (task, table_name, key, reason, at) VALUES (?, ?, ?, ?, ?) \
+         ON CONFLICT (task, table_name, key) DO UPDATE SET reason = excluded.reason, at = excluded.at",
+    )
+    .bind(task)
+    .bind(table)
+    .bind(key)
+    .bind(reason)
+    .bind(now())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Forgets the rows that were put aside: all are about to be written anew.
+pub(super) async fn clear_aside(connection: &mut SqliteConnection, task: &str) -> Result<(), Fault> {
+    sqlx::query("DELETE FROM _tributary_aside WHERE task = ?").bind(task).execute(connection).await?;
+    Ok(())
+}

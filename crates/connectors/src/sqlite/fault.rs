@@ -1,0 +1,148 @@
+//! What goes wrong with a SQLite file, and what a person reads about it.
+//!
+//! The result codes of SQLite are sorted here, and nowhere else, into the kinds the engine acts on.
+
+use std::path::Path;
+
+use engine::problem::Problem;
+use engine::target::{TargetError, TargetErrorKind};
+
+use super::encode::Unstorable;
+
+/// Less room than this, and an I/O error means that the disk is full: SQLite could not even begin a log file.
+const HARDLY_ANY_ROOM: u64 = 1024 * 1024;
+
+/// Why something inside the target stopped.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The driver or SQLite said so.
+    Sql(sqlx::Error),
+    /// We said so.
+    Refused(Box<TargetError>),
+}
+
+impl From<sqlx::Error> for Fault {
+    fn from(error: sqlx::Error) -> Fault {
+        Fault::Sql(error)
+    }
+}
+
+impl From<Unstorable> for Fault {
+    fn from(error: Unstorable) -> Fault {
+        let problem = Problem::new(
+            "SQLITE-DATA",
+            "Cannot store a row in SQLite",
+            error.to_string(),
+            "The row is put aside and named; correct it at the source, or report the value's type.",
+        );
+        let source = Some(error.into());
+        Fault::Refused(Box::new(TargetError { kind: TargetErrorKind::Data, problem, source }))
+    }
+}
+
+impl Fault {
+    /// A refusal of ours.
+    pub(super) fn refused(kind: TargetErrorKind, problem: Problem) -> Fault {
+        Fault::Refused(Box::new(TargetError { kind, problem, source: None }))
+    }
+
+    /// The error as the engine gets it. `doing` completes "Cannot …".
+    pub(super) fn into_error(self, file: &Path, doing: &str) -> TargetError {
+        match self {
+            Fault::Refused(error) => *error,
+            Fault::Sql(error) => {
+                let (kind, code, why, fix) = explain(file, &error);
+                let what = format!("Cannot {doing} the SQLite file `{}`", file.display());
+                TargetError {
+                    kind,
+                    problem: Problem::new(code, what, why, fix),
+                    source: Some(Box::new(error)),
+                }
+            }
+        }
+    }
+}
+
+/// Primary result code of SQLite, and what it says.
+fn result_code(error: &sqlx::Error) -> Option<(i32, String)> {
+    let error = error.as_database_error()?;
+    let extended: i32 = error.code()?.parse().ok()?;
+    Some((extended & 0xff, error.message().to_owned()))
+}
+
+/// Bytes that may still be written where `file` lies.
+pub(super) fn room(file: &Path) -> Option<u64> {
+    let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty());
+    fs4::available_space(directory.unwrap_or(Path::new("."))).ok()
+}
+
+fn explain(file: &Path, error: &sqlx::Error) -> (TargetErrorKind, &'static str, String, String) {
+    use TargetErrorKind as Kind;
+    let full = || {
+        let why = "there is no room left on the disk, or the file has reached its largest size".to_owned();
+        let fix = "Make room on the disk; it goes on by itself.".to_owned();
+        (Kind::Full, "SQLITE-FULL", why, fix)
+    };
+    let read_only = |why: &str| {
+        let fix = format!(
+            "Let the user that runs tributary write `{}` and its directory (which must exist), or set another path.",
+            file.display()
+        );
+        (Kind::ReadOnly, "SQLITE-READONLY", why.to_owned(), fix)
+    };
+    let broken = |why: &str| {
+        let fix = "Move the file (and its -wal and -shm) away, or set another path; the tables are made anew \
+                   from the journal without reading the source again.";
+        (Kind::Fatal, "SQLITE-CORRUPT", why.to_owned(), fix.to_owned())
+    };
+    let Some((code, message)) = result_code(error) else {
+        return match error {
+            sqlx::Error::WorkerCrashed | sqlx::Error::Io(_) => {
+                let why = "the connection to the file ended".to_owned();
+                (Kind::Transient, "SQLITE-CONNECTION", why, "It is opened again by itself.".to_owned())
+            }
+            other => {
+                let fix = "Start again; if it stays, report it with the log.".to_owned();
+                (Kind::Fatal, "SQLITE", other.to_string(), fix)
+            }
+        };
+    };
+    match code {
+        // SQLITE_BUSY, SQLITE_LOCKED, SQLITE_PROTOCOL
+        5 | 6 | 15 => {
+            let why = "another program holds a lock on it".to_owned();
+            let fix = "It is tried again by itself; if it stays, end the program that writes to the file.";
+            (Kind::Transient, "SQLITE-BUSY", why, fix.to_owned())
+        }
+        // SQLITE_FULL
+        13 => full(),
+        // SQLITE_IOERR
+        10 if room(file).is_some_and(|bytes| bytes < HARDLY_ANY_ROOM) => full(),
+        10 => {
+            let why = format!("the disk reports an error ({message})");
+            let fix = "It is tried again by itself; if it stays, look after the disk or the network share.";
+            (Kind::Transient, "SQLITE-IO", why, fix.to_owned())
+        }
+        // SQLITE_NOMEM
+        7 => {
+            let fix = "It is tried again by itself; if it stays, give the process more memory.";
+            (Kind::Transient, "SQLITE-MEMORY", "there is no memory left".to_owned(), fix.to_owned())
+        }
+        // SQLITE_READONLY; SQLITE_PERM, SQLITE_CANTOPEN, SQLITE_AUTH
+        8 => read_only("it may only be read"),
+        3 | 14 | 23 => read_only("it cannot be opened for writing"),
+        // SQLITE_CORRUPT, SQLITE_NOTADB
+        11 => broken("the file is damaged"),
+        26 => broken("the file is not a SQLite database"),
+        // SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH
+        18..=20 => {
+            let fix = "The row is put aside and named; correct it at the source.".to_owned();
+            (Kind::Data, "SQLITE-DATA", format!("a row does not fit ({message})"), fix)
+        }
+        _ => {
+            let fix =
+                "Start again; tables that somebody changed or dropped meanwhile are then found and named.";
+            (Kind::Fatal, "SQLITE", message, fix.to_owned())
+        }
+    }
+}
