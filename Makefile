@@ -1,0 +1,37 @@
+# The everyday commands. `make` alone lists them.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint fmt
+
+# A reader of this file needs no network beyond what cargo fetches once.
+CARGO ?= cargo
+# In CI the tests run under the profile of that name (.config/nextest.toml).
+NEXTEST_PROFILE := $(if $(CI),ci,default)
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+demo: ## Build, start a simulated CODING, load it into SQLite and follow its changes (ends with Ctrl-C)
+	$(CARGO) run --package tributary --quiet -- demo
+
+test: ## Run every test
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		$(CARGO) nextest run --workspace --all-features --profile $(NEXTEST_PROFILE); \
+	else \
+		echo "cargo-nextest is not installed; running cargo test instead"; \
+		$(CARGO) test --workspace --all-features --lib --bins --tests; \
+	fi
+	$(CARGO) test --workspace --all-features --doc
+
+lint: ## Check format, lints, documentation and (where cargo-deny is installed) dependencies
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-features --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --all-features --no-deps --document-private-items
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+		$(CARGO) deny --all-features check bans licenses sources; \
+	else \
+		echo "cargo-deny is not installed; dependencies are not checked"; \
+	fi
+
+fmt: ## Format the code
+	$(CARGO) fmt --all

@@ -1,0 +1,244 @@
+//! The command line: commands, flags and their help. What they do is in [`crate::commands`].
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Keeps CODING DevOps data flowing into your databases.
+#[derive(Debug, Parser)]
+#[command(name = "tributary", version, propagate_version = true, after_help = EXIT_CODES)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) global: Global,
+}
+
+const EXIT_CODES: &str = "\
+Results go to the standard output, progress and log to the standard error.
+
+Exit codes:
+  0  done
+  1  failed; the message says what, why, and what to do
+  2  wrong usage or configuration; nothing was started
+  3  finished, but deletes are held because too many rows vanished at once
+
+Environment:
+  TRIBUTARY_LOG        which log lines to write, for example `debug` or `engine=debug` (else RUST_LOG)
+  TRIBUTARY_VAULT_KEY  32 bytes (base64 or hex) that encrypt tokens at rest; else a key file is made
+  NO_COLOR             no colours";
+
+/// What every command takes.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Global {
+    /// Write log lines as text or as one JSON object each.
+    #[arg(long, global = true, value_name = "FORMAT")]
+    pub(crate) log: Option<LogFormat>,
+    /// No colours, also not on a terminal.
+    #[arg(long, global = true)]
+    pub(crate) no_color: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Load the tables of a pipeline and follow their changes.
+    #[command(after_help = SYNC_HELP)]
+    Sync(SyncArgs),
+    /// Test everything that a pipeline needs, item by item, and say how to put it right.
+    #[command(after_help = CHECK_HELP)]
+    Check(FileArgs),
+    /// Show which tables and columns a pipeline's source has, and how many rows.
+    #[command(after_help = DISCOVER_HELP)]
+    Discover(FileArgs),
+    /// Show the newest rows of a table, without writing anything.
+    #[command(after_help = PREVIEW_HELP)]
+    Preview(PreviewArgs),
+    /// Show where a pipeline stands; works beside a running sync.
+    #[command(after_help = STATUS_HELP)]
+    Status(FileArgs),
+    /// Run a simulated CODING on this machine.
+    #[command(after_help = SIM_HELP)]
+    Sim(SimArgs),
+    /// See it work: a simulated CODING, loaded into SQLite and followed live.
+    #[command(after_help = DEMO_HELP)]
+    Demo(DemoArgs),
+}
+
+const SYNC_HELP: &str = "\
+Examples:
+  tributary sync pipeline.yaml                 follow until Ctrl-C
+  tributary sync pipeline.yaml --once          bring the target up to date and end
+  tributary sync --once --json a.yaml b.yaml   two tasks in one process, a summary as JSON
+  tributary sync pipeline.yaml --accept-deletes
+                                               carry out deletes that are held";
+
+const CHECK_HELP: &str = "\
+Examples:
+  tributary check pipeline.yaml
+  tributary check pipeline.yaml --json | jq '.items[] | select(.outcome != \"ok\")'";
+
+const DISCOVER_HELP: &str = "\
+Examples:
+  tributary discover pipeline.yaml
+  tributary discover pipeline.yaml --json | jq '.tables[].name'";
+
+const PREVIEW_HELP: &str = "\
+Examples:
+  tributary preview pipeline.yaml --table Issues
+  tributary preview pipeline.yaml --table ProjectMembers --limit 20 --json";
+
+const STATUS_HELP: &str = "\
+Examples:
+  tributary status pipeline.yaml
+  watch -n 5 tributary status pipeline.yaml";
+
+const SIM_HELP: &str = "\
+Examples:
+  tributary sim                                          a small team on http://127.0.0.1:7070
+  tributary sim --issues 100000 --mutations 20           a large one whose rows keep changing
+  tributary sim --rate-limit 0 --latency 50ms --faults 0.03
+                                                         no limit, slow answers, 3 % of them broken
+
+The team, the token and a ready pipeline file are printed at the start.";
+
+const DEMO_HELP: &str = "\
+Examples:
+  tributary demo          until Ctrl-C
+  tributary demo --once   load, compare, end
+
+Everything lies in ./tributary-demo; the target is ./tributary-demo/coding.db.";
+
+#[derive(Args, Debug)]
+pub(crate) struct SyncArgs {
+    /// Pipeline files; each is a task. Files with the same `state` share one reading of the source.
+    #[arg(required = true, value_name = "PIPELINE.yaml")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Bring the target up to date, confirmations and details included, and end.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Print a summary as one JSON object at the end.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Carry out deletes that were held because too many rows vanished at once.
+    #[arg(long)]
+    pub(crate) accept_deletes: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct FileArgs {
+    /// The pipeline file.
+    #[arg(value_name = "PIPELINE.yaml")]
+    pub(crate) file: PathBuf,
+    /// Print the result as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PreviewArgs {
+    /// The pipeline file.
+    #[arg(value_name = "PIPELINE.yaml")]
+    pub(crate) file: PathBuf,
+    /// The table: Issues, Iterations or ProjectMembers.
+    #[arg(long, value_parser = ["Issues", "Iterations", "ProjectMembers"])]
+    pub(crate) table: String,
+    /// How many rows.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub(crate) limit: u32,
+    /// Print the rows as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SimArgs {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:7070")]
+    pub(crate) listen: SocketAddr,
+    /// The team's name.
+    #[arg(long, default_value = "demo")]
+    pub(crate) team: String,
+    /// The accepted personal token; a fixed one by default.
+    #[arg(long)]
+    pub(crate) token: Option<String>,
+    /// How many issues in all, spread over the projects.
+    #[arg(long, default_value_t = 520)]
+    pub(crate) issues: u32,
+    /// How many projects.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) projects: u32,
+    /// The same seed gives the same data.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Requests per second and action above which it refuses; 0 = no limit.
+    #[arg(long, default_value_t = 30)]
+    pub(crate) rate_limit: u32,
+    /// Waited before every answer, for example 50ms.
+    #[arg(long, default_value = "0s", value_parser = latency)]
+    pub(crate) latency: Duration,
+    /// Changes per second that it makes by itself.
+    #[arg(long, default_value_t = 0.0, value_parser = rate)]
+    pub(crate) mutations: f64,
+    /// Share of the requests that meet a fault that passes, from 0 to 1.
+    #[arg(long, default_value_t = 0.0, value_parser = share)]
+    pub(crate) faults: f64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DemoArgs {
+    /// Load, bring the target up to date, and end.
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+fn latency(text: &str) -> Result<Duration, String> {
+    let span: jiff::SignedDuration =
+        text.parse().map_err(|_| "write a time such as 50ms or 2s".to_owned())?;
+    Duration::try_from(span).map_err(|_| "a time cannot be negative".to_owned())
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    number_in(text, 10_000.0)
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    number_in(text, 1.0)
+}
+
+fn number_in(text: &str, most: f64) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if (0.0..=most).contains(&number) => Ok(number),
+        _ => Err(format!("write a number from 0 to {most}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_examples() {
+        for command in Cli::command().get_subcommands_mut() {
+            let name = command.get_name().to_owned();
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Examples:"), "`{name} --help` has no examples");
+            assert!(help.contains(&format!("tributary {name}")), "`{name} --help` shows itself nowhere");
+        }
+    }
+}

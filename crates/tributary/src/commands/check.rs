@@ -1,0 +1,87 @@
+//! `tributary check`: tries everything a pipeline needs, item by item.
+
+use connectors::check::{CheckItem, Outcome};
+use serde::Serialize;
+
+use super::load_one;
+use crate::cli::FileArgs;
+use crate::exit::{self, Done, Failure};
+use crate::pipeline::{Pipeline, TargetSettings};
+
+/// The result as JSON.
+#[derive(Serialize)]
+struct Report<'a> {
+    /// Whether nothing failed.
+    ok: bool,
+    items: &'a [CheckItem],
+}
+
+/// Checks the pipeline of a file.
+///
+/// # Errors
+/// A configuration that is wrong; [`Failure::Shown`] when an item failed.
+pub(crate) async fn run(args: &FileArgs) -> Result<Done, Failure> {
+    let pipeline = load_one(&args.file)?;
+    let items = check(&pipeline).await;
+    let ok = items.iter().all(|item| item.outcome != Outcome::Failed);
+    if args.json {
+        exit::print_json(&Report { ok, items: &items })?;
+    } else {
+        exit::print(&table(&items))?;
+    }
+    if ok { Ok(Done::All) } else { Err(Failure::Shown) }
+}
+
+async fn check(pipeline: &Pipeline) -> Vec<CheckItem> {
+    let TargetSettings::Sqlite(sqlite) = &pipeline.target;
+    connectors::sqlite::config::check(sqlite).await
+}
+
+/// The items for people: one line each, and what to do below those that need it.
+fn table(items: &[CheckItem]) -> String {
+    let width = items.iter().map(|item| item.name.chars().count()).max().unwrap_or(0);
+    let mut lines = Vec::new();
+    for item in items {
+        let mark = match item.outcome {
+            Outcome::Ok => "ok     ",
+            Outcome::Warning => "warning",
+            Outcome::Failed => "FAILED ",
+        };
+        lines.push(format!("{mark}  {:width$}  {}", item.name, item.detail));
+        if let Some(fix) = &item.fix {
+            lines.push(format!("         {:width$}  → {fix}", ""));
+        }
+    }
+    let failed = items.iter().filter(|item| item.outcome == Outcome::Failed).count();
+    lines.push(match failed {
+        0 => "Everything needed is there.".to_owned(),
+        1 => "1 item failed.".to_owned(),
+        many => format!("{many} items failed."),
+    });
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use connectors::check::CheckItem;
+
+    use super::table;
+
+    #[test]
+    fn items_stand_in_a_table_with_their_remedies() {
+        let items = [
+            CheckItem::ok("target: open", "opened coding.db"),
+            CheckItem::warning("target: room", "20 MB left", "Make room."),
+            CheckItem::failed("source: token", "CODING rejected it", "Make a new one."),
+        ];
+        assert_eq!(
+            table(&items),
+            "ok       target: open   opened coding.db\n\
+             warning  target: room   20 MB left\n         \
+             \x20              → Make room.\n\
+             FAILED   source: token  CODING rejected it\n         \
+             \x20              → Make a new one.\n\
+             1 item failed."
+        );
+    }
+}

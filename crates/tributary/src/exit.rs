@@ -1,0 +1,126 @@
+//! How a command ends: its exit code, and what a person reads when it failed.
+
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use engine::problem::Problem;
+
+use crate::pipeline::FileFinding;
+
+/// Exit code of wrong usage or configuration.
+pub(crate) const USAGE: u8 = 2;
+const FAILED: u8 = 1;
+const HELD: u8 = 3;
+
+/// A command that did what it could.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Done {
+    /// Everything.
+    All,
+    /// Everything but deletes, which are held.
+    Held,
+}
+
+/// A command that failed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// Wrong usage or configuration; nothing was started.
+    Configuration(Vec<FileFinding>),
+    /// Wrong usage of one flag or variable; nothing was started.
+    Usage(Problem),
+    /// Something that a person must put right.
+    Problems(Vec<Problem>),
+    /// The result itself, already printed, says that something is wrong.
+    Shown,
+}
+
+impl Failure {
+    /// Something of the machine's that should have worked.
+    pub(crate) fn unexpected(what: &str, error: impl fmt::Display) -> Failure {
+        Failure::Problems(vec![Problem::new(
+            "SYSTEM",
+            format!("Cannot {what}"),
+            error.to_string(),
+            "Check the machine: memory, disk, permissions.",
+        )])
+    }
+
+    fn code(&self) -> u8 {
+        match self {
+            Failure::Configuration(_) | Failure::Usage(_) => USAGE,
+            Failure::Problems(_) | Failure::Shown => FAILED,
+        }
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Failure {
+        Failure::Problems(vec![problem])
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Configuration(findings) => {
+                let number = crate::present::text::plural(
+                    u64::try_from(findings.len()).unwrap_or(u64::MAX),
+                    "problem",
+                );
+                write!(f, "{number} in the configuration; nothing was started")?;
+                findings.iter().try_for_each(|finding| write!(f, "\n  {finding}"))
+            }
+            Failure::Usage(problem) => write!(f, "{problem}"),
+            Failure::Problems(problems) => match problems.as_slice() {
+                [only] => write!(f, "{only}"),
+                many => {
+                    write!(f, "{} problems", many.len())?;
+                    many.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+                }
+            },
+            Failure::Shown => Ok(()),
+        }
+    }
+}
+
+/// Says what failed, and gives the exit code.
+pub(crate) fn report(result: &Result<Done, Failure>) -> ExitCode {
+    match result {
+        Ok(Done::All) => ExitCode::SUCCESS,
+        Ok(Done::Held) => HELD.into(),
+        Err(failure) => {
+            let mut text = failure.to_string();
+            if !text.is_empty() {
+                text.insert_str(0, "tributary: ");
+                let _fits = writeln!(text);
+                // Nobody to tell when the terminal is gone.
+                let _gone = std::io::stderr().write_all(text.as_bytes());
+            }
+            failure.code().into()
+        }
+    }
+}
+
+/// Writes a result to the standard output.
+///
+/// # Errors
+/// The output is gone (a closed pipe) or full.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Failure::unexpected("write the result", error)),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Writes a result to the standard output as one JSON object.
+///
+/// # Errors
+/// As [`print`].
+pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let text =
+        serde_json::to_string(value).map_err(|error| Failure::unexpected("write the result", error))?;
+    print(&text)
+}

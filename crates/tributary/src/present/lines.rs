@@ -1,0 +1,317 @@
+//! Progress as log lines: what happened since the last look at the board.
+//!
+//! [`Lines::tick`] is pure but for its memory; [`Line::log`] writes. Only counts and names appear, never rows.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use engine::problem::Problem;
+use engine::status::{Activity, Held, State, Status, Written};
+use jiff::Timestamp;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::pace::Pace;
+use super::text::{count, plural, span};
+
+/// Between two lines about the same progress.
+const PROGRESS: Duration = Duration::from_secs(10);
+
+/// Something worth a line.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Line {
+    /// A first reading goes on.
+    Loading { table: String, rows: u64, total: Option<u64>, per_second: Option<u64>, left: Option<Duration> },
+    /// A first reading is complete.
+    Loaded { table: String, rows: u64 },
+    /// Details are still being fetched.
+    Details { pending: u64, per_second: Option<u64>, left: Option<Duration> },
+    /// No detail is pending any more.
+    Detailed,
+    /// A task still copies rows of the mirror.
+    Copying { task: String, rows: u64 },
+    /// A task wrote changes.
+    Changed { task: String, table: String, by: Written, delay_ms: Option<i64> },
+    /// Somebody waits.
+    Waiting { who: String, problem: Problem },
+    /// Somebody goes on after a wait.
+    Resumed { who: String, after: Duration },
+    /// Deletes are held.
+    Held { table: String, held: Held },
+    /// Held deletes are no longer held.
+    Released { table: String },
+    /// Something is known to be missing or wrong.
+    Note { table: String, note: String },
+    /// A task rebuilds its target.
+    Rebuilding { task: String },
+    /// All is read; changes are followed.
+    Following,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Line::Loading { table, rows, total, per_second, left } => {
+                write!(f, "loading {table}: {}", count(*rows))?;
+                match total {
+                    Some(total) => write!(f, " of {}", plural(*total, "row"))?,
+                    None => write!(f, " rows")?,
+                }
+                pace(f, *per_second, *left)
+            }
+            Line::Loaded { table, rows } => write!(f, "loaded {table}: {}", plural(*rows, "row")),
+            Line::Details { pending, per_second, left } => {
+                write!(f, "fetching details: {} to go", count(*pending))?;
+                pace(f, *per_second, *left)
+            }
+            Line::Detailed => f.write_str("all details are there"),
+            Line::Copying { task, rows } => write!(f, "{task}: {} written", plural(*rows, "row")),
+            Line::Changed { task, table, by, delay_ms } => {
+                write!(f, "{task}: {table}")?;
+                let mut separator = " ";
+                for (number, word) in [
+                    (by.inserted, "inserted"),
+                    (by.updated, "updated"),
+                    (by.deleted, "deleted"),
+                    (by.detailed, "detailed"),
+                ] {
+                    if number > 0 {
+                        write!(f, "{separator}{} {word}", count(number))?;
+                        separator = ", ";
+                    }
+                }
+                match delay_ms.and_then(|ms| u64::try_from(ms).ok()) {
+                    Some(ms) => write!(f, ", {} after it was seen", span(Duration::from_millis(ms))),
+                    None => Ok(()),
+                }
+            }
+            Line::Waiting { who, problem } => write!(f, "{who} waits. {problem}"),
+            Line::Resumed { who, after } => write!(f, "{who} goes on after {}", span(*after)),
+            Line::Held { table, held } => write!(
+                f,
+                "{table}: {} of {} vanished at once; their deletes are held. Check the source; if it is \
+                 right, run `sync` with --accept-deletes",
+                count(held.rows),
+                plural(held.of, "row"),
+            ),
+            Line::Released { table } => write!(f, "{table}: deletes are no longer held"),
+            Line::Note { table, note } => write!(f, "{table}: {note}"),
+            Line::Rebuilding { task } => write!(f, "{task}: the target is rebuilt from the mirror"),
+            Line::Following => f.write_str("everything is read; following changes"),
+        }
+    }
+}
+
+fn pace(f: &mut fmt::Formatter<'_>, per_second: Option<u64>, left: Option<Duration>) -> fmt::Result {
+    if let Some(per_second) = per_second {
+        write!(f, ", {}/s", count(per_second))?;
+    }
+    match left {
+        Some(left) => write!(f, ", {} left", span(left)),
+        None => Ok(()),
+    }
+}
+
+impl Line {
+    /// Whether a person should see it even where there are bars.
+    pub(crate) fn is_important(&self) -> bool {
+        matches!(
+            self,
+            Line::Waiting { .. }
+                | Line::Resumed { .. }
+                | Line::Held { .. }
+                | Line::Released { .. }
+                | Line::Note { .. }
+                | Line::Rebuilding { .. }
+        )
+    }
+
+    /// Writes it to the log.
+    pub(crate) fn log(&self, label: Option<&str>) {
+        let state = label;
+        match self {
+            Line::Loading { table, rows, total, .. } => info!(state, table, rows, total, "{self}"),
+            Line::Loaded { table, rows } => info!(state, table, rows, "{self}"),
+            Line::Details { pending, .. } => info!(state, pending, "{self}"),
+            Line::Copying { task, rows } => info!(state, task, rows, "{self}"),
+            Line::Changed { task, table, by, delay_ms } => info!(
+                state,
+                task,
+                table,
+                inserted = by.inserted,
+                updated = by.updated,
+                deleted = by.deleted,
+                detailed = by.detailed,
+                delay_ms,
+                "{self}"
+            ),
+            Line::Waiting { who, problem } => warn!(state, who, code = problem.code, "{self}"),
+            Line::Held { table, held } => warn!(state, table, rows = held.rows, of = held.of, "{self}"),
+            Line::Note { table, .. } => warn!(state, table, "{self}"),
+            Line::Rebuilding { task } => warn!(state, task, "{self}"),
+            Line::Resumed { .. } | Line::Released { .. } | Line::Detailed | Line::Following => {
+                info!(state, "{self}");
+            }
+        }
+    }
+}
+
+/// What was said already.
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    before: Option<Status>,
+    paces: BTreeMap<String, Pace>,
+    /// When progress was last said; each kind of progress starts to count at the first look.
+    said: Option<Instant>,
+    waiting: BTreeMap<String, (Timestamp, Problem)>,
+    follows: bool,
+}
+
+impl Lines {
+    /// What is worth saying now.
+    pub(crate) fn tick(&mut self, status: &Status, now: Instant) -> Vec<Line> {
+        let before = self.before.take().unwrap_or_default();
+        let said = *self.said.get_or_insert(now);
+        let progress = now.duration_since(said) >= PROGRESS;
+        if progress {
+            self.said = Some(now);
+        }
+        let mut lines = Vec::new();
+        self.waits(status, &mut lines);
+        self.tables(&before, status, now, progress, &mut lines);
+        tasks(&before, status, progress, &mut lines);
+        let follows = matches!(status.capture.state, State::Following { .. });
+        if follows && !self.follows {
+            self.follows = true;
+            lines.push(Line::Following);
+        }
+        self.before = Some(status.clone());
+        lines
+    }
+
+    fn waits(&mut self, status: &Status, lines: &mut Vec<Line>) {
+        let capture = std::iter::once(("the source".to_owned(), &status.capture));
+        let tasks = status.tasks.iter().map(|(name, task)| (format!("task {name}"), &task.activity));
+        for (who, activity) in capture.chain(tasks) {
+            let said = self.waiting.get(&who);
+            match (&activity.state, said) {
+                (State::Waiting { problem, .. }, Some((_, known))) if known == problem => {}
+                (State::Waiting { problem, .. }, _) => {
+                    self.waiting.insert(who.clone(), (activity.since, problem.clone()));
+                    lines.push(Line::Waiting { who, problem: problem.clone() });
+                }
+                (State::Stopped | State::Starting, _) | (_, None) => {}
+                (_, Some((since, _))) => {
+                    let after = super::text::between(*since, activity.since);
+                    self.waiting.remove(&who);
+                    lines.push(Line::Resumed { who, after });
+                }
+            }
+        }
+    }
+
+    fn tables(
+        &mut self,
+        before: &Status,
+        status: &Status,
+        now: Instant,
+        progress: bool,
+        lines: &mut Vec<Line>,
+    ) {
+        let (mut pending, mut was_pending, mut detailed) = (0, 0, 0);
+        for (project, tables) in &status.projects {
+            for (name, table) in tables {
+                let old = before.projects.get(project).and_then(|tables| tables.get(name));
+                let full = format!("{project}/{name}");
+                pending += table.pending;
+                was_pending += old.map_or(0, |old| old.pending);
+                detailed += table.detailed;
+                if table.loaded {
+                    // Loaded by an earlier run: nothing was listed by this one, and there is nothing to say.
+                    if old.is_some_and(|old| !old.loaded) || (old.is_none() && table.listed > 0) {
+                        lines.push(Line::Loaded { table: full.clone(), rows: table.rows.max(table.listed) });
+                    }
+                    self.paces.remove(&full);
+                } else if table.listed > 0 {
+                    let pace = self.paces.entry(full.clone()).or_default();
+                    pace.note(now, table.listed);
+                    if progress {
+                        lines.push(Line::Loading {
+                            table: full.clone(),
+                            rows: table.listed,
+                            total: table.total,
+                            per_second: pace.per_second(),
+                            left: table.total.and_then(|total| pace.left(total.saturating_sub(table.listed))),
+                        });
+                    }
+                }
+                match (old.and_then(|old| old.held.as_ref()), &table.held) {
+                    (None, Some(held)) => {
+                        lines.push(Line::Held { table: full.clone(), held: held.clone() });
+                    }
+                    (Some(_), None) => lines.push(Line::Released { table: full.clone() }),
+                    _ => {}
+                }
+                let old_note = old.and_then(|old| old.note.as_ref());
+                if let Some(note) = table.note.as_ref().filter(|note| Some(*note) != old_note) {
+                    lines.push(Line::Note { table: full, note: note.clone() });
+                }
+            }
+        }
+        let pace = self.paces.entry(String::new()).or_default();
+        pace.note(now, detailed);
+        if pending > 0 && progress {
+            lines.push(Line::Details { pending, per_second: pace.per_second(), left: pace.left(pending) });
+        } else if pending == 0 && was_pending > 0 {
+            lines.push(Line::Detailed);
+        }
+    }
+}
+
+fn tasks(before: &Status, status: &Status, progress: bool, lines: &mut Vec<Line>) {
+    for (name, task) in &status.tasks {
+        let old = before.tasks.get(name);
+        let is = |activity: Option<&Activity>, state: &State| {
+            activity.is_some_and(|a| std::mem::discriminant(&a.state) == std::mem::discriminant(state))
+        };
+        if is(Some(&task.activity), &State::Rebuilding)
+            && !is(old.map(|old| &old.activity), &State::Rebuilding)
+        {
+            lines.push(Line::Rebuilding { task: name.clone() });
+        }
+        let copying = matches!(task.activity.state, State::Loading | State::Rebuilding | State::Starting);
+        if copying {
+            if progress {
+                let rows = task.tables.values().map(|table| table.rows).sum();
+                lines.push(Line::Copying { task: name.clone(), rows });
+            }
+            continue;
+        }
+        // What was written while copying is no news.
+        let Some(old) = old.filter(|old| !matches!(old.activity.state, State::Loading | State::Rebuilding))
+        else {
+            continue;
+        };
+        for (table, written) in &task.tables {
+            let was = old.tables.get(table).cloned().unwrap_or_default();
+            let by = Written {
+                rows: written.rows,
+                inserted: written.inserted.saturating_sub(was.inserted),
+                updated: written.updated.saturating_sub(was.updated),
+                deleted: written.deleted.saturating_sub(was.deleted),
+                detailed: written.detailed.saturating_sub(was.detailed),
+                held: written.held,
+            };
+            if by.inserted + by.updated + by.deleted > 0 {
+                let (task, table) = (name.clone(), table.clone());
+                lines.push(Line::Changed {
+                    task,
+                    table,
+                    by,
+                    delay_ms: status.tasks.get(name).and_then(|t| t.delay_ms),
+                });
+            }
+        }
+    }
+}
