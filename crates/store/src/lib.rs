@@ -4,7 +4,8 @@
 //! [`journal::SqliteJournal`] (mirror and log in one SQLite file), [`state_dir::StateDir`] (one process at a
 //! time) and [`vault::Vault`] (encrypted secrets); [`tokens::TokenVault`] keeps rotated OAuth tokens in it.
 
+mod durable;
 pub mod journal;
-//pub mod state_dir;
-//pub mod tokens;
-//pub mod vault;
+pub mod state_dir;
+pub mod tokens;
+pub mod vault;

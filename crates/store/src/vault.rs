@@ -1,0 +1,290 @@
+//! Secrets at rest: one small file, every secret in it encrypted on its own and bound to its name.
+//!
+//! The key comes from the operator or lies in a file beside the vault that only its owner may read. This
+//! module never logs and never prints a secret. Its calls block for the time of a flush: in async code they
+//! belong on a thread for blocking work.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use engine::problem::{Problem, Remedy};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use crate::durable::{self, Flush};
+
+const FILE: &str = "vault.json";
+const KEY_FILE: &str = "vault.key";
+const FORMAT: u32 = 1;
+const KEY_BYTES: usize = 32;
+const NONCE_BYTES: usize = 24;
+
+/// Encrypted into every vault, so that a wrong key is told from a damaged secret.
+const CHECK: &str = "tributary";
+
+/// What goes wrong with a vault. Never holds a secret.
+#[derive(Debug, thiserror::Error)]
+#[error("{problem}")]
+pub struct VaultError {
+    /// Who can do something about it.
+    pub remedy: Remedy,
+    /// What a person reads.
+    pub problem: Problem,
+    /// What the file system said.
+    #[source]
+    pub source: Option<std::io::Error>,
+}
+
+impl VaultError {
+    fn human(code: &str, why: impl Into<String>, fix: impl Into<String>) -> VaultError {
+        let problem = Problem::new(code, "The vault of secrets cannot be used", why, fix);
+        VaultError { remedy: Remedy::NeedsHuman, problem, source: None }
+    }
+
+    fn io(path: &Path, error: std::io::Error) -> VaultError {
+        let path = path.display();
+        let (remedy, fix) = match error.kind() {
+            ErrorKind::StorageFull => (Remedy::Wait, format!("Make room on the disk of {path}.")),
+            _ => (Remedy::NeedsHuman, format!("Give the user that runs tributary access to {path}.")),
+        };
+        VaultError {
+            remedy,
+            source: Some(error),
+            ..VaultError::human("VAULT-IO", format!("{path} failed"), fix)
+        }
+    }
+
+    pub(crate) fn damaged(path: &Path, why: &str) -> VaultError {
+        VaultError::human(
+            "VAULT-DAMAGED",
+            format!("{} is damaged: {why}", path.display()),
+            "Restore the file from a backup, or remove it: tributary then starts from the credential in the \
+             configuration.",
+        )
+    }
+}
+
+/// The file. Every value is a nonce and what it encrypts, in Base64.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    format: u32,
+    check: String,
+    secrets: BTreeMap<String, String>,
+}
+
+/// Keeps secrets by name, encrypted with XChaCha20-Poly1305.
+pub struct Vault {
+    file: PathBuf,
+    cipher: XChaCha20Poly1305,
+    stored: Mutex<Stored>,
+}
+
+impl std::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Vault").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+impl Vault {
+    /// Opens the vault in `dir`. `key` is 32 bytes in Base64 or hex (the operator's `TRIBUTARY_VAULT_KEY`);
+    /// without it the key file in `dir` is used, and made if there is neither file nor vault.
+    ///
+    /// # Errors
+    /// A key of the wrong form, a key that is not the vault's, a key file that others may read, a damaged
+    /// file, a vault of a newer format, or no access.
+    pub fn open(dir: &Path, key: Option<SecretString>) -> Result<Vault, VaultError> {
+        let file = dir.join(FILE);
+        let stored = match std::fs::read(&file) {
+            Ok(json) => Some(parse(&file, &json)?),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(VaultError::io(&file, error)),
+        };
+        let key = match key {
+            Some(key) => decode_key(key.expose_secret(), "the variable TRIBUTARY_VAULT_KEY")?,
+            None => key_from_file(&dir.join(KEY_FILE), stored.is_some())?,
+        };
+        let cipher = XChaCha20Poly1305::new(&key);
+        let stored = match stored {
+            Some(stored) => {
+                open_sealed(&cipher, &aad_of_check(), &stored.check).ok_or_else(wrong_key)?;
+                stored
+            }
+            None => Stored {
+                format: FORMAT,
+                check: seal(&cipher, &aad_of_check(), CHECK)?,
+                secrets: BTreeMap::new(),
+            },
+        };
+        Ok(Vault { file, cipher, stored: Mutex::new(stored) })
+    }
+
+    /// Stores a secret in place of an earlier one. It is on the disk when this returns.
+    ///
+    /// # Errors
+    /// The file cannot be written; then the earlier one stands.
+    pub fn put(&self, name: &str, secret: &SecretString) -> Result<(), VaultError> {
+        let sealed = seal(&self.cipher, &aad(name), secret.expose_secret())?;
+        self.change(|secrets| {
+            secrets.insert(name.to_owned(), sealed);
+        })
+    }
+
+    /// The secret of that name.
+    ///
+    /// # Errors
+    /// It is there, but somebody changed it.
+    pub fn get(&self, name: &str) -> Result<Option<SecretString>, VaultError> {
+        let stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(sealed) = stored.secrets.get(name) else { return Ok(None) };
+        let secret = open_sealed(&self.cipher, &aad(name), sealed);
+        secret.map(Some).ok_or_else(|| self.damaged(&format!("the secret `{name}` was changed")))
+    }
+
+    /// Removes a secret; also fine when there is none.
+    ///
+    /// # Errors
+    /// The file cannot be written; then the secret is still there.
+    pub fn remove(&self, name: &str) -> Result<(), VaultError> {
+        self.change(|secrets| {
+            secrets.remove(name);
+        })
+    }
+
+    pub(crate) fn damaged(&self, why: &str) -> VaultError {
+        VaultError::damaged(&self.file, why)
+    }
+
+    /// Writes the changed file; what is remembered changes only when that is done.
+    fn change(&self, change: impl FnOnce(&mut BTreeMap<String, String>)) -> Result<(), VaultError> {
+        let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = stored.clone();
+        change(&mut changed.secrets);
+        if changed.secrets == stored.secrets {
+            return Ok(());
+        }
+        let json = serde_json::to_vec(&changed).map_err(|error| VaultError::io(&self.file, error.into()))?;
+        durable::replace(&self.file, &json, Flush::Yes).map_err(|error| VaultError::io(&self.file, error))?;
+        *stored = changed;
+        Ok(())
+    }
+}
+
+/// What a secret is bound to: moved under another name it does not open.
+fn aad(name: &str) -> Vec<u8> {
+    format!("secret/{name}").into_bytes()
+}
+
+fn aad_of_check() -> Vec<u8> {
+    b"check".to_vec()
+}
+
+fn seal(cipher: &XChaCha20Poly1305, aad: &[u8], secret: &str) -> Result<String, VaultError> {
+    let nonce: [u8; NONCE_BYTES] = rand::random();
+    let sealed = cipher.encrypt(&XNonce::from(nonce), Payload { msg: secret.as_bytes(), aad });
+    let sealed = sealed.map_err(|_| {
+        VaultError::human("VAULT-TOO-LONG", "a secret is too long to be kept", "Please report it.")
+    })?;
+    Ok(STANDARD.encode([nonce.as_slice(), &sealed].concat()))
+}
+
+fn open_sealed(cipher: &XChaCha20Poly1305, aad: &[u8], sealed: &str) -> Option<SecretString> {
+    let bytes = STANDARD.decode(sealed).ok()?;
+    let (nonce, msg) = bytes.split_first_chunk::<NONCE_BYTES>()?;
+    let opened = cipher.decrypt(&XNonce::from(*nonce), Payload { msg, aad }).ok()?;
+    String::from_utf8(opened).ok().map(SecretString::from)
+}
+
+fn parse(file: &Path, json: &[u8]) -> Result<Stored, VaultError> {
+    #[derive(Deserialize)]
+    struct Head {
+        format: u32,
+    }
+    let head: Head =
+        serde_json::from_slice(json).map_err(|_| VaultError::damaged(file, "it is not readable"))?;
+    if head.format > FORMAT {
+        return Err(VaultError::human(
+            "VAULT-NEWER",
+            format!("the format of {} is newer than this tributary understands", file.display()),
+            "Run the version of tributary that wrote it.",
+        ));
+    }
+    serde_json::from_slice(json).map_err(|_| VaultError::damaged(file, "it is not readable"))
+}
+
+fn wrong_key() -> VaultError {
+    VaultError::human(
+        "VAULT-WRONG-KEY",
+        "its secrets were encrypted with another key",
+        "Set TRIBUTARY_VAULT_KEY to the key they were encrypted with (unset it if the key file made them), or \
+         remove vault.json: tributary then starts from the credential in the configuration.",
+    )
+}
+
+/// Reads 32 bytes in hex or in any usual Base64.
+fn decode_key(text: &str, from: &str) -> Result<Key, VaultError> {
+    let text = text.trim();
+    let bytes = if text.len() == 2 * KEY_BYTES {
+        hex(text)
+    } else {
+        [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD].iter().find_map(|form| form.decode(text).ok())
+    };
+    let key = bytes.and_then(|bytes| <[u8; KEY_BYTES]>::try_from(bytes).ok());
+    key.map(Key::from).ok_or_else(|| {
+        VaultError::human(
+            "VAULT-KEY",
+            format!("{from} is not a key"),
+            "A key is 32 random bytes in Base64 or hex, for example from `openssl rand -base64 32`.",
+        )
+    })
+}
+
+fn hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let pair = |pair: &[u8]| match pair {
+        [high, low] => Some(digit(high)? * 16 + digit(low)?),
+        _ => None,
+    };
+    text.as_bytes().chunks(2).map(pair).collect()
+}
+
+/// The key file's key; makes the file for a vault that does not exist yet.
+fn key_from_file(path: &Path, vault_exists: bool) -> Result<Key, VaultError> {
+    let shown = path.display();
+    match std::fs::metadata(path) {
+        Ok(metadata) => {
+            if metadata.permissions().mode() & 0o077 != 0 {
+                return Err(VaultError::human(
+                    "VAULT-KEY-OPEN",
+                    format!("the key file {shown} may be read by others"),
+                    format!(
+                        "If nobody else has read it, run `chmod 600 {shown}`; if somebody may have, remove \
+                         vault.json and vault.key and renew the credential."
+                    ),
+                ));
+            }
+            let text = std::fs::read_to_string(path).map_err(|error| VaultError::io(path, error))?;
+            decode_key(&text, &format!("the key file {shown}"))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound && vault_exists => Err(VaultError::human(
+            "VAULT-KEY-MISSING",
+            format!("there is neither a key file {shown} nor the variable TRIBUTARY_VAULT_KEY"),
+            "Put back the key, or remove vault.json: tributary then starts from the credential in the \
+             configuration.",
+        )),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let key: [u8; KEY_BYTES] = rand::random();
+            durable::create(path, format!("{}\n", STANDARD.encode(key)).as_bytes())
+                .map_err(|error| VaultError::io(path, error))?;
+            Ok(Key::from(key))
+        }
+        Err(error) => Err(VaultError::io(path, error)),
+    }
+}
