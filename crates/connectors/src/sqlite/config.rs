@@ -15,7 +15,7 @@ use crate::check::CheckItem;
 use crate::finding::Finding;
 
 /// How long to wait for another writer before saying that the file is busy. Longer than any batch takes.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Prepared statements kept for a connection: a dozen tables with eight each, and the bookkeeping.
 const STATEMENTS: usize = 128;

@@ -70,6 +70,11 @@ fn result_code(error: &sqlx::Error) -> Option<(i32, String)> {
     Some((extended & 0xff, error.message().to_owned()))
 }
 
+/// Whether another connection stands in the way.
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+    result_code(error).is_some_and(|(code, _)| matches!(code, 5 | 6 | 15))
+}
+
 /// Bytes that may still be written where `file` lies.
 pub(super) fn room(file: &Path) -> Option<u64> {
     let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty());

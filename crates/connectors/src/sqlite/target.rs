@@ -5,6 +5,7 @@
 //! transactions by itself (a full disk), and a connection in doubt is worth nothing.
 
 use std::path::Path;
+use std::time::Duration;
 
 use engine::position::{Position, RebuildReason};
 use engine::problem::Problem;
@@ -14,12 +15,16 @@ use engine::target::{
 };
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions};
 use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Sqlite, SqliteConnection, Transaction};
+use tokio::time::Instant;
 
-use super::config::Validated;
+use super::config::{BUSY_TIMEOUT, Validated};
 use super::encode::{self, Statements, Unstorable, quote};
-use super::fault::Fault;
+use super::fault::{Fault, is_busy};
 use super::shape::{self, Definition, Fit, Standing};
 use super::{bookkeeping, encode::bind_row};
+
+/// How soon to ask for WAL again: turning a file takes a few milliseconds.
+const WAL_RETRY: Duration = Duration::from_millis(10);
 
 /// Writes the tables of one task into a SQLite file.
 #[derive(Debug)]
@@ -116,12 +121,14 @@ impl SqliteTarget {
         let Some(connection) = &mut self.link.connection else {
             return Err(sqlx::Error::WorkerCrashed.into());
         };
-        // Looked at before anything is written: a file with a foreign table stays as it is, bit by bit.
+        // Looked at before anything is written: a file with a foreign table stays as it is, bit by bit. In one
+        // transaction, so that a table another task makes meanwhile is not taken for a foreign one.
+        let mut look = connection.begin().await?;
         for table in &plan.tables {
-            shape::examine(connection, table).await?;
+            shape::examine(&mut look, table).await?;
         }
-        let mode: String =
-            sqlx::query_scalar("PRAGMA journal_mode = WAL").fetch_one(&mut *connection).await?;
+        look.commit().await?;
+        let mode = enter_wal(connection).await?;
         if !mode.eq_ignore_ascii_case("wal") {
             let problem = Problem::new(
                 "SQLITE-WAL",
@@ -348,6 +355,19 @@ impl Target for SqliteTarget {
         {
             // Everything was committed before; the next one to open the file tidies up.
             tracing::warn!(%error, "the target file was not closed cleanly");
+        }
+    }
+}
+
+/// Turns the file to WAL and says in which mode it is then. SQLite gives up at once, without the busy time-out,
+/// when another task turns the same new file at the same moment.
+async fn enter_wal(connection: &mut SqliteConnection) -> Result<String, sqlx::Error> {
+    let deadline = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        let mode = sqlx::query_scalar("PRAGMA journal_mode = WAL").fetch_one(&mut *connection).await;
+        match mode {
+            Err(error) if is_busy(&error) && Instant::now() < deadline => tokio::time::sleep(WAL_RETRY).await,
+            mode => return mode,
         }
     }
 }

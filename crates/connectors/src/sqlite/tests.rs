@@ -1,5 +1,8 @@
-//! The SQLite target against real files. Values of every kind are in `values`.
+//! The SQLite target against real files. Tables that are not ours or not as they should be
+//! are in `tables`, values of every kind in `values`, full and read-only disks in `disk`.
 
+mod disk;
+mod tables;
 mod values;
 
 use std::collections::BTreeSet;
@@ -264,140 +267,6 @@ async fn ids_come_in_pages_and_counts_by_project() {
 }
 
 #[tokio::test]
-async fn a_foreign_table_is_refused_and_untouched() {
-    let dir = TempDir::new().unwrap();
-    let file = file_in(&dir);
-    run(
-        &file,
-        "CREATE TABLE Issues (code TEXT PRIMARY KEY, mine BLOB); INSERT INTO Issues VALUES ('1', 'x')",
-    )
-    .await;
-    let before = std::fs::read(file.path()).unwrap();
-    let mut target = SqliteTarget::new(file.clone());
-    let text = assert_kind(target.open(&plan("a", issues(Deletes::Hard))).await, TargetErrorKind::Shape);
-    for named in ["`issues`", "`code` is TEXT instead of INTEGER", "`team_name` (TEXT) is missing", "`mine`"]
-    {
-        assert!(text.contains(named), "{named}: {text}");
-    }
-    target.close().await;
-    assert_eq!(std::fs::read(file.path()).unwrap(), before);
-    // A view of that name, or a table of the very same columns, is no more ours.
-    run(&file, "DROP TABLE Issues; CREATE VIEW issues AS SELECT 1").await;
-    let plan = plan("a", issues(Deletes::Hard));
-    assert_kind(SqliteTarget::new(file.clone()).open(&plan).await, TargetErrorKind::Shape);
-    run(&file, "DROP VIEW issues").await;
-    let sql = super::encode::create_table(&plan.tables[0]);
-    run(&file, &sql).await;
-    assert_kind(SqliteTarget::new(file.clone()).open(&plan).await, TargetErrorKind::Shape);
-    run(&file, "DROP TABLE issues").await;
-    SqliteTarget::new(file).open(&plan).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_table_that_somebody_changed_is_refused_and_a_dropped_one_made_anew() {
-    let dir = TempDir::new().unwrap();
-    let (file, plan_a) = (file_in(&dir), plan("a", issues(Deletes::Hard)));
-    let plan_b = plan("b", issues(Deletes::Hard));
-    ready(&file, &plan_a).await.own(&[owned(1, "p")]).await.unwrap();
-    ready(&file, &plan_b).await.own(&[owned(2, "q")]).await.unwrap();
-    run(&file, "ALTER TABLE issues ADD COLUMN note TEXT; ALTER TABLE issues DROP COLUMN hours").await;
-    let mut target = SqliteTarget::new(file.clone());
-    let text = assert_kind(target.open(&plan_a).await, TargetErrorKind::Shape);
-    assert!(text.contains("`note`") && text.contains("`hours` (REAL) is missing"), "{text}");
-    run(&file, "DROP TABLE issues").await;
-    let opened = target.open(&plan_a).await.unwrap();
-    assert_eq!(opened.position, None, "what is gone must be written again");
-    target.prepare(Some(RebuildReason::New), &at(4)).await.unwrap();
-    target.write(&batch(5, vec![row(&plan_a.tables[0], "p", 1, "x")], vec![])).await.unwrap();
-    let opened = SqliteTarget::new(file).open(&plan_b).await.unwrap();
-    assert_eq!(opened.position, None, "the other task's rows are gone as well");
-}
-
-#[tokio::test]
-async fn another_shape_is_made_only_in_a_rebuild_of_the_only_owner() {
-    let dir = TempDir::new().unwrap();
-    let (file, hard) = (file_in(&dir), plan("a", issues(Deletes::Hard)));
-    let mut target = ready(&file, &hard).await;
-    target.own(&[owned(1, "p")]).await.unwrap();
-    target.write(&batch(1, vec![row(&hard.tables[0], "p", 1, "x")], vec![])).await.unwrap();
-    let mut table = issues(Deletes::Soft);
-    table.columns[3].kind = Kind::Integer;
-    let soft = plan("a", table);
-    let opened = target.open(&soft).await.unwrap();
-    assert_eq!(opened.position, Some(at(1)));
-    let text = assert_kind(target.prepare(None, &at(1)).await, TargetErrorKind::Shape);
-    assert!(text.contains("`name` holds text instead of integer") && text.contains("hard"), "{text}");
-    assert_eq!(dump(&file, CODES).await, ["1|x"]);
-    target.prepare(Some(RebuildReason::Reshaped), &at(0)).await.unwrap();
-    assert!(dump(&file, CODES).await.is_empty());
-    assert_eq!(
-        dump(&file, "SELECT type FROM pragma_table_info('issues') WHERE name = 'name'").await,
-        ["INTEGER"]
-    );
-
-    let mut second = SqliteTarget::new(file.clone());
-    let text = assert_kind(second.open(&plan("b", issues(Deletes::Hard))).await, TargetErrorKind::Shape);
-    assert!(text.contains("task `a`"), "{text}");
-    second.open(&Plan { task: "b".to_owned(), ..soft }).await.unwrap();
-    second.prepare(Some(RebuildReason::New), &at(0)).await.unwrap();
-    second.own(&[owned(2, "q")]).await.unwrap();
-    let text = assert_kind(target.open(&hard).await, TargetErrorKind::Shape);
-    assert!(text.contains("task `b`"), "{text}");
-}
-
-#[tokio::test]
-async fn new_columns_are_added_and_unknown_ones_emptied() {
-    let dir = TempDir::new().unwrap();
-    let (file, old) = (file_in(&dir), plan("a", issues(Deletes::Hard)));
-    let mut target = ready(&file, &old).await;
-    target.write(&batch(1, vec![row(&old.tables[0], "p", 1, "x")], vec![])).await.unwrap();
-    let mut table = issues(Deletes::Hard);
-    table.columns.insert(4, column("status", Kind::Text));
-    table.synced_at += 1;
-    let new = plan("a", table);
-    let mut filled = row(&old.tables[0], "p", 1, "y");
-    filled.insert(4, Cell::Text("open".to_owned()));
-    target.open(&new).await.unwrap();
-    target.prepare(None, &at(1)).await.unwrap();
-    assert_eq!(dump(&file, "SELECT name, status FROM issues").await, ["x|NULL"]);
-    target.write(&batch(2, vec![filled], vec![])).await.unwrap();
-    assert_eq!(dump(&file, "SELECT name, status FROM issues").await, ["y|open"]);
-    // Back to the older version: what it does not know, it does not leave behind in a row it writes.
-    target.open(&old).await.unwrap();
-    target.prepare(None, &at(2)).await.unwrap();
-    target.write(&batch(3, vec![row(&old.tables[0], "p", 1, "z")], vec![])).await.unwrap();
-    assert_eq!(dump(&file, "SELECT name, status FROM issues").await, ["z|NULL"]);
-    // The new version again: the columns are all there.
-    target.open(&new).await.unwrap();
-    target.prepare(None, &at(3)).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_project_of_a_table_belongs_to_one_task() {
-    let dir = TempDir::new().unwrap();
-    let (file, plan_a) = (file_in(&dir), plan("a", issues(Deletes::Hard)));
-    let mut a = ready(&file, &plan_a).await;
-    let mut b = ready(&file, &plan("b", issues(Deletes::Hard))).await;
-    a.own(&[owned(1, "p"), owned(2, "q")]).await.unwrap();
-    b.own(&[owned(3, "r")]).await.unwrap();
-    let text = assert_kind(b.own(&[owned(4, "s"), owned(2, "renamed")]).await, TargetErrorKind::Shape);
-    assert!(text.contains("task `a`") && text.contains("`renamed`"), "{text}");
-    assert_kind(b.own(&[owned(9, "q")]).await, TargetErrorKind::Shape);
-    let of_b = "SELECT project FROM _tributary_owners WHERE task = 'b'";
-    assert_eq!(dump(&file, of_b).await, ["r"], "a refusal notes nothing");
-    a.disown(&[owned(2, "q")]).await.unwrap();
-    b.own(&[owned(2, "q")]).await.unwrap();
-    // A task that does not fill the table any more leaves it to others.
-    let mut elsewhere = issues(Deletes::Hard);
-    elsewhere.name = "elsewhere".to_owned();
-    assert_eq!(a.open(&plan("a", elsewhere)).await.unwrap().owned, [owned(1, "p")]);
-    a.prepare(Some(RebuildReason::Reshaped), &at(0)).await.unwrap();
-    b.own(&[owned(1, "p")]).await.unwrap();
-    let of_a = "SELECT table_name, project FROM _tributary_owners WHERE task = 'a'";
-    assert_eq!(dump(&file, of_a).await, ["elsewhere|p"]);
-}
-
-#[tokio::test]
 async fn a_row_that_does_not_fit_is_data_and_can_be_put_aside() {
     let dir = TempDir::new().unwrap();
     let (file, plan) = (file_in(&dir), plan("a", issues(Deletes::Hard)));
@@ -463,9 +332,8 @@ async fn what_cannot_be_written_is_read_only() {
     ready(&file, &plan).await.close().await;
     let mut target = SqliteTarget::adjusted(file.clone(), |options| options.read_only(true));
     assert_kind(target.open(&plan).await, TargetErrorKind::ReadOnly);
-    let places = ["", "missing/t.db", "t.db/t.db"];
     std::fs::create_dir(dir.path().join("dir")).unwrap();
-    for place in places.map(|place| if place.is_empty() { "dir" } else { place }) {
+    for place in ["dir", "missing/t.db", "t.db/t.db"] {
         let file = SqliteConfig { path: place.into() }.validate(dir.path()).unwrap();
         let text = assert_kind(SqliteTarget::new(file).open(&plan).await, TargetErrorKind::ReadOnly);
         assert!(text.contains(place), "{text}");
@@ -541,11 +409,15 @@ async fn a_write_that_is_given_up_leaves_all_or_nothing() {
             written = target.write(&write) => { written.unwrap(); true }
         };
         unfinished += i32::from(!written);
-        let names: BTreeSet<_> = dump(&file, "SELECT name || '' FROM issues").await.into_iter().collect();
-        let stands = dump(&file, "SELECT sequence || '' FROM _tributary_tasks").await;
-        assert!(names.len() <= 1, "{names:?}");
-        if let Some(name) = names.first() {
-            assert_eq!(*name, stands[0]);
+        // In one look: what was given up may still be committed.
+        let stored: BTreeSet<_> = dump(&file, "SELECT name, sequence || '' FROM issues, _tributary_tasks")
+            .await
+            .into_iter()
+            .collect();
+        assert!(stored.len() <= 1, "{stored:?}");
+        for stored in stored {
+            let (name, sequence) = stored.split_once('|').unwrap();
+            assert_eq!(name, sequence);
         }
     }
     assert!(unfinished > 0);
@@ -615,4 +487,21 @@ async fn check_tries_everything_and_leaves_nothing() {
     let garbage = SqliteConfig { path: "garbage".into() }.validate(dir.path()).unwrap();
     std::fs::write(garbage.path(), "x".repeat(5000)).unwrap();
     assert_eq!(names(&check(&garbage).await, Outcome::Failed), ["target: open"]);
+}
+
+#[tokio::test]
+async fn keys_are_looked_up_and_never_searched_for() {
+    let dir = TempDir::new().unwrap();
+    let file = file_in(&dir);
+    for deletes in [Deletes::Hard, Deletes::Soft] {
+        let table = issues(deletes);
+        run(&file, &format!("DROP TABLE IF EXISTS issues; {}", super::encode::create_table(&table))).await;
+        let statements = super::encode::Statements::of(&table, &[]);
+        let sizes: Vec<_> = statements.delete.iter().map(|(rows, _)| *rows).collect();
+        assert_eq!(sizes, [64, 16, 4, 1]);
+        for (_, statement) in &statements.delete {
+            let plan = dump(&file, &format!("EXPLAIN QUERY PLAN {statement}")).await;
+            assert!(!plan.is_empty() && plan.iter().all(|step| !step.contains("SCAN")), "{plan:?}");
+        }
+    }
 }

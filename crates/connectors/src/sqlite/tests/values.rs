@@ -6,7 +6,7 @@ use proptest::prelude::{Strategy, any, prop_oneof};
 use sqlx::{AssertSqlSafe, Connection, Row};
 use tempfile::TempDir;
 
-use super::{CODES, Deletes, batch, dump, file_in, issues, other, plan, ready, run};
+use super::{CODES, Deletes, batch, dump, file_in, issues, other, plan, ready, row, run};
 
 /// Texts of every kind: any characters at all, and those that look like something else.
 fn texts() -> impl Strategy<Value = String> {
@@ -114,4 +114,18 @@ fn every_value_comes_back_bit_by_bit() {
             assert!(dump(&file, CODES).await.is_empty());
         });
     });
+}
+
+#[tokio::test]
+async fn negative_zero_is_the_only_float_that_changes() {
+    let dir = TempDir::new().unwrap();
+    let (file, plan) = (file_in(&dir), plan("a", issues(Deletes::Hard)));
+    let mut target = ready(&file, &plan).await;
+    let mut zero = row(&plan.tables[0], "p", 1, "x");
+    zero[4] = Cell::Real(-0.0);
+    target.write(&batch(1, vec![zero], vec![])).await.unwrap();
+    let mut connection = other(&file).await;
+    let stored: f64 =
+        sqlx::query_scalar("SELECT hours FROM issues").fetch_one(&mut connection).await.unwrap();
+    assert_eq!(stored.to_bits(), 0.0_f64.to_bits());
 }
