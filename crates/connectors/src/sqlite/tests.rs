@@ -1,7 +1,9 @@
 //! The SQLite target against real files. Tables that are not ours or not as they should be
-//! are in `tables`, values of every kind in `values`, full and read-only disks in `disk`.
+//! are in `tables`, values of every kind in `values`, full and read-only disks in `disk`, a
+//! killed writer in `killed`.
 
 mod disk;
+mod killed;
 mod tables;
 mod values;
 
