@@ -71,7 +71,7 @@ async fn converse(stream: TcpStream, shared: Arc<Shared>) {
     let mut http = hyper::server::conn::http1::Builder::new();
     let mut connection = http.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
     if let Err(error) = (&mut connection).await
-        && error.is_user()
+        && std::error::Error::source(&error).is_some_and(|source| source.is::<Cut>())
     {
         // Closing with zero linger sends a reset in place of an orderly end.
         let _ = connection.into_parts().io.into_inner().set_zero_linger();
@@ -252,14 +252,19 @@ fn trickle(bytes: Bytes, total: Duration) -> Response<Body> {
 }
 
 fn cut_off(mut bytes: Bytes) -> Response<Body> {
+    /// Half of the body is on its way before the connection ends: unsent bytes would be dropped with it.
+    const FLUSH_TIME: Duration = Duration::from_millis(50);
     let length = bytes.len();
     let half = bytes.split_to(length / 2);
-    let frames = stream::iter([Ok(Frame::data(half)), Err(io::Error::from(io::ErrorKind::ConnectionReset))]);
-    let mut response = with_body(
-        StatusCode::OK,
-        "application/json;charset=UTF-8",
-        BodyExt::boxed_unsync(StreamBody::new(frames)),
-    );
+    let frames = stream::unfold(Some(half), |half| async move {
+        if let Some(half) = half {
+            return Some((Ok(Frame::data(half)), None));
+        }
+        tokio::time::sleep(FLUSH_TIME).await;
+        Some((Err(io::Error::from(io::ErrorKind::ConnectionReset)), None))
+    });
+    let body = BodyExt::boxed_unsync(StreamBody::new(frames));
+    let mut response = with_body(StatusCode::OK, "application/json;charset=UTF-8", body);
     response.headers_mut().insert(CONTENT_LENGTH, hyper::header::HeaderValue::from(length));
     response
 }

@@ -6,5 +6,13 @@
     reason = "a failed helper fails its test"
 )]
 
+mod access;
 mod client;
+mod faults;
+mod listing;
+mod mutator;
+mod paging;
+mod shapes;
 mod smoke;
+mod spec;
+mod writes;
