@@ -10,6 +10,7 @@ mod logging;
 mod pipeline;
 mod present;
 mod signals;
+mod sync;
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -3,3 +3,13 @@
 //! Start with [`config::CodingConfig`]: what a user writes, and what it means once it is validated.
 
 pub mod config;
+
+pub mod check;
+mod fault;
+pub mod filter;
+mod relation;
+pub mod source;
+pub mod tables;
+
+// What whoever opens a source brings along.
+pub use coding_api::{Budgets, RotatedTokens, TokenStore, TokenStoreError};

@@ -1,9 +1,17 @@
 //! What each command does. One file a command; [`run`] picks it.
 
 mod check;
+mod demo;
+mod discover;
+mod look;
+mod preview;
 mod sim;
+mod status;
+mod sync;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
 
 use crate::cli::{Cli, Command};
 use crate::exit::{Done, Failure};
@@ -19,11 +27,15 @@ pub(crate) async fn run(cli: Cli) -> Result<Done, Failure> {
         Command::Sync(_) | Command::Demo(_) | Command::Sim(_) => Talk::Events,
         Command::Check(_) | Command::Discover(_) | Command::Preview(_) | Command::Status(_) => Talk::Warnings,
     };
-    let _screen = logging::start(&cli.global, talk)?;
+    let screen = logging::start(&cli.global, talk)?;
     match cli.command {
+        Command::Sync(args) => sync::run(args, screen).await,
         Command::Check(args) => check::run(&args).await,
+        Command::Discover(args) => discover::run(&args).await,
+        Command::Preview(args) => preview::run(&args).await,
+        Command::Status(args) => status::run(&args).await,
         Command::Sim(args) => sim::run(&args).await,
-        _ => Err(Failure::unexpected("run this command", "it is not wired yet")),
+        Command::Demo(args) => demo::run(&args, screen).await,
     }
 }
 
@@ -33,7 +45,12 @@ fn load(files: &[PathBuf]) -> Result<Vec<Pipeline>, Failure> {
 }
 
 /// Loads one pipeline.
-fn load_one(file: &std::path::Path) -> Result<Pipeline, Failure> {
+fn load_one(file: &Path) -> Result<Pipeline, Failure> {
     let mut pipelines = load(&[file.to_owned()])?;
     pipelines.pop().ok_or_else(|| Failure::Configuration(Vec::new()))
+}
+
+/// The operator's key for tokens at rest, if there is one.
+fn vault_key() -> Option<SecretString> {
+    std::env::var("TRIBUTARY_VAULT_KEY").ok().filter(|key| !key.trim().is_empty()).map(SecretString::from)
 }

@@ -24,6 +24,7 @@ use connectors::sqlite::config::Validated as SqliteSettings;
 use config::{PipelineConfig, TargetConfig};
 use structure::Structure;
 use task::TaskSettings;
+pub(crate) use together::same_directory;
 
 /// A pipeline that may be started.
 #[derive(Clone, Debug)]

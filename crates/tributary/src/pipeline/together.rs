@@ -23,8 +23,9 @@ pub(crate) fn check(pipelines: &[Pipeline]) -> Vec<FileFinding> {
                 ),
             ));
         }
-        let state = normal(&pipeline.state);
-        let Some(other) = earlier().find(|other| normal(&other.state) == state) else { continue };
+        let Some(other) = earlier().find(|other| same_directory(&other.state, &pipeline.state)) else {
+            continue;
+        };
         let differences = pipeline.source.differences(&other.source);
         if !differences.is_empty() {
             wrong.push(finding(
@@ -50,8 +51,12 @@ fn finding(pipeline: &Pipeline, finding: Finding) -> FileFinding {
     FileFinding { file: pipeline.file.clone(), finding }
 }
 
-/// The same directory under one spelling, whether it exists or not.
-pub(crate) fn normal(path: &Path) -> PathBuf {
+/// Whether two paths name one directory, whether it exists or not.
+pub(crate) fn same_directory(a: &Path, b: &Path) -> bool {
+    normal(a) == normal(b)
+}
+
+fn normal(path: &Path) -> PathBuf {
     let full = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut plain = PathBuf::new();
     for part in full.components() {

@@ -1,0 +1,195 @@
+//! `tributary status`: where a pipeline stands. Reads the state directory, also beside a running sync.
+
+use std::path::Path;
+
+use engine::journal::Journal;
+use engine::status::{State, Status, TaskStatus};
+use jiff::Timestamp;
+use serde::Serialize;
+use store::journal::SqliteJournal;
+use store::state_dir::StateDir;
+
+use super::load_one;
+use crate::cli::FileArgs;
+use crate::exit::{self, Done, Failure};
+use crate::present::text::{activity, between, count, plural, span};
+
+/// The result.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    /// The task's name.
+    task: &'a str,
+    /// The state directory.
+    state: &'a Path,
+    /// Whether a sync runs right now.
+    running: bool,
+    /// The journal's newest sequence; nothing before the first sync.
+    head: Option<i64>,
+    /// What the running sync, or else the last one, said of itself.
+    status: Option<Status>,
+}
+
+/// Shows where the pipeline of a file stands.
+///
+/// # Errors
+/// A configuration that is wrong; a state directory that cannot be read.
+pub(crate) async fn run(args: &FileArgs) -> Result<Done, Failure> {
+    let pipeline = load_one(&args.file)?;
+    let state = pipeline.state.as_path();
+    let report = Report {
+        task: &pipeline.name,
+        state,
+        running: StateDir::is_running(state).map_err(|error| error.problem)?,
+        head: head(state).await?,
+        status: StateDir::read_status(state).map_err(|error| error.problem)?,
+    };
+    if args.json {
+        exit::print_json(&report)?
+    } else {
+        exit::print(&text(&report, Timestamp::now()))?
+    }
+    Ok(Done::All)
+}
+
+async fn head(state: &Path) -> Result<Option<i64>, Failure> {
+    if !state.join("journal.db").exists() {
+        return Ok(None);
+    }
+    let journal = SqliteJournal::open_read_only(state).await.map_err(|error| error.problem)?;
+    let bounds = journal.bounds().await.map_err(|error| error.problem);
+    journal.close().await.map_err(|error| error.problem)?;
+    Ok(Some(bounds?.head.0))
+}
+
+fn text(report: &Report<'_>, now: Timestamp) -> String {
+    let Some(status) = &report.status else {
+        return format!("{}: nothing has run yet (state: {})", report.task, report.state.display());
+    };
+    let runs = if report.running { "running" } else { "not running; this is how the last run ended" };
+    let mut lines = vec![format!("{} ({runs})", report.state.display())];
+    lines.push(format!("source: {}", activity(&status.capture, now)));
+    problem(&status.capture, now, &mut lines);
+    for (project, tables) in &status.projects {
+        for (name, table) in tables {
+            let mut line = format!("  {project}/{name}: {}", plural(table.rows, "row"));
+            if !table.loaded {
+                let total = table.total.map(|total| format!(" of {}", count(total))).unwrap_or_default();
+                line.push_str(&format!(", loading: {}{total}", count(table.listed)));
+            }
+            if table.pending > 0 {
+                line.push_str(&format!(", {} without details", count(table.pending)));
+            }
+            if let Some(held) = &table.held {
+                let (rows, of, since) = (count(held.rows), count(held.of), span(between(held.since, now)));
+                line.push_str(&format!(", deletes held: {rows} of {of} vanished {since} ago"));
+            }
+            if let Some(note) = &table.note {
+                line.push_str(&format!(", {note}"));
+            }
+            lines.push(line);
+        }
+    }
+    let head = report.head.unwrap_or(status.head);
+    for (name, task) in &status.tasks {
+        lines.push(format!("task {name}: {}", activity(&task.activity, now)));
+        problem(&task.activity, now, &mut lines);
+        delivered(task, head, now, &mut lines);
+    }
+    let requests = status.requests.values().sum();
+    lines.push(format!("{} sent since the start of the run", plural(requests, "request")));
+    lines.join("\n")
+}
+
+/// The newest problem, unless the activity itself says it.
+fn problem(of: &engine::status::Activity, now: Timestamp, lines: &mut Vec<String>) {
+    if let (Some((at, problem)), false) = (&of.last_problem, matches!(of.state, State::Waiting { .. })) {
+        lines.push(format!("  last problem, {} ago: {problem}", span(between(*at, now))));
+    }
+}
+
+fn delivered(task: &TaskStatus, head: i64, now: Timestamp, lines: &mut Vec<String>) {
+    let behind = u64::try_from(head.saturating_sub(task.position)).unwrap_or(0);
+    let mut line = format!("  position {} of {head}", task.position);
+    if behind > 0 {
+        line.push_str(&format!(" ({} behind)", count(behind)));
+    }
+    if let Some(last) = task.last_write {
+        line.push_str(&format!(", last write {} ago", span(between(last, now))));
+    }
+    if task.put_aside > 0 {
+        line.push_str(&format!(", {} put aside", plural(task.put_aside, "row")));
+    }
+    lines.push(line);
+    for (table, w) in &task.tables {
+        let mut line = format!(
+            "  {table}: {}, {} inserted, {} updated, {} deleted, {} detailed",
+            plural(w.rows, "row"),
+            count(w.inserted),
+            count(w.updated),
+            count(w.deleted),
+            count(w.detailed)
+        );
+        if w.held > 0 {
+            line.push_str(&format!(", {} held", count(w.held)));
+        }
+        lines.push(line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use engine::problem::Problem;
+    use engine::status::{State, Status, TableStatus, TaskStatus, Written};
+    use jiff::Timestamp;
+
+    use super::{Report, text};
+
+    #[test]
+    fn positions_counts_problems_and_waits_are_said() {
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        let mut status = Status::default();
+        status.capture.state = State::Following { next: Some(at(130)) };
+        status.capture.last_problem =
+            Some((at(40), Problem::new("X", "Cannot read", "it was gone", "Wait.")));
+        let tables = status.projects.entry("app".to_owned()).or_default();
+        tables.insert(
+            "Issues".to_owned(),
+            TableStatus { loaded: true, rows: 1_500, pending: 3, ..TableStatus::default() },
+        );
+        let mut task = TaskStatus { position: 90, last_write: Some(at(95)), ..TaskStatus::default() };
+        task.activity.state = State::Following { next: None };
+        task.tables.insert(
+            "Issues".to_owned(),
+            Written { rows: 1_499, inserted: 1_500, deleted: 1, ..Written::default() },
+        );
+        status.tasks.insert("t".to_owned(), task);
+        status.requests.insert("DescribeIssue".to_owned(), 1_500);
+        let report = Report {
+            task: "t",
+            state: Path::new("x.state"),
+            running: true,
+            head: Some(100),
+            status: Some(status),
+        };
+        assert_eq!(
+            text(&report, at(100)),
+            "x.state (running)\n\
+             source: following; next look in 30 s\n\
+             \x20 last problem, 1 min 0 s ago: Cannot read: it was gone. Wait. [X]\n\
+             \x20 app/Issues: 1,500 rows, 3 without details\n\
+             task t: following\n\
+             \x20 position 90 of 100 (10 behind), last write 5.0 s ago\n\
+             \x20 Issues: 1,499 rows, 1,500 inserted, 0 updated, 1 deleted, 0 detailed\n\
+             1,500 requests sent since the start of the run"
+        );
+    }
+
+    #[test]
+    fn before_the_first_run_there_is_nothing() {
+        let report =
+            Report { task: "t", state: Path::new("x.state"), running: false, head: None, status: None };
+        assert_eq!(text(&report, Timestamp::UNIX_EPOCH), "t: nothing has run yet (state: x.state)");
+    }
+}

@@ -1,0 +1,360 @@
+//! Pipelines that share a state directory: one journal, one source, one capture, and a delivery for each.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use connectors::coding::config::{Details, Projects};
+use connectors::coding::source::CodingSource;
+use connectors::sqlite::target::SqliteTarget;
+use engine::capture::differ::Details as CaptureDetails;
+use engine::capture::runner::{Outcome, Until};
+use engine::capture::{CaptureError, Progress, Projects as CaptureProjects, Settings};
+use engine::clock::Clock;
+use engine::delivery::runner::DeliveryError;
+use engine::journal::Journal;
+use engine::problem::Problem;
+use engine::schema::Table;
+use engine::source::Source;
+use engine::status::{Board, State, Status};
+use store::journal::SqliteJournal;
+use store::state_dir::StateDir;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::source::Shared;
+use super::{GRACE, Options, plan};
+use crate::pipeline::{Pipeline, TargetSettings, same_directory};
+use crate::signals::Stop;
+
+/// How often the status of a running sync is written for others to read.
+const STATUS_EVERY: Duration = Duration::from_secs(1);
+
+/// Pipelines that share a state directory and so, as was checked, the source.
+#[derive(Debug)]
+pub(crate) struct Group {
+    first: Pipeline,
+    others: Vec<Pipeline>,
+}
+
+impl Group {
+    /// Divides pipelines by their state directories.
+    pub(crate) fn divide(pipelines: Vec<Pipeline>) -> Vec<Group> {
+        let mut groups: Vec<Group> = Vec::new();
+        for pipeline in pipelines {
+            match groups.iter_mut().find(|group| same_directory(&group.first.state, &pipeline.state)) {
+                Some(group) => group.others.push(pipeline),
+                None => groups.push(Group { first: pipeline, others: Vec::new() }),
+            }
+        }
+        groups
+    }
+
+    /// Opens what the group works on. Connects to nothing.
+    pub(crate) async fn open(self, shared: &Shared) -> Result<Open, Problem> {
+        let dir = StateDir::open(&self.first.state).map_err(|error| error.problem)?;
+        let journal = SqliteJournal::open(dir.path()).await.map_err(|error| error.problem)?;
+        let clock = Clock::after(journal.newest_moment());
+        match shared.open(&self.first.source, dir.path(), clock.clone()) {
+            Ok(source) => {
+                let (source, board) = (Arc::new(source), Board::default());
+                Ok(Open { group: self, dir, source, clock, journal, board })
+            }
+            Err(problem) => {
+                close(journal).await;
+                Err(problem)
+            }
+        }
+    }
+}
+
+/// A group that is ready to run.
+pub(crate) struct Open {
+    group: Group,
+    dir: StateDir,
+    source: Arc<CodingSource>,
+    clock: Clock,
+    journal: SqliteJournal,
+    board: Board,
+}
+
+/// How a group ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// What the board said last.
+    pub(crate) status: Status,
+    pub(crate) outcome: Outcome,
+    /// What needs a person; empty when all went well.
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// How a part of a group ended.
+enum Part {
+    Capture(Result<Outcome, CaptureError>),
+    Delivery(Result<(), DeliveryError>),
+    Aborted,
+}
+
+impl Open {
+    /// What to call the group where there are several.
+    pub(crate) fn label(&self) -> String {
+        let state: PathBuf = self.group.first.state.clone();
+        state
+            .file_stem()
+            .map_or_else(|| state.display().to_string(), |name| name.to_string_lossy().into_owned())
+    }
+
+    /// The board that its parts write on.
+    pub(crate) fn board(&self) -> &Board {
+        &self.board
+    }
+
+    /// Closes what was opened, without having run.
+    pub(crate) async fn close(self) {
+        self.source.close().await;
+        close(self.journal).await;
+    }
+
+    /// Runs capture and deliveries until they are done, stopped, or one of them fails. `failed` is cancelled by
+    /// the first group that fails and ends the others.
+    pub(crate) async fn run(self, options: &Options, stop: Stop, failed: CancellationToken) -> Ended {
+        let Open { group, dir, source, clock, journal, board } = self;
+        let journal = Arc::new(journal);
+        let ended = CancellationToken::new();
+        let writing = write_status(&dir, &board, ended.clone());
+        let working = async {
+            let mut parts = Parts::start(&group, &source, clock, &journal, &board, options);
+            let result = parts.join(&stop, &failed).await;
+            source.close().await;
+            ended.cancel();
+            result
+        };
+        let ((outcome, problems), ()) = tokio::join!(working, writing);
+        if let Some(journal) = Arc::into_inner(journal) {
+            close(journal).await;
+        }
+        Ended { status: board.read(), outcome, problems }
+    }
+}
+
+async fn close(journal: SqliteJournal) {
+    if let Err(error) = journal.close().await {
+        // Everything was flushed when it was written; closing only tidies up.
+        tracing::warn!(problem = %error.problem, "the journal was not closed cleanly");
+    }
+}
+
+/// The running parts of a group. Each has a thread of its own: a part that computes for long (a page of rows
+/// parsed, a batch shaped) holds nobody up, and its future need not move between threads.
+struct Parts {
+    tasks: JoinSet<Part>,
+    /// Finish what is under way, then end.
+    cancel: CancellationToken,
+    /// End at once.
+    abort: CancellationToken,
+    /// Whether the capture ends by itself when all is read.
+    once: bool,
+}
+
+impl Parts {
+    fn start(
+        group: &Group,
+        source: &Arc<CodingSource>,
+        clock: Clock,
+        journal: &Arc<SqliteJournal>,
+        board: &Board,
+        options: &Options,
+    ) -> Parts {
+        let (cancel, abort) = (CancellationToken::new(), CancellationToken::new());
+        let mut parts = Parts { tasks: JoinSet::new(), cancel: cancel.clone(), abort, once: options.once };
+        let (progress, following) = watch::channel(Progress::default());
+        let pipelines = || std::iter::once(&group.first).chain(&group.others);
+        for pipeline in pipelines() {
+            let TargetSettings::Sqlite(sqlite) = &pipeline.target;
+            let task = plan::task(pipeline, source.tables());
+            let target = SqliteTarget::new(sqlite.clone());
+            let (journal, following) = (Arc::clone(journal), following.clone());
+            let (board, cancel) = (board.clone(), cancel.clone());
+            parts.spawn(async move || {
+                Part::Delivery(
+                    engine::delivery::runner::run(journal, target, task, following, board, cancel).await,
+                )
+            });
+        }
+        let settings = settings(&group.first, &plan::tables(pipelines(), source.tables()), options);
+        let until = if options.once { Until::Once } else { Until::Cancelled };
+        let (source, journal, board) = (Arc::clone(source), Arc::clone(journal), board.clone());
+        parts.spawn(async move || {
+            let capture = engine::capture::runner::run(
+                source, journal, clock, settings, until, board, progress, cancel,
+            );
+            Part::Capture(Box::pin(capture).await)
+        });
+        parts
+    }
+
+    fn spawn(&mut self, part: impl AsyncFnOnce() -> Part + Send + 'static) {
+        let (runtime, abort) = (Handle::current(), self.abort.clone());
+        self.tasks.spawn_blocking(move || {
+            runtime.block_on(async {
+                // The part may be dropped anywhere: that is what ending at once means, and a later run goes on
+                // from what was committed.
+                tokio::select! {
+                    ended = part() => ended,
+                    () = abort.cancelled() => Part::Aborted,
+                }
+            })
+        });
+    }
+
+    /// Waits until every part has ended.
+    async fn join(&mut self, stop: &Stop, failed: &CancellationToken) -> (Outcome, Vec<Problem>) {
+        let mut outcome = Outcome::default();
+        let mut problems: Vec<Problem> = Vec::new();
+        let mut deadline: Option<Instant> = None;
+        loop {
+            let stopping = deadline.is_some();
+            // Every arm may be dropped: joining, waiting for a token and sleeping lose nothing.
+            let joined = tokio::select! {
+                joined = self.tasks.join_next() => joined,
+                () = stop.graceful.cancelled(), if !stopping => {
+                    deadline = Some(self.wind_up());
+                    continue;
+                }
+                () = failed.cancelled(), if !stopping => {
+                    deadline = Some(self.wind_up());
+                    continue;
+                }
+                () = stop.at_once.cancelled() => {
+                    self.abort.cancel();
+                    while self.tasks.join_next().await.is_some() {}
+                    continue;
+                }
+                () = sleep_until(deadline), if stopping => {
+                    tracing::warn!("work under way did not end in time; it is broken off and done again next time");
+                    self.abort.cancel();
+                    while self.tasks.join_next().await.is_some() {}
+                    continue;
+                }
+            };
+            let Some(joined) = joined else { return (outcome, problems) };
+            match self.judge(joined) {
+                Ok(Some(read)) => outcome = read,
+                Ok(None) => {}
+                Err(problem) => {
+                    if !problems.contains(&problem) {
+                        problems.push(problem);
+                    }
+                    failed.cancel();
+                }
+            }
+        }
+    }
+
+    /// Tells all parts to end, and until when.
+    fn wind_up(&self) -> Instant {
+        self.cancel.cancel();
+        let now = Instant::now();
+        now.checked_add(GRACE).unwrap_or(now)
+    }
+
+    fn judge(&self, joined: Result<Part, JoinError>) -> Result<Option<Outcome>, Problem> {
+        match joined {
+            Ok(Part::Capture(Ok(outcome)))
+                if self.once && outcome.pending > 0 && !self.cancel.is_cancelled() =>
+            {
+                Err(incomplete(outcome.pending))
+            }
+            Ok(Part::Capture(Ok(outcome))) => Ok(Some(outcome)),
+            Ok(Part::Capture(Err(error))) => Err(error.problem().clone()),
+            Ok(Part::Delivery(Ok(()))) => Ok(None),
+            Ok(Part::Delivery(Err(error))) => Err(error.problem().clone()),
+            Ok(Part::Aborted) => Ok(None),
+            Err(error) => Err(Problem::new(
+                "BUG",
+                "A part of tributary broke down",
+                error.to_string(),
+                "Start again: nothing is lost. Report this with the lines above it.",
+            )),
+        }
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn incomplete(pending: u64) -> Problem {
+    Problem::new(
+        "SYNC-INCOMPLETE",
+        "Cannot fetch every detail",
+        format!("{} still without", crate::present::text::plural(pending, "row")),
+        "Run it again: what is there stays, what is missing is fetched.",
+    )
+}
+
+fn settings(first: &Pipeline, tables: &[&'static Table], options: &Options) -> Settings {
+    let source = &first.source;
+    Settings {
+        projects: match &source.projects {
+            Projects::All => CaptureProjects::All,
+            Projects::Named(names) => CaptureProjects::Named(names.clone()),
+        },
+        tables: tables.to_vec(),
+        details: match source.details {
+            Details::Background => CaptureDetails::Background,
+            Details::Eager => CaptureDetails::Eager,
+            Details::Off => CaptureDetails::Off,
+        },
+        poll_interval: source.poll_interval,
+        census_interval: source.census_interval,
+        look_back: source.look_back,
+        accept_deletes: options.accept_deletes,
+    }
+}
+
+/// Writes the board to the state directory until `ended`, and then once more.
+async fn write_status(dir: &StateDir, board: &Board, ended: CancellationToken) {
+    let mut changes = board.watch();
+    let mut told = false;
+    loop {
+        // Both arms may be dropped: the board is read whole each time.
+        let last = tokio::select! {
+            () = tokio::time::sleep(STATUS_EVERY) => false,
+            () = ended.cancelled() => true,
+        };
+        if last {
+            board.update(|status| stopped(status));
+        } else if !changes.has_changed().unwrap_or(false) {
+            continue;
+        }
+        changes.mark_unchanged();
+        let status = board.read();
+        // A small file, not flushed: it does not block for long.
+        if let Err(error) = tokio::task::block_in_place(|| dir.write_status(&status))
+            && !std::mem::replace(&mut told, true)
+        {
+            tracing::warn!(problem = %error.problem, "the status command will not see how this run goes");
+        }
+        if last {
+            return;
+        }
+    }
+}
+
+/// Nobody works any more; what somebody waited for stays to be read.
+fn stopped(status: &mut Status) {
+    let activities =
+        std::iter::once(&mut status.capture).chain(status.tasks.values_mut().map(|task| &mut task.activity));
+    for activity in activities {
+        if !matches!(activity.state, State::Waiting { .. }) {
+            activity.enter(State::Stopped);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Runs pipelines: those that share a state directory share one capture; each file is a delivery.
+//!
+//! One place opens everything ([`group::Group::open`]), one runs it ([`group::Open::run`]). Every task is joined
+//! here; nothing outlives [`run`]. Start with [`run`].
+
+pub(crate) mod group;
+pub(crate) mod plan;
+pub(crate) mod source;
+
+use std::time::Duration;
+
+use engine::problem::Problem;
+use secrecy::SecretString;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::exit::Failure;
+use crate::pipeline::Pipeline;
+use crate::present::summary::Summary;
+use crate::present::{self, Screen, Shown};
+use crate::signals::Stop;
+use group::{Ended, Group};
+use source::Shared;
+
+/// What the command line says of a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// Bring everything up to date and end.
+    pub(crate) once: bool,
+    /// Carry out deletes that were held.
+    pub(crate) accept_deletes: bool,
+    /// The operator's key for tokens at rest.
+    pub(crate) vault_key: Option<SecretString>,
+}
+
+/// What a run did.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) summary: Summary,
+    /// What is known to be missing or wrong, in words.
+    pub(crate) notes: Vec<String>,
+}
+
+/// A stop lets work under way end for so long; with the time it takes to close, it stays below five seconds.
+const GRACE: Duration = Duration::from_secs(4);
+
+/// Runs pipelines until they are done (`once`), until they are stopped, or until one of them needs a person.
+///
+/// # Errors
+/// What needs a person, from every part that failed.
+pub(crate) async fn run(
+    pipelines: Vec<Pipeline>,
+    options: Options,
+    screen: Screen,
+    stop: Stop,
+) -> Result<Report, Failure> {
+    let started = Instant::now();
+    let shared = Shared::new(options.vault_key.clone());
+    let mut open = Vec::new();
+    let mut problems: Vec<Problem> = Vec::new();
+    for group in Group::divide(pipelines) {
+        match group.open(&shared).await {
+            Ok(group) => open.push(group),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if !problems.is_empty() {
+        for group in open {
+            group.close().await;
+        }
+        return Err(Failure::Problems(problems));
+    }
+    let shown = open.iter().map(|g| Shown { label: g.label(), board: g.board().clone() }).collect();
+    let shown_until = CancellationToken::new();
+    let work = async {
+        // One failing group ends the others: the process ends with an error, and no part of it goes on unseen.
+        let failed = CancellationToken::new();
+        let groups = open.into_iter().map(|group| group.run(&options, stop.clone(), failed.clone()));
+        let ended = futures::future::join_all(groups).await;
+        shown_until.cancel();
+        ended
+    };
+    let (ended, ()) = tokio::join!(work, present::follow(screen, shown, shown_until.clone()));
+    report(ended, started.elapsed())
+}
+
+fn report(ended: Vec<Ended>, took: Duration) -> Result<Report, Failure> {
+    let problems: Vec<Problem> = ended.iter().flat_map(|group| group.problems.clone()).collect();
+    if !problems.is_empty() {
+        return Err(Failure::Problems(problems));
+    }
+    let boards: Vec<_> = ended.iter().map(|group| group.status.clone()).collect();
+    let notes = ended
+        .iter()
+        .flat_map(|group| &group.outcome.notes)
+        .map(|((project, table), note)| format!("{project}/{table}: {note}"))
+        .collect();
+    Ok(Report { summary: Summary::of(&boards, took), notes })
+}
