@@ -1,1 +1,17 @@
-//! The one integration test binary of this crate.
+//! The client against servers that misbehave on purpose: each test scripts its own on a free port.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "helpers of tests: a panic fails the test, and a skipped test says so"
+)]
+
+mod addresses;
+mod envelopes;
+mod oauth;
+mod pages;
+mod recorded;
+mod retries;
+mod server;
+mod simulator;

@@ -28,8 +28,9 @@ use crate::row::integer;
 pub(crate) const REFRESH: &str = "RefreshAccessToken";
 
 /// After an early refresh that failed, the token is still good: it is used and the refresh tried again after
-/// this time at the earliest.
-const BETWEEN_EARLY_REFRESHES: Duration = Duration::from_secs(10);
+/// this time at the earliest. After a grant that was refused, all requests of this time fail without asking
+/// again: a crowd must not knock with a dead token one by one.
+const BETWEEN_TRIES: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(crate) struct OAuth {
@@ -60,7 +61,10 @@ struct State {
     refresh_token: SecretString,
     /// Given out by the server and not yet durable: stored at the next try, used only after.
     unsaved: Option<RotatedTokens>,
+    /// No early refresh before this.
     not_before: Option<tokio::time::Instant>,
+    /// The grant was refused; no refresh before this.
+    refused_until: Option<tokio::time::Instant>,
 }
 
 #[derive(Debug)]
@@ -88,6 +92,7 @@ impl OAuth {
             refresh_token: app.refresh_token.clone(),
             unsaved: None,
             not_before: None,
+            refused_until: None,
         };
         Self {
             shared: Arc::new(Shared { url, app, store, clock }),
@@ -143,20 +148,21 @@ impl OAuth {
     async fn refresh_early(
         &self,
         http: &reqwest::Client,
-        state: OwnedMutexGuard<State>,
+        mut state: OwnedMutexGuard<State>,
     ) -> Result<OwnedMutexGuard<State>, Error> {
         if state.not_before.is_some_and(|not_before| tokio::time::Instant::now() < not_before) {
             return Ok(state);
         }
+        // Before the try, because others look at it as soon as this one has failed.
+        state.not_before = Some(tokio::time::Instant::now() + BETWEEN_TRIES);
         match self.refresh(http, state).await {
             Ok(state) => Ok(state),
             Err(error) => {
-                let mut state = Arc::clone(&self.state).lock_owned().await;
+                let state = Arc::clone(&self.state).lock_owned().await;
                 if state.unsaved.is_some() {
                     return Err(error); // the server has replaced the old token
                 }
                 warn!(error = %error, "could not refresh the access token early; it is used as long as it lasts");
-                state.not_before = Some(tokio::time::Instant::now() + BETWEEN_EARLY_REFRESHES);
                 Ok(state)
             }
         }
@@ -170,7 +176,14 @@ impl OAuth {
         let (shared, http) = (Arc::clone(&self.shared), http.clone());
         let task = self.refreshes.spawn(async move {
             if state.unsaved.is_none() {
-                state.unsaved = Some(shared.fetch(&http, &state.refresh_token).await?);
+                if state.refused_until.is_some_and(|until| tokio::time::Instant::now() < until) {
+                    return Err(refused());
+                }
+                let fetched = shared.fetch(&http, &state.refresh_token).await;
+                if fetched.as_ref().is_err_and(|error| *error.kind() == ErrorKind::Unauthorised) {
+                    state.refused_until = Some(tokio::time::Instant::now() + BETWEEN_TRIES);
+                }
+                state.unsaved = Some(fetched?);
             }
             if let Some(tokens) = state.unsaved.clone() {
                 // From here on the old refresh token may be void, whether saving succeeds or not.
@@ -212,6 +225,11 @@ impl State {
     }
 }
 
+fn refused() -> Error {
+    Error::new(ErrorKind::Unauthorised, REFRESH)
+        .with_words("", "the refresh token was not accepted; authorise the app again")
+}
+
 /// The answer of the token endpoint; it has no envelope.
 #[derive(Deserialize)]
 struct Answer {
@@ -248,12 +266,10 @@ impl Shared {
         let parsed: Option<Answer> = serde_json::from_str(&sane.text).ok();
         let Some(parsed) = parsed else {
             // HTML with a 200 is a gateway between us and CODING; with a 4xx it is a plain no.
-            let kind = if status < 300 { ErrorKind::NotJson } else { ErrorKind::Unauthorised };
-            return Err(Error::new(kind, REFRESH));
+            return Err(if status < 300 { Error::new(ErrorKind::NotJson, REFRESH) } else { refused() });
         };
         let Some(access_token) = parsed.access_token.filter(|token| !token.expose_secret().is_empty()) else {
-            return Err(Error::new(ErrorKind::Unauthorised, REFRESH)
-                .with_words("", "the refresh token was not accepted; authorise the app again"));
+            return Err(refused());
         };
         let refresh_token = parsed
             .refresh_token

@@ -57,6 +57,10 @@ impl Walk {
             self.next = self.next.saturating_add(1);
             match verdict {
                 Verdict::Skip | Verdict::Again => self.extend(),
+                Verdict::GoTo(number) => {
+                    self.in_flight.clear();
+                    (self.next, self.horizon) = (number, number);
+                }
                 Verdict::Deliver => {
                     self.extend();
                     if self.look_ahead > 1 {

@@ -65,6 +65,7 @@ impl Walk {
             self.meaning = self.meaning_of(&page);
             self.first = Vec::new();
             if self.meaning == Meaning::Rows {
+                self.progress.count_by_row();
                 page = self.ask().await?;
             }
         }
@@ -75,6 +76,10 @@ impl Walk {
         }
         if self.next == 1 {
             self.first = page.rows.iter().map(|row| fingerprint(row, self.listing.key)).collect();
+        }
+        if let Verdict::GoTo(number) = verdict {
+            self.next = number;
+            return Ok(None);
         }
         self.next = self.next.saturating_add(1);
         // An empty page that is passed over still takes up its place.
@@ -91,8 +96,9 @@ impl Walk {
         self.listing.ask(self.next, place).await
     }
 
-    /// What offset 1 gave. Rows that drift in between move the page's beginning by a few places at most, so
-    /// "near the beginning of the first page" and "near its end" are told apart by its middle.
+    /// What offset 1 gave. Rows that drift in between move the page's beginning by a few places at most: where
+    /// the server counts rows it begins near the beginning of the first page, where it counts pages near its
+    /// end, or (struck by a cut page size) somewhere in the middle.
     fn meaning_of(&self, page: &Page) -> Meaning {
         let Some(row) = page.rows.first() else {
             // Nothing there, twice: if rows are missing, they are not found by page.
@@ -100,7 +106,7 @@ impl Walk {
         };
         let key = fingerprint(row, self.listing.key);
         match self.first.iter().position(|known| *known == key) {
-            Some(place) if place < self.first.len().div_ceil(2).max(2) => Meaning::Rows,
+            Some(place) if place <= (self.first.len() / 8).max(1) => Meaning::Rows,
             _ => Meaning::Pages,
         }
     }
