@@ -280,8 +280,11 @@ pub(super) async fn begin_log(writer: &SqlitePool) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Turns `Off` into `Missing` for living rows, in steps, so that commits get their turn in between.
-pub(super) async fn ask_details(writer: &SqlitePool, tables: &[TableId]) -> Result<(), Fault> {
+/// Turns `Off` into `Missing` for living rows when details are wanted, else back, in steps, so that commits
+/// get their turn in between.
+pub(super) async fn ask_details(writer: &SqlitePool, tables: &[TableId], wanted: bool) -> Result<(), Fault> {
+    let (off, missing) = (meta::detail_number(Detail::Off), meta::detail_number(Detail::Missing));
+    let (from_detail, to_detail) = if wanted { (off, missing) } else { (missing, off) };
     let tables: Vec<i64> = tables.iter().map(|table| i64::from(table.0)).collect();
     let parts = sqlx::query("SELECT tab, project FROM tally WHERE tab IN (SELECT value FROM json_each(?1))");
     for part in parts.bind(meta::integers(&tables)?).fetch_all(writer).await? {
@@ -296,14 +299,16 @@ pub(super) async fn ask_details(writer: &SqlitePool, tables: &[TableId]) -> Resu
             let last = last.bind(table).bind(project).bind(first).bind(STEP).fetch_one(&mut *transaction);
             let Some(last) = last.await? else { break };
             let asked = sqlx::query(
-                "UPDATE mirror SET detail = 3 \
-                 WHERE tab = ?1 AND project = ?2 AND id BETWEEN ?3 AND ?4 AND alive = 1 AND detail = 0",
+                "UPDATE mirror SET detail = ?6 \
+                 WHERE tab = ?1 AND project = ?2 AND id BETWEEN ?3 AND ?4 AND alive = 1 AND detail = ?5",
             );
-            let asked = asked.bind(table).bind(project).bind(first).bind(last);
+            let asked =
+                asked.bind(table).bind(project).bind(first).bind(last).bind(from_detail).bind(to_detail);
             let asked = asked.execute(&mut *transaction).await?.rows_affected();
             let count =
                 sqlx::query("UPDATE tally SET pending = pending + ?3 WHERE tab = ?1 AND project = ?2");
-            let count = count.bind(table).bind(project).bind(i64::try_from(asked).unwrap_or(0));
+            let asked = i64::try_from(asked).unwrap_or(0);
+            let count = count.bind(table).bind(project).bind(if wanted { asked } else { -asked });
             count.execute(&mut *transaction).await?;
             transaction.commit().await?;
             from = last.checked_add(1);

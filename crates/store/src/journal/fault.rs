@@ -126,13 +126,13 @@ impl Fault {
                 )
             },
             Fault::Io(io) => JournalError {
-                problem: Problem::new(
+                source: Some(Box::new(io)),
+                ..error(
+                    Remedy::NeedsHuman,
                     "JOURNAL-IO",
-                    what,
-                    format!("the file in {dir} cannot be reached: {io}"),
-                    "Check the disk and the permissions of that directory.",
-                ),
-                ..error(Remedy::NeedsHuman, "", String::new(), String::new())
+                    format!("the file in {dir} cannot be reached"),
+                    "Check the disk and the permissions of that directory.".to_owned(),
+                )
             },
             Fault::Sql(sql) => {
                 let told = match meaning(&sql) {
@@ -172,5 +172,57 @@ impl Fault {
                 JournalError { source: Some(Box::new(sql)), ..told }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use engine::problem::Remedy;
+    use sqlx::sqlite::SqliteConnectOptions;
+    use sqlx::{Connection, Executor, SqliteConnection};
+
+    use super::Fault;
+
+    async fn connect(dir: &Path) -> SqliteConnection {
+        let options = SqliteConnectOptions::new().filename(dir.join("file.db")).create_if_missing(true);
+        SqliteConnection::connect_with(&options.busy_timeout(Duration::ZERO)).await.unwrap()
+    }
+
+    fn told(error: sqlx::Error) -> (Remedy, String) {
+        let error = Fault::from(error).told("The journal cannot be written", Path::new("/some.state"));
+        assert!(error.to_string().contains("/some.state"));
+        assert!(error.source.is_some());
+        (error.remedy, error.problem.code)
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_waited_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut connection = connect(dir.path()).await;
+        // A file that may not grow gives the code of a disk that is full.
+        connection.execute("CREATE TABLE t (x); PRAGMA max_page_count = 4").await.unwrap();
+        let full = connection.execute("INSERT INTO t VALUES (zeroblob(1000000))").await.unwrap_err();
+        assert_eq!(told(full), (Remedy::Wait, "JOURNAL-NO-ROOM".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_lock_of_somebody_else_passes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut one, mut other) = (connect(dir.path()).await, connect(dir.path()).await);
+        one.execute("BEGIN EXCLUSIVE").await.unwrap();
+        let busy = other.execute("BEGIN EXCLUSIVE").await.unwrap_err();
+        assert_eq!(told(busy), (Remedy::Retry, "JOURNAL-BUSY".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_may_not_be_written_needs_a_person() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut connection = connect(dir.path()).await;
+        connection.execute("CREATE TABLE t (x); PRAGMA query_only = ON").await.unwrap();
+        let denied = connection.execute("INSERT INTO t VALUES (1)").await.unwrap_err();
+        assert_eq!(told(denied), (Remedy::NeedsHuman, "JOURNAL-DENIED".to_owned()));
     }
 }

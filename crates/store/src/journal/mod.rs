@@ -104,6 +104,7 @@ impl SqliteJournal {
 
     async fn opened_read_only(dir: &Path) -> Result<SqliteJournal, Fault> {
         let file = dir.join(FILE);
+        std::fs::metadata(&file).map_err(Fault::Io)?;
         schema::check_header(&file)?;
         let readers = schema::readers(&file).await?;
         schema::check(&readers).await?;
@@ -228,18 +229,18 @@ impl Journal for SqliteJournal {
         read::pending_details(&self.readers, projects, but, limit).await.map_err(|fault| self.unread(fault))
     }
 
-    async fn ask_details(&self, tables: &[TableId]) -> Result<(), JournalError> {
-        let written = async { commit::ask_details(&self.writing()?.writer, tables).await };
+    async fn ask_details(&self, tables: &[TableId], wanted: bool) -> Result<(), JournalError> {
+        let written = async { commit::ask_details(&self.writing()?.writer, tables, wanted).await };
         written.await.map_err(|fault| self.unwritten(fault))
     }
 
     async fn referrers(
         &self,
         project: ProjectId,
-        to: Reference,
-        after: Option<RowKey>,
+        to: &[Reference],
+        after: Option<(Reference, RowKey)>,
         limit: u32,
-    ) -> Result<Vec<RowKey>, JournalError> {
+    ) -> Result<Vec<(Reference, RowKey)>, JournalError> {
         read::referrers(&self.readers, project, to, after, limit).await.map_err(|fault| self.unread(fault))
     }
 

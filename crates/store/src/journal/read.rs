@@ -1,6 +1,6 @@
 //! The ways out of the journal. Every function sees one snapshot of whole commits.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use engine::change::{Change, ChangeKind};
 use engine::clock::Moment;
@@ -11,7 +11,7 @@ use engine::row::{ProjectId, Row, RowId, RowKey};
 use engine::schema::TableId;
 use futures::TryStreamExt;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Row as _, SqlitePool};
+use sqlx::{AssertSqlSafe, Row as _, SqliteConnection, SqlitePool};
 
 use super::blob;
 use super::fault::Fault;
@@ -219,30 +219,59 @@ pub(super) async fn pending_details(
     Ok(found)
 }
 
-/// Keys of living rows that refer to a row, in key order.
+/// Living rows that refer to one of `to`, in the order of both.
 pub(super) async fn referrers(
     pool: &SqlitePool,
     project: ProjectId,
-    to: Reference,
-    after: Option<RowKey>,
+    to: &[Reference],
+    after: Option<(Reference, RowKey)>,
     limit: u32,
-) -> Result<Vec<RowKey>, Fault> {
-    // Keys order by table, project, id; all of these share the project.
-    let (table, id) = match after {
-        None => (-1, i64::MAX),
-        Some(key) if key.project < project => (i64::from(key.table.0), i64::MIN),
-        Some(key) if key.project > project => (i64::from(key.table.0), i64::MAX),
-        Some(key) => (i64::from(key.table.0), key.id.0),
-    };
+) -> Result<Vec<(Reference, RowKey)>, Fault> {
+    let mut snapshot = pool.begin().await?;
+    let mut found = Vec::new();
+    for to in named(&mut snapshot, project, to).await? {
+        let left = i64::from(limit) - i64::try_from(found.len()).unwrap_or(i64::MAX);
+        // Keys order by table, project, id; all of these share the project.
+        let (table, id) = match after {
+            _ if left <= 0 => break,
+            Some((last, _)) if to < last => continue,
+            Some((last, key)) if to == last => (i64::from(key.table.0), key.id.0),
+            _ => (-1, 0),
+        };
+        let rows = sqlx::query(
+            "SELECT r.tab, r.project, r.id FROM refs r CROSS JOIN mirror m \
+             ON m.tab = r.tab AND m.project = r.project AND m.id = r.id AND m.alive = 1 \
+             WHERE r.project = ?1 AND r.to_tab = ?2 AND r.to_id = ?3 AND (r.tab, r.id) > (?4, ?5) \
+             ORDER BY r.tab, r.id LIMIT ?6",
+        );
+        let rows = rows.bind(project.0).bind(i64::from(to.table.0)).bind(to.id.0).bind(table).bind(id);
+        for row in rows.bind(left).fetch_all(&mut *snapshot).await? {
+            found.push((to, meta::key(&row, 0)?));
+        }
+    }
+    snapshot.rollback().await?;
+    Ok(found)
+}
+
+/// Which of `to` anything refers to, in order: of many changed rows that is a few.
+async fn named(
+    snapshot: &mut SqliteConnection,
+    project: ProjectId,
+    to: &[Reference],
+) -> Result<BTreeSet<Reference>, Fault> {
+    let pairs: Vec<(u8, i64)> = to.iter().map(|to| (to.table.0, to.id.0)).collect();
+    let pairs = serde_json::to_string(&pairs).map_err(|error| Fault::Encode(error.to_string()))?;
     let rows = sqlx::query(
-        "SELECT r.tab, r.project, r.id FROM refs r CROSS JOIN mirror m \
-         ON m.tab = r.tab AND m.project = r.project AND m.id = r.id AND m.alive = 1 \
-         WHERE r.project = ?1 AND r.to_tab = ?2 AND r.to_id = ?3 AND (r.tab, r.id) > (?4, ?5) \
-         ORDER BY r.tab, r.id LIMIT ?6",
+        "SELECT t.value ->> 0, t.value ->> 1 FROM json_each(?2) t WHERE EXISTS (SELECT 1 FROM refs r \
+         WHERE r.project = ?1 AND r.to_tab = t.value ->> 0 AND r.to_id = t.value ->> 1)",
     );
-    let rows = rows.bind(project.0).bind(i64::from(to.table.0)).bind(to.id.0);
-    let rows = rows.bind(table).bind(id).bind(i64::from(limit)).fetch_all(pool).await?;
-    rows.iter().map(|row| meta::key(row, 0)).collect()
+    let rows = rows.bind(project.0).bind(pairs).fetch_all(snapshot).await?;
+    let reference = |row: &SqliteRow| {
+        let table: i64 = row.try_get(0)?;
+        let table = u8::try_from(table).map_err(|_| Fault::Damaged(format!("there is no table {table}")))?;
+        Ok(Reference { table: TableId(table), id: RowId(row.try_get(1)?) })
+    };
+    rows.iter().map(reference).collect()
 }
 
 /// Numbers of a table of a project.

@@ -1,5 +1,6 @@
 //! How fast the journal is; run by hand: `cargo test --release -p store -- --ignored --nocapture how_fast`.
 
+use std::io::Write;
 use std::time::Instant;
 
 use engine::journal::{Detail, Entry, Journal, Limit};
@@ -94,5 +95,5 @@ async fn how_fast() {
     journal.close().await.unwrap();
     let bytes = std::fs::metadata(dir.path().join(store::journal::FILE)).unwrap().len();
     report += &format!("file: {} bytes a row\n", bytes / 100_000);
-    panic!("{report}");
+    std::io::stderr().write_all(report.as_bytes()).unwrap();
 }

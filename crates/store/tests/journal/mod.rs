@@ -1,6 +1,12 @@
 //! What a journal promises, asked of the SQLite one.
 
 mod benchmark;
+mod census;
+mod crash;
+mod files;
+mod lineage;
+mod lookups;
+mod prune;
 mod rows;
 
 use engine::change::{Change, ChangeKind};

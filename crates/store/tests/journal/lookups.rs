@@ -1,0 +1,147 @@
+//! Pending details, references, remembered documents.
+
+use engine::journal::{Counts, Detail, Journal, Reference};
+use engine::row::{ProjectId, RowId, RowKey};
+use engine::schema::TableId;
+use serde_json::{Value, json};
+use store::journal::SqliteJournal;
+
+use super::{gone, key, put};
+
+fn with_detail(id: i64, sequence: i64, detail: Detail) -> engine::journal::Entry {
+    let mut entry = put(id, sequence);
+    entry.row.version.detail = detail;
+    entry
+}
+
+#[tokio::test]
+async fn stale_details_come_first_and_others_projects_never() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(dir.path()).await.unwrap();
+    let mut elsewhere = with_detail(6, 6, Detail::Stale);
+    elsewhere.row.key.project = ProjectId(8);
+    let mut deleted = with_detail(7, 7, Detail::Stale);
+    deleted.row.row = None;
+    let entries = [
+        with_detail(1, 1, Detail::Missing),
+        with_detail(2, 2, Detail::Stale),
+        with_detail(3, 3, Detail::Done),
+        with_detail(4, 4, Detail::Off),
+        with_detail(5, 5, Detail::Missing),
+        elsewhere,
+        deleted,
+    ];
+    journal.commit(&entries).await.unwrap();
+    let seven = [ProjectId(7)];
+    let pending = |but: Vec<RowKey>, limit| {
+        let journal = &journal;
+        async move { journal.pending_details(&seven, &but, limit).await.unwrap() }
+    };
+    assert_eq!(pending(vec![], 10).await, [key(2), key(1), key(5)]);
+    assert_eq!(pending(vec![], 2).await, [key(2), key(1)]);
+    assert_eq!(pending(vec![key(2), key(1)], 1).await, [key(5)]);
+    assert_eq!(pending(vec![], 0).await, []);
+    assert_eq!(journal.pending_details(&[], &[], 10).await.unwrap(), []);
+    assert_eq!(journal.pending_details(&[ProjectId(8), ProjectId(7)], &[], 10).await.unwrap().len(), 4);
+    assert_eq!(journal.counts(TableId(1), ProjectId(7)).await.unwrap(), Counts { alive: 5, pending: 3 });
+
+    journal.ask_details(&[TableId(1)], true).await.unwrap();
+    assert_eq!(pending(vec![], 10).await, [key(2), key(1), key(4), key(5)]);
+    journal.ask_details(&[TableId(1), TableId(2)], true).await.unwrap();
+    assert_eq!(journal.counts(TableId(1), ProjectId(7)).await.unwrap().pending, 4);
+    journal.commit(&[with_detail(2, 2, Detail::Done), gone(4, 8)]).await.unwrap();
+    assert_eq!(pending(vec![], 10).await, [key(1), key(5)]);
+    assert_eq!(journal.counts(TableId(1), ProjectId(7)).await.unwrap(), Counts { alive: 4, pending: 2 });
+}
+
+#[tokio::test]
+async fn rows_that_name_another_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(dir.path()).await.unwrap();
+    let sprint = Reference { table: TableId(2), id: RowId(30) };
+    let other = Reference { table: TableId(2), id: RowId(31) };
+    let naming = |id: i64, sequence: i64, new: &[Reference], old: &[Reference]| {
+        let mut entry = put(id, sequence);
+        (entry.new_references, entry.old_references) = (new.to_vec(), old.to_vec());
+        entry
+    };
+    let mut elsewhere = naming(9, 4, &[sprint], &[]);
+    elsewhere.row.key.project = ProjectId(8);
+    let mut member = naming(1, 5, &[sprint], &[]);
+    member.row.key.table = TableId(3);
+    let entries = [
+        naming(3, 1, &[sprint, other], &[]),
+        naming(1, 2, &[sprint], &[]),
+        naming(2, 3, &[other], &[]),
+        elsewhere,
+        member.clone(),
+    ];
+    journal.commit(&entries).await.unwrap();
+    let referrers = |to: Vec<Reference>, after: Option<(Reference, RowKey)>, limit: u32| {
+        let journal = &journal;
+        async move { journal.referrers(ProjectId(7), &to, after, limit).await.unwrap() }
+    };
+    let member = member.row.key;
+    let named = |to: Reference, keys: &[RowKey]| keys.iter().map(|key| (to, *key)).collect::<Vec<_>>();
+    let of_sprint = named(sprint, &[key(1), key(3), member]);
+    let of_other = named(other, &[key(2), key(3)]);
+    assert_eq!(referrers(vec![sprint], None, 10).await, of_sprint);
+    assert_eq!(referrers(vec![other], None, 10).await, of_other);
+    assert_eq!(referrers(vec![], None, 10).await, []);
+    // Both at once, in one order however they are named, page by page.
+    let unknown = Reference { table: TableId(1), id: RowId(30) };
+    let both = [of_sprint, of_other.clone()].concat();
+    for limit in 1..=6 {
+        let mut pages: Vec<(Reference, RowKey)> = Vec::new();
+        loop {
+            let page = referrers(vec![other, unknown, sprint, other], pages.last().copied(), limit).await;
+            if page.is_empty() {
+                break;
+            }
+            assert!(page.len() <= usize::try_from(limit).unwrap());
+            pages.extend(page);
+        }
+        assert_eq!(pages, both);
+    }
+
+    // 3 leaves the sprint, 1 is deleted, 2 joins and leaves within one batch.
+    let moved = [
+        naming(3, 6, &[], &[sprint]),
+        gone(1, 7),
+        naming(2, 8, &[sprint], &[]),
+        naming(2, 9, &[], &[sprint]),
+    ];
+    for _ in 0..2 {
+        journal.commit(&moved).await.unwrap();
+        assert_eq!(referrers(vec![sprint], None, 10).await, [(sprint, member)]);
+        assert_eq!(referrers(vec![other], None, 10).await, of_other);
+    }
+}
+
+#[tokio::test]
+async fn documents_are_remembered_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(dir.path()).await.unwrap();
+    for name in ["load/7/1", "load/7/2", "loa", "load%", "载入/7", "load/8"] {
+        journal.remember(name, &json!({ "name": name, "big": u64::MAX, "float": 0.1 })).await.unwrap();
+    }
+    journal.remember("load/7/2", &json!([1])).await.unwrap();
+    let names = |prefix: &'static str| {
+        let journal = &journal;
+        async move {
+            let found = journal.recall(prefix).await.unwrap();
+            found.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(names("load/").await, ["load/7/1", "load/7/2", "load/8"]);
+    assert_eq!(names("load%").await, ["load%"]);
+    assert_eq!(names("载").await, ["载入/7"]);
+    assert_eq!(names("").await.len(), 6);
+    assert_eq!(journal.recall("load/7/2").await.unwrap(), [("load/7/2".to_owned(), json!([1]))]);
+    let first = journal.recall("load/7/1").await.unwrap();
+    assert_eq!(first[0].1, json!({ "name": "load/7/1", "big": u64::MAX, "float": 0.1 }));
+    for _ in 0..2 {
+        journal.remember("load/8", &Value::Null).await.unwrap();
+        assert_eq!(names("load/8").await, Vec::<String>::new());
+    }
+}
