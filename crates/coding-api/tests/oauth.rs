@@ -296,3 +296,41 @@ async fn a_refused_grant_asks_for_a_new_one_and_shows_no_secret() {
     }
     assert_eq!(world.refreshes(), 1);
 }
+
+/// Collects what is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn nothing_secret_and_no_body_is_logged() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let broken = |seen: &Seen, count: u64| match count {
+        0 => Some(http(502, "text/plain", "", seen.text.as_bytes())), // a proxy that echoes what it got
+        _ => None,
+    };
+    let world = World::new(Store::default(), broken).await;
+    let client = world.client(Some("hidden-old"));
+    client.current_user().await.unwrap();
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("DescribeCodingCurrentUser"), "{text}");
+    for secret in ["hidden-old", "Bearer a", "=r1", "=top", r#""Id":5"#] {
+        assert!(!text.contains(secret), "`{secret}` in {text}");
+    }
+}

@@ -43,3 +43,27 @@ impl Resolve for GuardedResolver {
 fn allows(reach: Reach, address: SocketAddr) -> bool {
     reach == Reach::Anywhere || reach_of_address(address.ip()) == Some(reach)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{GuardedResolver, PrivateAddress};
+    use crate::base_url::Reach;
+    use reqwest::dns::Resolve as _;
+
+    async fn check(reach: Reach, proxy: Option<&str>, allowed: bool) {
+        let resolver = GuardedResolver { reach, proxy: proxy.map(str::to_owned) };
+        // The one name that every machine knows, and that leads to no public address.
+        match resolver.resolve("localhost".parse().unwrap()).await {
+            Ok(found) => assert!(allowed && found.count() > 0, "{reach:?}"),
+            Err(error) => assert!(!allowed && error.is::<PrivateAddress>(), "{reach:?}: {error}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_is_judged_by_where_it_leads() {
+        check(Reach::Public, None, false).await;
+        check(Reach::Public, Some("LOCALHOST"), true).await;
+        check(Reach::Loopback, None, true).await;
+        check(Reach::Anywhere, None, true).await;
+    }
+}
