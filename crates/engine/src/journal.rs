@@ -246,14 +246,15 @@ pub trait Journal: Send + Sync + 'static {
         wanted: bool,
     ) -> impl Future<Output = Result<(), JournalError>> + Send;
 
-    /// Keys of living rows of `project` that refer to `to`, after `after`, in key order, at most `limit`.
+    /// Living rows of `project` that refer to one of `to`: which of them, and the row's key. In the order of
+    /// both, after `after`, at most `limit`.
     fn referrers(
         &self,
         project: ProjectId,
-        to: Reference,
-        after: Option<RowKey>,
+        to: &[Reference],
+        after: Option<(Reference, RowKey)>,
         limit: u32,
-    ) -> impl Future<Output = Result<Vec<RowKey>, JournalError>> + Send;
+    ) -> impl Future<Output = Result<Vec<(Reference, RowKey)>, JournalError>> + Send;
 
     /// Numbers of a table of a project.
     fn counts(

@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -54,7 +54,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
             until_ms: None,
             track: true,
         };
-        let mut read = self.read(reading, async |_| Ok(())).await?;
+        let mut read = self.read(reading, None).await?;
         let mut unseen = self.journal.census_unseen(table.id, project.id, started, CANDIDATES).await?;
         let mut complete = read.total == Some(read.distinct);
         let mut sent = started;
@@ -98,7 +98,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
     ) -> Result<(Read, Unseen, bool), CaptureError> {
         let Reading { project, table, .. } = reading;
         if table.look_up {
-            let mut second = self.read(reading, async |_| Ok(())).await?;
+            let mut second = self.read(reading, None).await?;
             second.distinct = second.distinct.saturating_add(first.distinct);
             if second.controls.is_empty() {
                 second.controls = first.controls;
@@ -108,7 +108,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
         }
         self.prove_access(project, reading.urgency).await?;
         self.journal.census_start(table.id, project.id).await?;
-        let second = self.read(reading, async |_| Ok(())).await?;
+        let second = self.read(reading, None).await?;
         let both = complete && second.total == Some(second.distinct) && second.total == first.total;
         let again = self.journal.census_unseen(table.id, project.id, started, CANDIDATES).await?;
         let before: HashSet<RowId> = unseen.ids.into_iter().collect();
@@ -196,7 +196,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
             .map(|id| async move {
                 let key = RowKey { table: table.id, project: project.id, id };
                 (key, self.source.look_up(project, key, urgency).await)
-            })
+            }.boxed())
             .buffer_unordered(LOOK_UPS);
         let (mut found, mut lost) = (Vec::new(), Vec::new());
         while let Some((key, answer)) = answers.next().await {

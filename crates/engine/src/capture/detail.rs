@@ -5,11 +5,12 @@
 //! deletion from a passing fault.
 
 use std::collections::{HashMap, VecDeque};
-use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use tokio::time::Instant;
 
 use super::listing::LOOK_UPS;
@@ -29,6 +30,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(10);
 const LARGEST_DEFERRED: usize = 1_000;
 /// How often the worker looks for work that nobody announced (rows due for another try).
 const IDLE: Duration = Duration::from_millis(500);
+
+/// What became of a look-up; `None` is tried again later.
+type Fetched = Result<Option<Observation>, CaptureError>;
 
 /// Keys being looked up, and keys waiting for another try.
 #[derive(Debug, Default)]
@@ -70,24 +74,30 @@ impl InFlight {
 impl<S: Source, J: Journal> Capture<S, J> {
     /// Looks rows up until the capture is cancelled.
     pub(super) async fn fetch_details(&self) -> Result<(), CaptureError> {
-        let queue = futures::stream::try_unfold(VecDeque::new(), async |mut page: VecDeque<Known>| {
-            loop {
-                if let Some(known) = page.pop_front() {
-                    return Ok::<_, CaptureError>(Some((known, page)));
+        let mut looking: FuturesUnordered<BoxFuture<'_, Fetched>> = FuturesUnordered::new();
+        let mut queue: VecDeque<Known> = VecDeque::new();
+        loop {
+            while looking.len() < LOOK_UPS {
+                if queue.is_empty() {
+                    queue = self.next_pending().await?.into();
                 }
-                page = self.next_pending().await?.into();
-                if page.is_empty() {
-                    tokio::time::sleep(IDLE).await;
-                }
+                let Some(known) = queue.pop_front() else { break };
+                looking.push(self.fetch(known).boxed());
             }
-        });
-        let looked_up = queue
-            .map_ok(|known| async move { self.fetch(&known).await })
-            .try_buffer_unordered(LOOK_UPS)
-            .ready_chunks(COMMIT);
-        let mut commits = pin!(looked_up.map(|chunk| self.record_details(chunk)).buffered(2));
-        while let Some(()) = commits.try_next().await? {}
-        Ok(())
+            if looking.is_empty() {
+                tokio::time::sleep(IDLE).await;
+                continue;
+            }
+            // Cancel-safe: only waits. A slow look-up must not keep others from beginning.
+            let Ok(first) = tokio::time::timeout(IDLE, looking.next()).await else { continue };
+            let mut chunk: Vec<Fetched> = first.into_iter().collect();
+            while chunk.len() < COMMIT
+                && let Some(Some(next)) = looking.next().now_or_never()
+            {
+                chunk.push(next);
+            }
+            self.record_details(chunk).await?;
+        }
     }
 
     /// Whether no detail is pending but those that wait for another try.
@@ -113,7 +123,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
         Ok(first)
     }
 
-    async fn fetch(&self, known: &Known) -> Result<Option<Observation>, CaptureError> {
+    async fn fetch(&self, known: Known) -> Fetched {
         let key = known.key;
         let table = self.source.tables().iter().find(|table| table.id == key.table);
         let (Some(project), Some(table)) = (self.access.find(key.project), table) else {
@@ -154,10 +164,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
         Ok(None)
     }
 
-    async fn record_details(
-        &self,
-        chunk: Vec<Result<Option<Observation>, CaptureError>>,
-    ) -> Result<(), CaptureError> {
+    async fn record_details(&self, chunk: Vec<Fetched>) -> Result<(), CaptureError> {
         let observations: Vec<Observation> =
             chunk.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
         let keys: Vec<RowKey> = observations.iter().map(|observation| observation.key).collect();

@@ -3,9 +3,10 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 
 use super::differ::Details;
+use super::load::LoadNote;
 use super::{Capture, CaptureError};
 use crate::journal::Journal;
 use crate::observation::{Channel, LookedUp, Observation, Seen};
@@ -64,18 +65,22 @@ struct Recorded {
 }
 
 impl<S: Source, J: Journal> Capture<S, J> {
-    /// Reads a listing to its end, or to `until_ms`; `on_page` is told how far it is.
+    /// Reads a listing to its end, or to `until_ms`; a load notes how far it is.
     pub(super) async fn read(
         &self,
         reading: Reading<'_>,
-        mut on_page: impl AsyncFnMut(&Read) -> Result<(), CaptureError> + Send,
+        mut load: Option<&mut LoadNote>,
     ) -> Result<Read, CaptureError> {
         let pages = self.source.list(reading.project, reading.table, reading.order, reading.urgency);
         let mut recorded = pin!(
             pages
                 .map_err(CaptureError::from)
-                .map(|page| async { self.record(reading, page?).await })
-                .buffered(PIPELINE)
+                .map(|page| async move { self.record(reading, page?).await }.boxed())
+                .buffered(match reading.order {
+                    Order::Stable { .. } => PIPELINE,
+                    // The next page may not be needed.
+                    Order::NewestFirst => 1,
+                })
         );
         let mut read = Read::default();
         while let Some(page) = recorded.try_next().await? {
@@ -87,7 +92,9 @@ impl<S: Source, J: Journal> Capture<S, J> {
             if !page.ids.is_empty() {
                 read.controls = page.ids.iter().rev().take(CONTROLS).copied().collect();
             }
-            on_page(&read).await?;
+            if let Some(note) = load.as_deref_mut() {
+                self.note_load(reading, note, &read).await?;
+            }
             if let (Some(until), Some(oldest)) = (reading.until_ms, page.oldest_ms)
                 && oldest < until
             {
@@ -138,7 +145,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
                     Err(error) if error.is_passing() => Ok(None),
                     Err(error) => Err(error),
                 }
-            })
+            }.boxed())
             .buffer_unordered(LOOK_UPS)
             .try_collect()
             .await?;

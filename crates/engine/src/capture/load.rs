@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::listing::Reading;
+use super::listing::{Read, Reading};
 use super::poll::Watermark;
 use super::{Capture, CaptureError, document};
 use crate::journal::Journal;
@@ -25,7 +25,33 @@ struct Loaded {
     rows: u64,
 }
 
+/// Where a load notes how far it is, and what it noted last.
+pub(super) struct LoadNote {
+    name: String,
+    skip: u64,
+    noted: u64,
+}
+
 impl<S: Source, J: Journal> Capture<S, J> {
+    /// Tells the board how far a load is, and now and then the journal.
+    pub(super) async fn note_load(
+        &self,
+        reading: Reading<'_>,
+        note: &mut LoadNote,
+        read: &Read,
+    ) -> Result<(), CaptureError> {
+        let listed = note.skip.saturating_add(read.distinct);
+        self.board.table(&reading.project.name, reading.table.name, |status| {
+            status.listed = listed;
+            status.total = read.total;
+        });
+        if listed >= note.noted.saturating_add(NOTE_EVERY) {
+            note.noted = listed;
+            self.remember(&note.name, &json!(Loaded { done: false, rows: listed })).await?;
+        }
+        Ok(())
+    }
+
     /// Whether the table has been read completely once.
     pub(super) async fn is_loaded(&self, project: &Project, table: &Table) -> Result<bool, CaptureError> {
         let loaded: Option<Loaded> = self.recall(&document("load", table, project.id)).await?;
@@ -48,7 +74,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
         for _ in 0..READINGS {
             let skip = if table.newest_first { loaded.rows.saturating_sub(OVERLAP) } else { 0 };
             self.journal.census_start(table.id, project.id).await?;
-            let mut noted = loaded.rows;
+            let mut progress = LoadNote { name: name.clone(), skip, noted: loaded.rows };
             let reading = Reading {
                 project,
                 table,
@@ -58,20 +84,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
                 until_ms: None,
                 track: true,
             };
-            let read = self
-                .read(reading, async |read| {
-                    let listed = skip.saturating_add(read.distinct);
-                    self.board.table(&project.name, table.name, |status| {
-                        status.listed = listed;
-                        status.total = read.total;
-                    });
-                    if listed >= noted.saturating_add(NOTE_EVERY) {
-                        noted = listed;
-                        self.remember(&name, &json!(Loaded { done: false, rows: listed })).await?;
-                    }
-                    Ok(())
-                })
-                .await?;
+            let read = self.read(reading, Some(&mut progress)).await?;
             // Should it come short: from the beginning.
             loaded.rows = 0;
             let alive = self.journal.counts(table.id, project.id).await?.alive;

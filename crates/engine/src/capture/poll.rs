@@ -56,7 +56,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
             until_ms: Some(watermark.ms.saturating_sub(millis(look_back)).div_euclid(1_000).saturating_mul(1_000)),
             track: false,
         };
-        let read = self.read(reading, async |_| Ok(())).await?;
+        let read = self.read(reading, None).await?;
         // A row dated in the future must not move the watermark there: what comes before would be passed over.
         let newest_ms = read.newest_ms.min(self.server_ms(now_ms));
         let next = Watermark {

@@ -332,9 +332,7 @@ impl<S: Source, J: Journal> Recording<S, J> {
                 return Ok(());
             }
             let mut pages = relation::Pages::new(&*self.source, changes);
-            while let Some(page) =
-                self.retried_mut(&mut pages, async |pages, journal| pages.next(journal).await).await?
-            {
+            while let Some(page) = self.next_page(&mut pages).await? {
                 let mut derived = Draft { rows: page.holders, ..Draft::default() };
                 let mut renewed: BTreeMap<RowKey, Row> = BTreeMap::new();
                 for (holder, other) in page.pairs {
@@ -374,15 +372,11 @@ impl<S: Source, J: Journal> Recording<S, J> {
         }
     }
 
-    async fn retried_mut<T, P>(
-        &self,
-        state: &mut P,
-        call: impl AsyncFn(&mut P, &J) -> Result<T, JournalError>,
-    ) -> Result<T, JournalError> {
+    async fn next_page(&self, pages: &mut relation::Pages) -> Result<Option<relation::Page>, JournalError> {
         loop {
-            match call(state, &self.journal).await {
+            match pages.next(&*self.journal).await {
                 Err(error) => self.pause(error).await?,
-                Ok(value) => return Ok(value),
+                Ok(page) => return Ok(page),
             }
         }
     }

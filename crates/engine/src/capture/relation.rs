@@ -24,10 +24,17 @@ pub(super) struct Page {
     pub(super) pairs: Vec<(RowKey, MirrorRow)>,
 }
 
+/// Originals of one project, and how far their referrers have been read.
+struct Referrers {
+    project: ProjectId,
+    originals: HashMap<Reference, RowKey>,
+    after: Option<(Reference, RowKey)>,
+}
+
 /// What is left to look at.
 pub(super) struct Pages {
     direct: VecDeque<(RowKey, RowKey)>,
-    referrers: Vec<(Reference, RowKey, Option<RowKey>)>,
+    referrers: Vec<Referrers>,
     scans: Vec<(TableId, ProjectId, HashSet<RowKey>, Option<RowId>)>,
 }
 
@@ -40,7 +47,15 @@ impl Pages {
                 source.holders(key, change.before.as_ref(), change.after.as_ref());
             pages.direct.extend(keys.into_iter().map(|holder| (holder, key)));
             if let Some(reference) = referrers {
-                pages.referrers.push((reference, key, None));
+                let same = |referrers: &&mut Referrers| referrers.project == key.project;
+                match pages.referrers.iter_mut().find(same) {
+                    Some(referrers) => drop(referrers.originals.insert(reference, key)),
+                    None => pages.referrers.push(Referrers {
+                        project: key.project,
+                        originals: HashMap::from([(reference, key)]),
+                        after: None,
+                    }),
+                }
             }
             for table in scan {
                 let same = |(t, p, ..): &&mut (TableId, ProjectId, HashSet<RowKey>, Option<RowId>)| {
@@ -70,11 +85,13 @@ impl Pages {
             self.direct.drain(..pairs.len());
             return Ok(Some(page));
         }
-        if let Some((reference, other, after)) = self.referrers.last_mut() {
-            let holders = journal.referrers(other.project, *reference, *after, PAGE).await?;
-            let pairs: Vec<_> = holders.iter().map(|holder| (*holder, *other)).collect();
+        if let Some(Referrers { project, originals, after }) = self.referrers.last_mut() {
+            let references: Vec<Reference> = originals.keys().copied().collect();
+            let found = journal.referrers(*project, &references, *after, PAGE).await?;
+            let pairs: Vec<_> =
+                found.iter().filter_map(|(to, holder)| Some((*holder, *originals.get(to)?))).collect();
             let page = paired(journal, &pairs).await?;
-            match holders.last() {
+            match found.last() {
                 Some(last) => *after = Some(*last),
                 None => drop(self.referrers.pop()),
             }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::sync::watch;
@@ -114,7 +114,7 @@ pub async fn run<S: Source, J: Journal>(
     let channels = async {
         // Cancel-safe: everything a channel has observed is either recorded or will be observed again.
         let result = tokio::select! {
-            result = capture.channels(until, began) => result,
+            result = capture.channels(until, began).boxed() => result,
             () = cancel.cancelled() => Ok(()),
         };
         let outcome = match result {
@@ -124,7 +124,7 @@ pub async fn run<S: Source, J: Journal>(
         recording_ends.cancel();
         outcome
     };
-    let (recorded, outcome) = tokio::join!(recording.run(), channels);
+    let (recorded, outcome) = tokio::join!(recording.run().boxed(), channels.boxed());
     // The recorder's error is the cause when both failed.
     recorded?;
     outcome
@@ -154,13 +154,14 @@ impl<S: Source, J: Journal> Capture<S, J> {
         self.progress.send_modify(|progress| progress.logging = began);
         self.start(until).await?;
         self.switch_details().await?;
-        let details = self.fetch_details();
+        let details = self.fetch_details().boxed();
         let rounds = async {
             match until {
                 Until::Once => self.once(began).await,
                 Until::Cancelled => self.follow(began).await,
             }
-        };
+        }
+        .boxed();
         // Cancel-safe: the details that are under way when the rounds end are pending in the journal.
         tokio::select! {
             result = rounds => result,
@@ -209,16 +210,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
 
     /// Loads what is not loaded yet, in all visible projects.
     async fn load_all(&self, began: bool) -> Result<(), CaptureError> {
-        self.each_project(async |project| {
-            for table in &self.settings.tables {
-                if !self.is_loaded(&project, table).await? {
-                    self.board.update(|status| status.capture.enter(State::Loading));
-                }
-                self.load(&project, table).await?;
-            }
-            Ok(())
-        })
-        .await?;
+        self.each_project(|project| self.load_project(project).boxed()).await?;
         if !self.access.lost().is_empty() {
             return Ok(());
         }
@@ -232,79 +224,103 @@ impl<S: Source, J: Journal> Capture<S, J> {
         Ok(())
     }
 
-    async fn poll_all(&self) -> Result<(), CaptureError> {
-        self.each_project(async |project| {
-            for table in &self.settings.tables {
-                self.poll(&project, table).await?;
+    async fn load_project(&self, project: Project) -> Result<(), CaptureError> {
+        for table in &self.settings.tables {
+            if !self.is_loaded(&project, table).await? {
+                self.board.update(|status| status.capture.enter(State::Loading));
             }
-            Ok(())
-        })
-        .await
+            self.load(&project, table).await?;
+        }
+        Ok(())
+    }
+
+    async fn poll_all(&self) -> Result<(), CaptureError> {
+        self.each_project(|project| self.poll_project(project).boxed()).await
+    }
+
+    async fn poll_project(&self, project: Project) -> Result<(), CaptureError> {
+        for table in &self.settings.tables {
+            self.poll(&project, table).await?;
+        }
+        Ok(())
     }
 
     async fn census_all(&self) -> Result<(), CaptureError> {
-        self.each_project(async |project| {
-            for table in self.settings.tables.iter().filter(|table| table.newest_first) {
-                self.census(&project, table, Urgency::Census, Channel::Census).await?;
-            }
-            Ok(())
-        })
-        .await
+        self.each_project(|project| self.census_project(project).boxed()).await
     }
 
-    async fn each_project(
-        &self,
-        work: impl AsyncFn(Project) -> Result<(), CaptureError>,
-    ) -> Result<(), CaptureError> {
-        let work = &work;
+    /// Tables without an order by update are listed whole by every poll: that is their census.
+    async fn census_project(&self, project: Project) -> Result<(), CaptureError> {
+        for table in self.settings.tables.iter().filter(|table| table.newest_first) {
+            self.census(&project, table, Urgency::Census, Channel::Census).await?;
+        }
+        Ok(())
+    }
+
+    async fn each_project<F>(&self, work: impl Fn(Project) -> F) -> Result<(), CaptureError>
+    where
+        F: Future<Output = Result<(), CaptureError>>,
+    {
         futures::stream::iter(self.access.visible())
             .map(Ok)
-            .try_for_each_concurrent(PROJECTS_AT_ONCE, |project| work(project))
+            .try_for_each_concurrent(PROJECTS_AT_ONCE, work)
             .await
     }
 
     /// Load, then poll and census on their rhythms, for ever.
     async fn follow(&self, began: bool) -> Result<(), CaptureError> {
-        self.patiently(async || {
-            self.look_around().await?;
-            self.load_all(began || self.progress.borrow().loaded).await
-        })
-        .await?;
-        let polls = async {
-            let mut prune_due = Instant::now();
-            loop {
-                self.patiently(async || {
-                    self.look_around().await?;
-                    // A project that came into view is read for the first time.
-                    self.load_all(true).await?;
-                    self.board.update(|status| status.capture.enter(State::Polling));
-                    self.poll_all().await?;
-                    match self.access.lost().first() {
-                        Some(project) => Err(no_access(project).into()),
-                        None => Ok(()),
-                    }
-                })
-                .await?;
-                if Instant::now() >= prune_due {
-                    self.journal.prune(RETENTION).await?;
-                    prune_due = Instant::now().checked_add(PRUNE_EVERY).unwrap_or(prune_due);
-                }
-                self.rest(self.settings.poll_interval).await;
+        self.patiently(|| self.first_round(began).boxed()).await?;
+        futures::future::try_join(self.polls(), self.censuses()).await.map(drop)
+    }
+
+    async fn first_round(&self, began: bool) -> Result<(), CaptureError> {
+        self.look_around().await?;
+        let began = began || self.progress.borrow().logging;
+        self.load_all(began).await
+    }
+
+    async fn polls(&self) -> Result<(), CaptureError> {
+        let mut prune_due = Instant::now();
+        loop {
+            self.patiently(|| self.poll_round().boxed()).await?;
+            if Instant::now() >= prune_due {
+                self.journal.prune(RETENTION).await?;
+                prune_due = Instant::now().checked_add(PRUNE_EVERY).unwrap_or(prune_due);
             }
-        };
-        let censuses = async {
-            loop {
-                self.patiently(async || self.census_all().await).await?;
-                self.accepting.store(false, Ordering::Relaxed);
-                tokio::time::sleep(self.settings.census_interval).await;
-            }
-        };
-        let ended: Result<((), ()), CaptureError> = futures::future::try_join(polls, censuses).await;
-        ended.map(drop)
+            self.rest(self.settings.poll_interval).await;
+        }
+    }
+
+    async fn poll_round(&self) -> Result<(), CaptureError> {
+        self.look_around().await?;
+        // A project that came into view is read for the first time.
+        let logging = self.progress.borrow().logging;
+        self.load_all(logging).await?;
+        self.board.update(|status| status.capture.enter(State::Polling));
+        self.poll_all().await?;
+        self.complain_of_lost_access()
+    }
+
+    async fn censuses(&self) -> Result<(), CaptureError> {
+        loop {
+            self.patiently(|| self.census_all().boxed()).await?;
+            self.accepting.store(false, Ordering::Relaxed);
+            tokio::time::sleep(self.settings.census_interval).await;
+        }
+    }
+
+    fn complain_of_lost_access(&self) -> Result<(), CaptureError> {
+        match self.access.lost().first() {
+            Some(project) => Err(no_access(project).into()),
+            None => Ok(()),
+        }
     }
 
     /// Repeats a round until it succeeds, waiting out whatever passes or is put right from outside.
-    async fn patiently(&self, round: impl AsyncFn() -> Result<(), CaptureError>) -> Result<(), CaptureError> {
+    async fn patiently<F>(&self, round: impl Fn() -> F) -> Result<(), CaptureError>
+    where
+        F: Future<Output = Result<(), CaptureError>>,
+    {
         let mut trouble_since: Option<Instant> = None;
         loop {
             let error = match round().await {
@@ -355,20 +371,13 @@ impl<S: Source, J: Journal> Capture<S, J> {
     async fn once(&self, began: bool) -> Result<(), CaptureError> {
         let mut began = began;
         for pass in 1..=PASSES {
-            self.insistently(async || {
-                self.look_around().await?;
-                match self.access.lost().first() {
-                    Some(project) => Err(no_access(project).into()),
-                    None => Ok(()),
-                }
-            })
-            .await?;
-            self.insistently(async || self.load_all(began).await).await?;
+            self.insistently(|| self.look_around_once().boxed()).await?;
+            self.insistently(|| self.load_all(began).boxed()).await?;
             began = true;
             self.board.update(|status| status.capture.enter(State::Polling));
-            self.insistently(async || self.poll_all().await).await?;
+            self.insistently(|| self.poll_all().boxed()).await?;
             self.board.update(|status| status.capture.enter(State::Census));
-            self.insistently(async || self.census_all().await).await?;
+            self.insistently(|| self.census_all().boxed()).await?;
             self.board.update(|status| status.capture.enter(State::Detailing));
             self.in_flight.retry_now();
             while !self.details_settled().await? {
@@ -386,8 +395,16 @@ impl<S: Source, J: Journal> Capture<S, J> {
         Ok(())
     }
 
+    async fn look_around_once(&self) -> Result<(), CaptureError> {
+        self.look_around().await?;
+        self.complain_of_lost_access()
+    }
+
     /// Repeats a step while its errors may pass, but not for ever.
-    async fn insistently(&self, step: impl AsyncFn() -> Result<(), CaptureError>) -> Result<(), CaptureError> {
+    async fn insistently<F>(&self, step: impl Fn() -> F) -> Result<(), CaptureError>
+    where
+        F: Future<Output = Result<(), CaptureError>>,
+    {
         let deadline = Instant::now().checked_add(ONCE_PATIENCE);
         loop {
             let error = match step().await {

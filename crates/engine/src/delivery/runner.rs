@@ -73,6 +73,24 @@ impl From<SweepError> for DeliveryError {
     }
 }
 
+/// Repeats a call until it succeeds, waiting out what passes: `Some` is its value, `None` that the task was
+/// cancelled. A macro, because a function that takes an async closure makes futures that cannot be sent to
+/// another thread.
+macro_rules! persistently {
+    ($delivery:expr, $call:expr) => {
+        loop {
+            match $call.await {
+                Ok(value) => break Some(value),
+                Err(error) => {
+                    if !$delivery.pause(error.into()).await? {
+                        break None;
+                    }
+                }
+            }
+        }
+    };
+}
+
 /// One thing to be done to the target.
 struct Step {
     sequence: Sequence,
@@ -152,9 +170,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         loop {
             let plan =
                 Plan { task: self.shaper.task().name.clone(), tables: self.shaper.tables().to_vec() };
-            let Some(opened) = self.persistently(async |this| Ok(this.target.open(&plan).await?)).await? else {
-                return Ok(());
-            };
+            let Some(opened) = persistently!(self, self.target.open(&plan)) else { return Ok(()) };
             let projects = self.projects();
             let fingerprint = self.shaper.fingerprint();
             let reason =
@@ -163,9 +179,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             self.position = rebuild::first_position(&*self.journal, &opened, reason, fingerprint);
             let position = self.position.clone();
             self.owned = opened.owned;
-            let prepared = self
-                .persistently(async |this| Ok(this.target.prepare(reason, &position).await?))
-                .await?;
+            let prepared = persistently!(self, self.target.prepare(reason, &position));
             if prepared.is_none() || !self.let_go(&projects).await? || !self.take_in().await? {
                 return Ok(());
             }
@@ -212,7 +226,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             self.rest();
             let (task, sequence) = (self.shaper.task().name.clone(), self.position.sequence);
             if acknowledged < sequence {
-                self.persistently(async |this| Ok(this.journal.acknowledge(&task, sequence).await?)).await?;
+                persistently!(self, self.journal.acknowledge(&task, sequence));
                 acknowledged = sequence;
             }
             // Cancel-safe: only waits.
@@ -258,7 +272,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         if new.is_empty() {
             return Ok(true);
         }
-        let done = self.persistently(async |this| Ok(this.target.own(&new).await?)).await?;
+        let done = persistently!(self, self.target.own(&new));
         self.owned.extend(new);
         Ok(done.is_some())
     }
@@ -403,13 +417,11 @@ impl<J: Journal, T: Target> Delivery<J, T> {
     async fn put(&mut self, batch: Batch) -> Result<bool, DeliveryError> {
         let mut left = vec![batch];
         while let Some(batch) = left.pop() {
-            let result = self
-                .persistently(async |this| match this.target.write(&batch).await {
-                    Err(error) if error.kind == TargetErrorKind::Data => Ok(Err(error)),
-                    other => Ok(Ok(other?)),
-                })
-                .await?;
-            match result {
+            let write = async |target: &mut T| match target.write(&batch).await {
+                Err(error) if error.kind == TargetErrorKind::Data => Ok(Err(error)),
+                other => other.map(Ok),
+            };
+            match persistently!(self, write(&mut self.target)) {
                 None => return Ok(false),
                 Some(Ok(())) => self.position = batch.position,
                 Some(Err(error)) => {
@@ -458,7 +470,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         };
         tracing::error!(task = %self.shaper.task().name, ?key, problem = %error.problem, "row put aside");
         let reason = error.problem.why.clone();
-        self.persistently(async |this| Ok(this.target.put_aside(index, &key, &reason).await?)).await?;
+        persistently!(self, self.target.put_aside(index, &key, &reason));
         self.board.task(&self.shaper.task().name, |status| {
             status.put_aside = status.put_aside.saturating_add(1);
         });
@@ -473,12 +485,10 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         let swept = gone.unwrap_or_else(|| self.owned.clone());
         let mut sweep = Sweep::new(&swept, self.shaper.tables().len());
         loop {
-            let page = self
-                .persistently(async |this| {
-                    let Delivery { journal, target, shaper, .. } = this;
-                    Ok(sweep.next(&**journal, target, shaper, &projects).await?)
-                })
-                .await?;
+            let page = persistently!(
+                self,
+                sweep.next(&*self.journal, &mut self.target, &self.shaper, &projects)
+            );
             let Some(page) = page else { return Ok(false) };
             let Some(lacking) = page else { break };
             if lacking.ids.is_empty() {
@@ -505,8 +515,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         };
         let empty: Vec<Owned> = swept.iter().filter(left).cloned().collect();
         if !empty.is_empty() {
-            let done = self.persistently(async |this| Ok(this.target.disown(&empty).await?)).await?;
-            if done.is_none() {
+            if persistently!(self, self.target.disown(&empty)).is_none() {
                 return Ok(false);
             }
             self.owned.retain(|owned| !empty.contains(owned));
@@ -527,8 +536,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         let mut rows = Vec::new();
         for index in 0..self.shaper.tables().len() {
             let owned = self.owned.clone();
-            let counted =
-                self.persistently(async |this| Ok(this.target.count(index, &owned).await?)).await?;
+            let counted = persistently!(self, self.target.count(index, &owned));
             let Some(count) = counted else { return Ok(()) };
             rows.push(count);
         }
@@ -565,30 +573,21 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         self.board.task(&self.shaper.task().name, |status| status.activity.enter(state));
     }
 
-    /// Repeats a call until it succeeds (`Some`), the task is cancelled (`None`), or it needs a person.
-    async fn persistently<R>(
-        &mut self,
-        mut call: impl AsyncFnMut(&mut Self) -> Result<R, DeliveryError>,
-    ) -> Result<Option<R>, DeliveryError> {
-        loop {
-            let error = match call(self).await {
-                Ok(value) => return Ok(Some(value)),
-                Err(error) => error,
-            };
-            let pause = match error.remedy() {
-                Remedy::NeedsHuman => return Err(error),
-                Remedy::Retry => RETRY_PAUSE,
-                Remedy::Wait => ROOM_PAUSE,
-            };
-            let problem = error.problem().clone();
-            tracing::warn!(task = %self.shaper.task().name, %problem, "waiting");
-            let next = Timestamp::now().checked_add(pause).ok();
-            self.enter(State::Waiting { problem, next });
-            // Cancel-safe: only waits.
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.cancel.cancelled() => return Ok(None),
-            }
+    /// Waits before a call is repeated: `false` when cancelled meanwhile, an error when it needs a person.
+    async fn pause(&mut self, error: DeliveryError) -> Result<bool, DeliveryError> {
+        let pause = match error.remedy() {
+            Remedy::NeedsHuman => return Err(error),
+            Remedy::Retry => RETRY_PAUSE,
+            Remedy::Wait => ROOM_PAUSE,
+        };
+        let problem = error.problem().clone();
+        tracing::warn!(task = %self.shaper.task().name, %problem, "waiting");
+        let next = Timestamp::now().checked_add(pause).ok();
+        self.enter(State::Waiting { problem, next });
+        // Cancel-safe: only waits.
+        tokio::select! {
+            () = tokio::time::sleep(pause) => Ok(true),
+            () = self.cancel.cancelled() => Ok(false),
         }
     }
 }

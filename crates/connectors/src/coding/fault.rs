@@ -1,0 +1,78 @@
+//! What an error of the API means to a person, and to the engine.
+
+use coding_api::{Error, ErrorKind};
+use engine::problem::Problem;
+use engine::source::{SourceError, SourceErrorKind};
+
+/// An error of the API while doing `what` ("read the issues of project `x`").
+pub(super) fn source_error(what: impl std::fmt::Display, error: Error) -> SourceError {
+    let kind = match error.kind() {
+        ErrorKind::Unreachable
+        | ErrorKind::TimedOut
+        | ErrorKind::Http { .. }
+        | ErrorKind::RateLimited { .. }
+        | ErrorKind::NotJson
+        | ErrorKind::Truncated
+        | ErrorKind::EmptyResponse
+        | ErrorKind::Server
+        | ErrorKind::Protocol
+        | ErrorKind::TokenStore => SourceErrorKind::Transient,
+        ErrorKind::Unauthorised => SourceErrorKind::Credential,
+        ErrorKind::Forbidden | ErrorKind::NotFound => SourceErrorKind::AccessLost,
+        _ => SourceErrorKind::Refused,
+    };
+    let (code, fix) = advice(error.kind());
+    let mut why = error.kind().to_string();
+    if let Some(message) = error.message().filter(|message| !message.is_empty()) {
+        let short: String = message.chars().take(200).collect();
+        why = format!("{why} (CODING says: {short})");
+    }
+    let attempts = error.attempts();
+    if attempts > 1 {
+        why = format!("{why}; tried {attempts} times");
+    }
+    let problem = Problem::new(code, format!("Cannot {what}"), why, fix);
+    SourceError { kind, problem, source: Some(Box::new(error)) }
+}
+
+fn advice(kind: &ErrorKind) -> (&'static str, &'static str) {
+    match kind {
+        ErrorKind::Unreachable | ErrorKind::TimedOut => (
+            "CODING-UNREACHABLE",
+            "Check `source.team` or `source.base_url`, the network and the proxy.",
+        ),
+        ErrorKind::Tls => (
+            "CODING-TLS",
+            "Name the deployment's certificate in `source.ca_file`, or correct `source.base_url`.",
+        ),
+        ErrorKind::PrivateHost => (
+            "CODING-PRIVATE-HOST",
+            "Set `source.allow_insecure: true` if this is a private deployment.",
+        ),
+        ErrorKind::Unauthorised => (
+            "CODING-AUTH",
+            "Create a token in CODING under account settings, access tokens, and put it into `source.auth`.",
+        ),
+        ErrorKind::Forbidden => (
+            "CODING-PERMISSION",
+            "Give the token the scope for it (`tributary check` lists what is missing), or its user the role.",
+        ),
+        ErrorKind::NotFound => (
+            "CODING-NOT-FOUND",
+            "Check that the project exists under this identifier and that the credential's user is in it.",
+        ),
+        ErrorKind::RateLimited { .. } => (
+            "CODING-RATE",
+            "Lower `source.rate_limit`: other programs use up the team's requests.",
+        ),
+        ErrorKind::TokenStore => ("CODING-TOKEN-STORE", "Make room in the state directory."),
+        ErrorKind::NotJson | ErrorKind::Protocol => {
+            ("CODING-ANSWER", "Check that `source.base_url` leads to CODING; otherwise it passes by itself.")
+        }
+        ErrorKind::Quota => ("CODING-QUOTA", "Ask the team's administrator to raise the quota."),
+        ErrorKind::InvalidParameter => {
+            ("CODING-REQUEST", "Report this with the log: tributary sent what CODING does not take.")
+        }
+        _ => ("CODING-SERVER", "It passes by itself; if it does not, ask CODING's support."),
+    }
+}

@@ -1,0 +1,296 @@
+//! Copies of other rows inside an issue: its parent, its epic, its sub-tasks, names of its iteration and of
+//! people. When the original changes, CODING shows the copies anew without a new `UpdatedAt`; here they are
+//! made true from the mirror, so that no request is spent on them.
+//!
+//! The newer observation wins: a copy is renewed only from an original that was observed after the look that
+//! brought the copy.
+
+use engine::clock::Moment;
+use engine::journal::{MirrorRow, Reference};
+use engine::row::{Row, RowId, RowKey};
+use engine::schema::{Table, TableId};
+use engine::source::Holders;
+use serde_json::{Map, Value};
+
+use super::tables::{ISSUES, ITERATIONS, PROJECT_MEMBERS};
+
+/// What copies of an issue carry.
+const ISSUE_COPY: [&str; 8] = [
+    "Type",
+    "Name",
+    "IssueStatusId",
+    "IssueStatusName",
+    "IssueStatusType",
+    "Priority",
+    "Assignee",
+    "IssueTypeDetail",
+];
+/// What an entry of `SubTasks` carries.
+const SUB_TASK: [&str; 7] =
+    ["Code", "Name", "Type", "Priority", "IssueStatusId", "IssueStatusName", "Assignee"];
+/// What copies of an iteration carry.
+const ITERATION_COPY: [&str; 3] = ["Id", "Name", "Status"];
+/// What copies of a person carry, as far as members show it too.
+const PERSON_COPY: [&str; 3] = ["Name", "Avatar", "Status"];
+
+/// The rows that `row` names, for finding it when they change.
+pub(super) fn references(table: &Table, row: &Row) -> Vec<Reference> {
+    if table.id != ISSUES {
+        return Vec::new();
+    }
+    let mut references: Vec<Reference> = [
+        (ITERATIONS, code_of(row, "Iteration")),
+        (ISSUES, parent_code(row)),
+        (ISSUES, code_of(row, "Epic")),
+    ]
+    .into_iter()
+    .filter_map(|(table, code)| Some(Reference { table, id: RowId(code?) }))
+    .collect();
+    references.dedup();
+    references
+}
+
+/// Which rows may hold copies of a row that changed.
+pub(super) fn holders(key: RowKey, before: Option<&Row>, after: Option<&Row>) -> Holders {
+    let changed = |fields: &[&str]| match (before, after) {
+        (Some(before), Some(after)) => fields.iter().any(|field| before.get(field) != after.get(field)),
+        _ => true,
+    };
+    let referrers = Some(Reference { table: key.table, id: key.id });
+    match key.table {
+        ISSUES if changed(&ISSUE_COPY) || before.and_then(parent_code) != after.and_then(parent_code) => {
+            let parents = [before.and_then(parent_code), after.and_then(parent_code)];
+            let mut keys: Vec<RowKey> = parents.into_iter().flatten().map(|code| issue(key, code)).collect();
+            keys.dedup();
+            Holders { keys, referrers, scan: Vec::new() }
+        }
+        ITERATIONS if changed(&ITERATION_COPY) => {
+            Holders { keys: Vec::new(), referrers, scan: Vec::new() }
+        }
+        // Who joins or leaves a project keeps the name; only another name can make copies untrue.
+        PROJECT_MEMBERS if before.is_some() && after.is_some() && changed(&PERSON_COPY) => {
+            Holders { keys: Vec::new(), referrers: None, scan: vec![ISSUES] }
+        }
+        _ => Holders::default(),
+    }
+}
+
+/// Which rows `row` holds copies of.
+pub(super) fn relatives(key: RowKey, row: &Row) -> Vec<RowKey> {
+    if key.table != ISSUES {
+        return Vec::new();
+    }
+    let mut keys: Vec<RowKey> = Vec::new();
+    let mut add = |table: TableId, id: Option<i64>| {
+        keys.extend(id.map(|id| RowKey { table, project: key.project, id: RowId(id) }));
+    };
+    add(ITERATIONS, code_of(row, "Iteration"));
+    add(ISSUES, parent_code(row));
+    add(ISSUES, code_of(row, "Epic"));
+    for entry in entries(row, "SubTasks") {
+        add(ISSUES, number(entry.get("Code")));
+    }
+    for person in ["Assignee", "Creator"] {
+        add(PROJECT_MEMBERS, row.get(person).and_then(|person| number(person.get("Id"))));
+    }
+    for people in ["Watchers", "Assignees"] {
+        for person in entries(row, people) {
+            add(PROJECT_MEMBERS, number(person.get("Id")));
+        }
+    }
+    keys
+}
+
+/// `holder` with its copies of `other` made true; `None` when they are.
+pub(super) fn renew(holder: &MirrorRow, other: &MirrorRow) -> Option<Row> {
+    let before = holder.row.as_ref()?;
+    if holder.key.table != ISSUES || holder.key.project != other.key.project || holder.key == other.key {
+        return None;
+    }
+    let mut row = before.clone();
+    match other.key.table {
+        ITERATIONS => renew_iteration(&mut row, holder, other),
+        ISSUES => renew_issue(&mut row, holder, other),
+        PROJECT_MEMBERS => renew_person(&mut row, holder, other),
+        _ => {}
+    }
+    (row != *before).then_some(row)
+}
+
+/// Whether `other` was observed after the look-up that brought the holder's copies.
+fn newer_than_detail(holder: &MirrorRow, other: &MirrorRow) -> bool {
+    holder.version.looked_up > Moment(0) && other.version.observed > holder.version.looked_up
+}
+
+/// Whether `other` was observed after every look at the holder.
+fn newer_than_all(holder: &MirrorRow, other: &MirrorRow) -> bool {
+    other.version.observed > holder.version.listed.max(holder.version.looked_up)
+}
+
+fn renew_iteration(row: &mut Row, holder: &MirrorRow, other: &MirrorRow) {
+    if code_of(row, "Iteration") != Some(other.key.id.0) || !newer_than_all(holder, other) {
+        return;
+    }
+    let Some(copy) = row.0.get_mut("Iteration").and_then(Value::as_object_mut) else { return };
+    match &other.row {
+        Some(iteration) => patch(copy, &iteration.0, &ITERATION_COPY),
+        None => {
+            copy.values_mut().for_each(unset);
+            row.0.insert("IterationId".to_owned(), Value::from(0));
+        }
+    }
+}
+
+fn renew_issue(row: &mut Row, holder: &MirrorRow, other: &MirrorRow) {
+    let id = other.key.id.0;
+    let is_parent = parent_code(row) == Some(id);
+    if is_parent && newer_than_all(holder, other) {
+        match &other.row {
+            Some(parent) => {
+                if let (true, Some(parent_type)) = (row.0.contains_key("ParentType"), parent.get("Type")) {
+                    row.0.insert("ParentType".to_owned(), parent_type.clone());
+                }
+            }
+            None => {
+                // An issue without a parent has its own type there.
+                let own = row.get("Type").cloned().unwrap_or_default();
+                for (field, value) in
+                    [("ParentCode", Value::from(0)), ("ParentId", Value::from(0)), ("ParentType", own)]
+                {
+                    if let Some(slot) = row.0.get_mut(field) {
+                        *slot = value;
+                    }
+                }
+            }
+        }
+    }
+    if !newer_than_detail(holder, other) {
+        return;
+    }
+    for field in ["Parent", "Epic"] {
+        if code_of(row, field) != Some(id) {
+            continue;
+        }
+        let Some(copy) = row.0.get_mut(field).and_then(Value::as_object_mut) else { continue };
+        match &other.row {
+            Some(original) => patch(copy, &original.0, &ISSUE_COPY),
+            None => copy.values_mut().for_each(unset),
+        }
+    }
+    renew_sub_task(row, holder, other);
+}
+
+fn renew_sub_task(row: &mut Row, holder: &MirrorRow, other: &MirrorRow) {
+    let id = other.key.id.0;
+    let child = other.row.as_ref().filter(|child| parent_code(child) == Some(holder.key.id.0));
+    let Some(sub_tasks) = row.0.get_mut("SubTasks").and_then(Value::as_array_mut) else { return };
+    let place = sub_tasks.iter().position(|entry| number(entry.get("Code")) == Some(id));
+    match (child, place) {
+        (Some(child), Some(place)) => {
+            if let Some(entry) = sub_tasks.get_mut(place).and_then(Value::as_object_mut) {
+                patch(entry, &child.0, &ISSUE_COPY);
+            }
+        }
+        // Until the child was looked up its assignee is not known in full; then it comes by again.
+        (Some(child), None) if child.get("Assignee").is_some_and(Value::is_object) => {
+            let fields = SUB_TASK.iter();
+            let entry: Map<String, Value> = fields
+                .filter_map(|field| Some(((*field).to_owned(), child.get(field)?.clone())))
+                .collect();
+            let place = sub_tasks.iter().take_while(|entry| number(entry.get("Code")) < Some(id)).count();
+            sub_tasks.insert(place, Value::Object(entry));
+        }
+        (None, Some(place)) => {
+            sub_tasks.remove(place);
+        }
+        _ => {}
+    }
+}
+
+fn renew_person(row: &mut Row, holder: &MirrorRow, other: &MirrorRow) {
+    let Some(person) = &other.row else { return };
+    let id = other.key.id.0;
+    let renew = |value: &mut Value| {
+        if let Some(copy) = value.as_object_mut()
+            && number(copy.get("Id")) == Some(id)
+        {
+            patch(copy, &person.0, &PERSON_COPY);
+        }
+    };
+    if newer_than_all(holder, other)
+        && let Some(people) = row.0.get_mut("Assignees").and_then(Value::as_array_mut)
+    {
+        people.iter_mut().for_each(renew);
+    }
+    if !newer_than_detail(holder, other) {
+        return;
+    }
+    for field in ["Assignee", "Creator"] {
+        row.0.get_mut(field).into_iter().for_each(renew);
+    }
+    for field in ["Epic", "Parent"] {
+        row.0.get_mut(field).and_then(|copy| copy.get_mut("Assignee")).into_iter().for_each(renew);
+    }
+    for (field, inside) in [("Watchers", None), ("SubTasks", Some("Assignee"))] {
+        let Some(list) = row.0.get_mut(field).and_then(Value::as_array_mut) else { continue };
+        for entry in list {
+            match inside {
+                None => renew(entry),
+                Some(inside) => entry.get_mut(inside).into_iter().for_each(renew),
+            }
+        }
+    }
+}
+
+/// Takes over the fields that both sides carry.
+fn patch(copy: &mut Map<String, Value>, original: &Map<String, Value>, fields: &[&str]) {
+    for field in fields {
+        if let (Some(slot), Some(value)) = (copy.get_mut(*field), original.get(*field)) {
+            match (slot, value) {
+                // A person inside a copy: its own keys stay as they are where the original lacks them.
+                (Value::Object(slot), Value::Object(value)) if slot.len() > value.len() => {
+                    for (key, value) in value {
+                        slot.insert(key.clone(), value.clone());
+                    }
+                }
+                (slot, value) => *slot = value.clone(),
+            }
+        }
+    }
+}
+
+/// The value in the API's spelling of "unset", whatever it was.
+fn unset(value: &mut Value) {
+    match value {
+        Value::Null => {}
+        Value::Bool(flag) => *flag = false,
+        Value::Number(_) => *value = Value::from(0),
+        Value::String(text) => text.clear(),
+        Value::Array(items) => items.clear(),
+        Value::Object(map) => map.values_mut().for_each(unset),
+    }
+}
+
+fn entries<'a>(row: &'a Row, field: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
+    row.get(field).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn number(value: Option<&Value>) -> Option<i64> {
+    value.and_then(engine::row::integer).filter(|number| *number != 0)
+}
+
+fn code_of(row: &Row, field: &str) -> Option<i64> {
+    row.get(field).and_then(|value| number(value.get("Code")))
+}
+
+/// The code of an issue's parent, from whichever shape says it.
+fn parent_code(row: &Row) -> Option<i64> {
+    match row.integer("ParentCode") {
+        Some(code) => (code != 0).then_some(code),
+        None => code_of(row, "Parent"),
+    }
+}
+
+fn issue(of: RowKey, code: i64) -> RowKey {
+    RowKey { table: ISSUES, project: of.project, id: RowId(code) }
+}

@@ -1,0 +1,376 @@
+//! CODING as a source: listings, look-ups and the roster, with every answer in the engine's words.
+//!
+//! Start with [`CodingSource::open`]. It keeps no state but the client's; what is known of rows is the
+//! journal's business.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use coding_api::{
+    Client, ClientError, Credential, ErrorKind, IssueQuery, Listing, OAuthCredential, PageSize, Priority,
+    Reply, RowExt, SortKey, TokenStore,
+};
+use engine::clock::Clock;
+use engine::journal::{MirrorRow, Reference};
+use engine::problem::Problem;
+use engine::row::{ProjectId, Row, RowId, RowKey};
+use engine::schema::Table;
+use engine::source::{
+    Holders, LookUp, Order, Page, Project, Source, SourceError, SourceErrorKind, Urgency,
+};
+use futures::{Stream, StreamExt, TryStreamExt};
+use jiff::Timestamp;
+use secrecy::ExposeSecret;
+use serde_json::{Map, Value};
+
+use super::config::{AuthConfig, CodingSettings, Projects};
+use super::fault::source_error;
+use super::relation;
+use super::tables::{ISSUES, ITERATIONS, TABLES};
+
+/// Rows a page when a whole table is read: the most that CODING gives.
+const WHOLE_PAGE: u32 = 500;
+/// Rows a page when the newest updates are read: most polls need one page.
+const NEWEST_PAGE: u32 = 200;
+/// Pages in flight when a whole table is read.
+const LOOK_AHEAD: usize = 4;
+/// A clock difference is believed for so long; clocks are put right now and then.
+const CLOCK_WINDOW_SECONDS: i64 = 300;
+
+/// CODING, for one credential.
+pub struct CodingSource {
+    client: Client,
+    settings: CodingSettings,
+    clock: Clock,
+    /// The credential's user, once known; 0 when it has none (a project token).
+    user: tokio::sync::OnceCell<i64>,
+    ahead: Ahead,
+}
+
+/// The least that the server's clock is ahead of ours, from the `Date` of answers. Such a date is cut down to
+/// the second and then travels, so the largest difference seen is the closest to the truth.
+#[derive(Debug)]
+struct Ahead {
+    ms: AtomicI64,
+    window: Mutex<(i64, i64)>,
+}
+
+impl Ahead {
+    fn note(&self, server_time: Option<Timestamp>) {
+        let Some(server_time) = server_time else { return };
+        let now = Timestamp::now();
+        let ahead = server_time.as_millisecond().saturating_sub(now.as_millisecond());
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, newest) = &mut *window;
+        if now.as_second().saturating_sub(*since) > CLOCK_WINDOW_SECONDS || *since == 0 {
+            (*since, *newest) = (now.as_second(), ahead);
+            self.ms.store(ahead, Ordering::Relaxed);
+        } else {
+            *newest = (*newest).max(ahead);
+            self.ms.fetch_max(*newest, Ordering::Relaxed);
+        }
+    }
+}
+
+impl CodingSource {
+    /// A source of validated settings. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the credential or the CA file cannot be used.
+    pub fn open(
+        settings: CodingSettings,
+        budgets: &coding_api::Budgets,
+        tokens: Option<Arc<dyn TokenStore>>,
+        clock: Clock,
+    ) -> Result<CodingSource, SourceError> {
+        let budget = budgets.share(&settings.base_url, &settings.team, settings.rate_limit.unwrap_or(0));
+        let mut builder =
+            Client::builder(settings.base_url.clone(), credential(&settings.auth)).budget(budget);
+        if let Some(tokens) = tokens {
+            builder = builder.token_store(tokens);
+        }
+        if let Some(file) = &settings.ca_file {
+            builder = builder.ca_file(file);
+        }
+        if let Some(proxy) = &settings.proxy {
+            builder = builder.proxy(proxy.expose_secret());
+        }
+        let client = builder.build().map_err(unusable)?;
+        let ahead = Ahead { ms: AtomicI64::new(0), window: Mutex::new((0, 0)) };
+        Ok(CodingSource { client, settings, clock, user: tokio::sync::OnceCell::new(), ahead })
+    }
+
+    /// The client, for checks and previews.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The settings it was opened with.
+    #[must_use]
+    pub fn settings(&self) -> &CodingSettings {
+        &self.settings
+    }
+
+    /// Ends what the client has in the background.
+    pub async fn close(&self) {
+        self.client.close().await;
+    }
+
+    fn at(&self, urgency: Urgency) -> Client {
+        self.client.at(match urgency {
+            Urgency::Poll => Priority::Poll,
+            Urgency::Load => Priority::Load,
+            Urgency::Census => Priority::Census,
+            Urgency::Detail => Priority::Detail,
+        })
+    }
+
+    /// The credential's user; 0 for a credential without one.
+    async fn user(&self, client: &Client) -> Result<i64, SourceError> {
+        self.user.get_or_try_init(|| self.ask_user(client)).await.copied()
+    }
+
+    async fn ask_user(&self, client: &Client) -> Result<i64, SourceError> {
+        match client.current_user().await {
+            Ok(reply) => {
+                self.ahead.note(reply.server_time);
+                Ok(reply.value.id().unwrap_or(0))
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::Forbidden | ErrorKind::NotFound) => Ok(0),
+            Err(error) => Err(source_error("learn whose credential this is", error)),
+        }
+    }
+
+    async fn joined_projects(&self, client: &Client) -> Result<Vec<Project>, SourceError> {
+        let user = self.user(client).await?;
+        if user == 0 {
+            return Ok(Vec::new());
+        }
+        let reply = client.user_projects(user).await.map_err(|e| source_error("list your projects", e))?;
+        self.ahead.note(reply.server_time);
+        Ok(reply.value.iter().filter_map(project).collect())
+    }
+
+    async fn team_projects(&self, client: &Client) -> Result<Vec<Project>, SourceError> {
+        let pages: Result<Vec<coding_api::Page>, _> = client.projects().stream(1).try_collect().await;
+        match pages {
+            Ok(pages) => Ok(pages.iter().flat_map(|page| &page.rows).filter_map(project).collect()),
+            // Some credentials see their own projects only.
+            Err(error) if matches!(error.kind(), ErrorKind::Forbidden) => Ok(Vec::new()),
+            Err(error) => Err(source_error("list the team's projects", error)),
+        }
+    }
+
+    fn listing(&self, project: &Project, table: &Table, order: Order, client: &Client) -> (Listing, u32) {
+        let size = match order {
+            Order::Stable { .. } => WHOLE_PAGE,
+            Order::NewestFirst => NEWEST_PAGE,
+        };
+        let first = match order {
+            Order::Stable { skip } => skip.checked_div(u64::from(size)).unwrap_or(0).saturating_add(1),
+            Order::NewestFirst => 1,
+        };
+        let listing = match table.id {
+            ISSUES => {
+                let (key, direction) = match order {
+                    Order::Stable { .. } => (SortKey::Code, coding_api::Order::Ascending),
+                    Order::NewestFirst => (SortKey::UpdatedAt, coding_api::Order::Descending),
+                };
+                client.issues(IssueQuery::new(project.name.as_str()).sort(key, direction).show_sub_issues(true))
+            }
+            ITERATIONS => client.iterations(project.name.as_str()),
+            _ => client.project_members(project.id.0),
+        };
+        let listing = match PageSize::new(size) {
+            Ok(size) => listing.with_page_size(size),
+            Err(_) => listing,
+        };
+        (listing, u32::try_from(first).unwrap_or(u32::MAX))
+    }
+
+    fn page(&self, table: &Table, page: coding_api::Page) -> Page {
+        self.ahead.note(page.server_time);
+        let rows = page.rows.into_iter().filter_map(|row| {
+            let row = Row(row);
+            match row.integer(table.key_field) {
+                Some(id) => Some((RowId(id), row)),
+                None => {
+                    tracing::warn!(table = table.name, "a listed row has no `{}` and is left out", table.key_field);
+                    None
+                }
+            }
+        });
+        Page { rows: rows.collect(), sent: self.clock.at(page.sent_at), total: page.total }
+    }
+}
+
+impl Source for CodingSource {
+    fn tables(&self) -> &'static [Table] {
+        &TABLES
+    }
+
+    async fn roster(&self, urgency: Urgency) -> Result<Vec<Project>, SourceError> {
+        let client = self.at(urgency);
+        let mut roster = match &self.settings.projects {
+            Projects::All => Vec::new(),
+            Projects::Named(names) => {
+                let joined = self.joined_projects(&client).await?;
+                if names.iter().all(|name| joined.iter().any(|project| project.name == *name)) {
+                    return Ok(joined);
+                }
+                joined
+            }
+        };
+        let team = self.team_projects(&client).await?;
+        if team.is_empty() && roster.is_empty() {
+            roster = self.joined_projects(&client).await?;
+        }
+        for project in team {
+            if !roster.iter().any(|known| known.id == project.id) {
+                roster.push(project);
+            }
+        }
+        Ok(roster)
+    }
+
+    fn list(
+        &self,
+        project: &Project,
+        table: &'static Table,
+        order: Order,
+        urgency: Urgency,
+    ) -> impl Stream<Item = Result<Page, SourceError>> + Send {
+        let (listing, first) = self.listing(project, table, order, &self.at(urgency));
+        let look_ahead = if order == Order::NewestFirst { 0 } else { LOOK_AHEAD };
+        let what = format!("list {} of project `{}`", table.name, project.name);
+        listing.stream_from(first, look_ahead).map(move |page| match page {
+            Ok(page) => Ok(self.page(table, page)),
+            Err(error) => Err(source_error(&what, error)),
+        })
+    }
+
+    async fn look_up(
+        &self,
+        project: &Project,
+        key: RowKey,
+        urgency: Urgency,
+    ) -> Result<LookUp, SourceError> {
+        let client = self.at(urgency);
+        let before = Instant::now();
+        let answer = match key.table {
+            ISSUES => client.issue(&project.name, key.id.0).await,
+            _ => client.iteration(&project.name, key.id.0).await,
+        };
+        match answer {
+            Ok(Reply { value, sent_at, server_time }) => {
+                self.ahead.note(server_time);
+                // The date was made when the answer was: at the time of sending it was earlier by the round trip.
+                let trip = i64::try_from(sent_at.elapsed().as_millis()).unwrap_or(i64::MAX);
+                let dated = server_time.map(|time| time.as_millisecond().saturating_sub(trip));
+                let now = Timestamp::now().as_millisecond();
+                let reckoned = now.saturating_sub(trip).saturating_add(self.clock_ahead_ms());
+                let row = match key.table {
+                    ISSUES => complete(value),
+                    _ => value,
+                };
+                Ok(LookUp {
+                    sent: self.clock.at(sent_at),
+                    server_ms: dated.map(|dated| dated.max(reckoned)),
+                    row: Some(Row(row)),
+                })
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound) => {
+                Ok(LookUp { sent: self.clock.at(before), server_ms: None, row: None })
+            }
+            Err(error) => {
+                let id = key.id.0;
+                Err(source_error(format!("look up {id} in project `{}`", project.name), error))
+            }
+        }
+    }
+
+    fn references(&self, table: &Table, row: &Row) -> Vec<Reference> {
+        relation::references(table, row)
+    }
+
+    fn holders(&self, key: RowKey, before: Option<&Row>, after: Option<&Row>) -> Holders {
+        relation::holders(key, before, after)
+    }
+
+    fn relatives(&self, key: RowKey, row: &Row) -> Vec<RowKey> {
+        relation::relatives(key, row)
+    }
+
+    fn renew(&self, holder: &MirrorRow, other: &MirrorRow) -> Option<Row> {
+        relation::renew(holder, other)
+    }
+
+    fn clock_ahead_ms(&self) -> i64 {
+        self.ahead.ms.load(Ordering::Relaxed)
+    }
+
+    fn requests(&self) -> BTreeMap<String, u64> {
+        self.client.counters().into_iter().map(|(action, count)| (action.to_owned(), count)).collect()
+    }
+}
+
+/// A looked-up issue with the fields that only listings carry, as far as its objects say them.
+fn complete(mut row: Map<String, Value>) -> Map<String, Value> {
+    let id = |row: &Map<String, Value>, object: &str, key: &str| {
+        row.get(object).and_then(|object| object.get(key)).and_then(engine::row::integer)
+    };
+    for (field, object, key) in
+        [("AssigneeId", "Assignee", "Id"), ("CreatorId", "Creator", "Id"), ("ParentCode", "Parent", "Code")]
+    {
+        if let (false, Some(id)) = (row.contains_key(field), id(&row, object, key)) {
+            row.insert(field.to_owned(), Value::from(id));
+        }
+    }
+    if id(&row, "Parent", "Code") == Some(0) && !row.contains_key("ParentId") {
+        row.insert("ParentId".to_owned(), Value::from(0));
+    }
+    let iteration = row.get("IterationId").and_then(engine::row::integer);
+    if let (Some(id), Some(Value::Object(copy))) = (iteration, row.get_mut("Iteration"))
+        && !copy.contains_key("Id")
+    {
+        copy.insert("Id".to_owned(), Value::from(id));
+    }
+    row
+}
+
+fn project(row: &coding_api::Row) -> Option<Project> {
+    Some(Project { id: ProjectId(row.id()?), name: row.name()?.to_owned() })
+}
+
+fn credential(auth: &AuthConfig) -> Credential {
+    match auth {
+        AuthConfig::Token(token) => Credential::PersonalToken(token.clone()),
+        AuthConfig::ProjectToken(token) => {
+            Credential::ProjectToken { user: token.user.clone(), password: token.password.clone() }
+        }
+        AuthConfig::Oauth(oauth) => Credential::OAuth(OAuthCredential {
+            client_id: oauth.client_id.clone(),
+            client_secret: oauth.client_secret.clone(),
+            refresh_token: oauth.refresh_token.clone(),
+            access_token: oauth.access_token.clone(),
+        }),
+    }
+}
+
+fn unusable(error: ClientError) -> SourceError {
+    SourceError {
+        kind: SourceErrorKind::Refused,
+        problem: Problem::new(
+            "CODING-CLIENT",
+            "Cannot prepare the connection to CODING",
+            error.to_string(),
+            "Correct `source.auth`, `source.ca_file` or `source.proxy`.",
+        ),
+        source: Some(Box::new(error)),
+    }
+}
+
+

@@ -1,0 +1,141 @@
+//! Compares a target, row by row and field by field, with the simulator's truth.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use coding_sim::{Shape, Table as SimTable};
+use connectors::coding::tables::TABLES;
+use engine::delivery::shape::{Deletes, Shaper, Task};
+use engine::schema::Kind;
+use serde_json::{Map, Value};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
+use sqlx::{Connection, Row, SqliteConnection, TypeInfo, ValueRef};
+
+use crate::harness::Bench;
+
+/// Differences worth reading; more of them say nothing more.
+const SHOWN: usize = 10;
+
+/// Rows of a table by project and id, as they stand in the target.
+pub(crate) type Rows = BTreeMap<(String, i64), Map<String, Value>>;
+
+/// Fails unless every row and field of the target equals the truth.
+pub(crate) async fn assert_equal(bench: &Bench) {
+    let differences = differences(bench).await;
+    assert!(
+        differences.is_empty(),
+        "{} differences, among them:\n{}",
+        differences.len(),
+        differences.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("\n")
+    );
+}
+
+/// Everything that differs, in words.
+pub(crate) async fn differences(bench: &Bench) -> Vec<String> {
+    let mut found = Vec::new();
+    for (index, table) in bench.task.tables.iter().enumerate() {
+        let mut actual = read(&bench.target(), &bench.task, index).await;
+        for project in bench.sim.world().projects() {
+            for mut truth in truth(bench, table.name, &project) {
+                let id = truth[table.key_field].as_i64().unwrap();
+                let row: engine::row::Row = serde_json::from_value(truth.clone()).unwrap();
+                if !bench.task.filter.admits(table.id, &row) {
+                    continue;
+                }
+                let place = format!("{} {project}/{id}", table.name);
+                let Some(row) = actual.remove(&(project.clone(), id)) else {
+                    found.push(format!("{place} is missing"));
+                    continue;
+                };
+                mask(&mut truth);
+                for (field, value) in truth.as_object().unwrap() {
+                    let known = field == table.key_field
+                        || ["TeamName", "ProjectName", "ProjectId"].contains(&field.as_str())
+                        || table.fields.iter().any(|known| known.name == field);
+                    let actual = match known {
+                        true => row.get(field),
+                        false => row.get("_extra").and_then(|extra| extra.get(field)),
+                    };
+                    let actual = actual.cloned().unwrap_or_default();
+                    if !same(&actual, value) {
+                        found.push(format!("{place} {field}: target {actual}, truth {value}"));
+                    }
+                }
+            }
+        }
+        found.extend(actual.keys().map(|(project, id)| format!("{} {project}/{id} is too many", table.name)));
+    }
+    found
+}
+
+/// The truth in the shape that the task delivers.
+fn truth(bench: &Bench, table: &str, project: &str) -> Vec<Value> {
+    let (table, shape) = match table {
+        "Issues" => (SimTable::Issues, if bench.task.listed_only { Shape::List } else { Shape::Full }),
+        "Iterations" => (SimTable::Iterations, Shape::Full),
+        _ => (SimTable::ProjectMembers, Shape::Full),
+    };
+    bench.sim.world().truth(table, project, shape).unwrap()
+}
+
+/// Temporary URLs differ at every look.
+fn mask(row: &mut Value) {
+    for file in row.get_mut("Files").and_then(Value::as_array_mut).into_iter().flatten() {
+        file.as_object_mut().unwrap().remove("Url");
+    }
+}
+
+/// Equal, but for the spelling of numbers and for keys that the truth was masked of.
+fn same(actual: &Value, truth: &Value) -> bool {
+    match (actual, truth) {
+        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            b.iter().all(|(key, truth)| a.get(key).is_some_and(|actual| same(actual, truth)))
+        }
+        _ => actual == truth,
+    }
+}
+
+/// Reads a table of a task from the target; soft-deleted rows are left out.
+pub(crate) async fn read(file: &Path, task: &Task, index: usize) -> Rows {
+    let shaper = Shaper::new(task.clone());
+    let table = &shaper.tables()[index];
+    let originals = Shaper::new(Task { naming: engine::delivery::shape::Naming::Original, ..task.clone() });
+    let options = SqliteConnectOptions::new().filename(file).read_only(true);
+    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+    let alive = match task.deletes {
+        Deletes::Hard => "",
+        Deletes::Soft => " WHERE _deleted_at IS NULL",
+    };
+    let sql = format!("SELECT * FROM \"{}\"{alive}", table.name);
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(&mut connection).await.unwrap();
+    let mut found = Rows::new();
+    for row in rows {
+        let mut fields = Map::new();
+        for (place, column) in originals.tables()[index].columns.iter().enumerate() {
+            fields.insert(column.name.clone(), value(&row, place, column.kind));
+        }
+        let project = fields["ProjectName"].as_str().unwrap().to_owned();
+        let key = TABLES.iter().find(|t| t.id == task.tables[index].id).unwrap().key_field;
+        let id = fields[key].as_i64().unwrap();
+        assert!(found.insert((project, id), fields).is_none(), "a key stands there once");
+    }
+    connection.close().await.unwrap();
+    found
+}
+
+fn value(row: &SqliteRow, place: usize, kind: Kind) -> Value {
+    let raw = row.try_get_raw(place).unwrap();
+    if raw.is_null() {
+        return Value::Null;
+    }
+    let stored = raw.type_info().name().to_owned();
+    match (kind, stored.as_str()) {
+        (Kind::Integer, "INTEGER") => row.get::<i64, _>(place).into(),
+        (Kind::Real, "REAL") => row.get::<f64, _>(place).into(),
+        (Kind::Json, "TEXT") => serde_json::from_str(row.get::<&str, _>(place)).unwrap(),
+        (Kind::Text | Kind::Timestamp, "TEXT") => row.get::<String, _>(place).into(),
+        (kind, stored) => panic!("a {kind:?} is stored as {stored}"),
+    }
+}

@@ -1,0 +1,207 @@
+//! A simulated CODING, a state directory and a SQLite target, wired as the binary wires them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use coding_api::BaseUrl;
+use coding_sim::{ProjectConfig, Sim, SimConfig};
+use connectors::coding::config::{AuthConfig, CodingSettings, Details, Projects};
+use connectors::coding::source::CodingSource;
+use connectors::coding::tables::TABLES;
+use connectors::sqlite::config::SqliteConfig;
+use connectors::sqlite::target::SqliteTarget;
+use engine::capture::runner::{Outcome, Until};
+use engine::capture::{self, CaptureError, Progress};
+use engine::clock::Clock;
+use engine::delivery::filter::Filter;
+use engine::delivery::shape::{Deletes, Naming, Task};
+use engine::delivery::{self};
+use engine::journal::Journal;
+use engine::status::{Board, Status, Written};
+use secrecy::SecretString;
+use store::journal::SqliteJournal;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// The team that the simulator plays.
+pub(crate) const TEAM: &str = "demo";
+
+/// A source, a target and what lies between.
+pub(crate) struct Bench {
+    pub(crate) sim: Sim,
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) settings: CodingSettings,
+    pub(crate) task: Task,
+    pub(crate) accept_deletes: bool,
+}
+
+/// A capture and a task that follow.
+pub(crate) struct Following {
+    pub(crate) board: Board,
+    cancel: CancellationToken,
+    capture: JoinHandle<Result<Outcome, CaptureError>>,
+    delivery: JoinHandle<Result<(), delivery::runner::DeliveryError>>,
+    journal: Arc<SqliteJournal>,
+    source: Arc<CodingSource>,
+}
+
+/// What a run left behind.
+pub(crate) struct Ran {
+    pub(crate) outcome: Outcome,
+    pub(crate) status: Status,
+}
+
+impl Ran {
+    pub(crate) fn written(&self, table: &str) -> Written {
+        self.status.tasks["task"].tables.get(table).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn requests(&self, action: &str) -> u64 {
+        self.status.requests.get(action).copied().unwrap_or(0)
+    }
+}
+
+/// A simulator without limits: figures at the real limit belong to the benchmarks.
+pub(crate) fn unlimited(projects: Vec<ProjectConfig>) -> SimConfig {
+    SimConfig { projects, rate_limit: 0, ..SimConfig::default() }
+}
+
+impl Bench {
+    pub(crate) async fn new(config: SimConfig) -> Bench {
+        let projects = config.projects.iter().map(|project| project.name.clone()).collect();
+        let token = config.token.clone();
+        let sim = Sim::start(config).await.unwrap();
+        let settings = CodingSettings {
+            base_url: BaseUrl::parse(&sim.url(), false).unwrap(),
+            team: TEAM.to_owned(),
+            projects: Projects::Named(projects),
+            auth: AuthConfig::Token(SecretString::from(token)),
+            poll_interval: Duration::from_secs(1),
+            census_interval: Duration::from_secs(2),
+            look_back: Duration::from_secs(24 * 3_600),
+            details: Details::Background,
+            rate_limit: None,
+            allow_insecure: false,
+            ca_file: None,
+            proxy: None,
+        };
+        let task = Task {
+            name: "task".to_owned(),
+            team: TEAM.to_owned(),
+            tables: TABLES.iter().collect(),
+            filter: Filter::default(),
+            naming: Naming::Original,
+            deletes: Deletes::Hard,
+            listed_only: false,
+        };
+        Bench { sim, dir: tempfile::tempdir().unwrap(), settings, task, accept_deletes: false }
+    }
+
+    pub(crate) fn target(&self) -> PathBuf {
+        self.dir.path().join("target.db")
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
+    /// Runs once, to the end.
+    pub(crate) async fn once(&self) -> Ran {
+        let following = self.begin(Until::Once).await;
+        following.end().await
+    }
+
+    /// Begins to follow.
+    pub(crate) async fn follow(&self) -> Following {
+        self.begin(Until::Cancelled).await
+    }
+
+    async fn begin(&self, until: Until) -> Following {
+        std::fs::create_dir_all(self.state()).unwrap();
+        let journal = Arc::new(SqliteJournal::open(&self.state()).await.unwrap());
+        let clock = Clock::after(journal.newest_moment());
+        let budgets = coding_api::Budgets::new();
+        let source =
+            Arc::new(CodingSource::open(self.settings.clone(), &budgets, None, clock.clone()).unwrap());
+        let settings = capture::Settings {
+            projects: match &self.settings.projects {
+                Projects::All => capture::Projects::All,
+                Projects::Named(names) => capture::Projects::Named(names.clone()),
+            },
+            tables: TABLES.iter().collect(),
+            details: match self.settings.details {
+                Details::Background => capture::differ::Details::Background,
+                Details::Eager => capture::differ::Details::Eager,
+                Details::Off => capture::differ::Details::Off,
+            },
+            poll_interval: self.settings.poll_interval,
+            census_interval: self.settings.census_interval,
+            look_back: self.settings.look_back,
+            accept_deletes: self.accept_deletes,
+        };
+        let (board, cancel) = (Board::default(), CancellationToken::new());
+        let (progress, followed) = watch::channel(Progress::default());
+        let capture = tokio::spawn(capture::runner::run(
+            Arc::clone(&source),
+            Arc::clone(&journal),
+            clock,
+            settings,
+            until,
+            board.clone(),
+            progress,
+            cancel.clone(),
+        ));
+        let delivery = tokio::spawn(delivery::runner::run(
+            Arc::clone(&journal),
+            sqlite(&self.target()),
+            self.task.clone(),
+            followed,
+            board.clone(),
+            cancel.clone(),
+        ));
+        Following { board, cancel, capture, delivery, journal, source }
+    }
+}
+
+impl Following {
+    /// Stops as SIGTERM does.
+    pub(crate) async fn stop(self) -> Ran {
+        self.cancel.cancel();
+        self.end().await
+    }
+
+    /// Waits for the end.
+    pub(crate) async fn end(self) -> Ran {
+        let outcome = self.capture.await.unwrap().unwrap_or_else(|error| panic!("{error}"));
+        self.delivery.await.unwrap().unwrap_or_else(|error| panic!("{error}"));
+        self.source.close().await;
+        let journal = Arc::into_inner(self.journal).unwrap();
+        journal.close().await.unwrap();
+        Ran { outcome, status: self.board.read() }
+    }
+
+    /// Waits until the board says so.
+    pub(crate) async fn until(&self, what: &str, condition: impl FnMut(&Status) -> bool) -> Status {
+        let mut watch = self.board.watch();
+        let waited = tokio::time::timeout(Duration::from_secs(60), watch.wait_for(condition)).await;
+        match waited {
+            Ok(status) => status.unwrap().clone(),
+            Err(_) => panic!("waited in vain for {what}: {:#?}", self.board.read()),
+        }
+    }
+}
+
+/// A SQLite target on `file`.
+pub(crate) fn sqlite(file: &Path) -> SqliteTarget {
+    let config = SqliteConfig { path: file.to_owned() };
+    SqliteTarget::new(config.validate(Path::new("/")).unwrap())
+}
+
+/// Requests of the actions that list and look issues up.
+pub(crate) fn issue_requests(requests: &BTreeMap<String, u64>) -> u64 {
+    let of = |action: &str| requests.get(action).copied().unwrap_or(0);
+    of("DescribeIssueListWithPage") + of("DescribeIssue")
+}

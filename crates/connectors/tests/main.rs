@@ -1,0 +1,6 @@
+//! CODING (simulated) to SQLite, through the whole engine: what is true at the source is true in the target.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+
+mod compare;
+mod exact;
+mod harness;
