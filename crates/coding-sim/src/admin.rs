@@ -1,15 +1,24 @@
 //! The admin API under `/_sim`: the truth, the counters, the faults, and changes by order. No credential.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /_sim/truth?table=&project=&shape=` | rows as JSON lines; `shape` is `full` unless given |
+//! | `GET /_sim/counters`, `POST /_sim/counters/reset` | [`crate::Counters`] |
+//! | `GET /_sim/faults`, `POST /_sim/faults` | [`Faults`]; a POST is merged into what stands, `null` resets |
+//! | `POST /_sim/mutator` `{"rate": f}` | sets the built-in changes per second |
+//! | `POST /_sim/mutate` `{"count": n, "kinds": […]}` | makes changes now and lists them |
+//! | `POST /_sim/apply` one operation or a list | applies [`Operation`]s in order and lists them |
 
 use hyper::{Method, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::changes::Operation;
 use crate::faults::Faults;
 use crate::handle::WorldHandle;
 use crate::http::{Body, json_body, plain};
 use crate::mutator::MutationKind;
+use crate::operation::Operation;
 use crate::sim::SimError;
 use crate::truth::{self, Shape, Table};
 

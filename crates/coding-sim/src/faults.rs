@@ -14,7 +14,8 @@ use crate::dice::Dice;
 pub struct Faults {
     /// Probability per request of each fault, 0 to 1; at most one strikes a request.
     pub each: BTreeMap<FaultKind, f64>,
-    /// Only requests of these actions are struck; empty = all.
+    /// Only requests of these actions are struck; empty = all actions, but not the token endpoint, which
+    /// is struck only where it is named, as `oauth/access_token`.
     pub actions: Vec<String>,
     /// A hanging request is cut off after this time; 0 = hangs until the client gives up.
     pub hang_ms: u64,

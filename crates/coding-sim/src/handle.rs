@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::changes::{Applied, Operation};
 use crate::faults::Faults;
 use crate::mutator::{MutationKind, mutate};
+use crate::operation::{Applied, Operation};
 use crate::sim::SimError;
 use crate::state::Shared;
 use crate::traffic::Counters;

@@ -100,13 +100,16 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Resp
     if is_admin {
         return Ok(admin::answer(&WorldHandle(Arc::clone(shared)), &parts.method, path, &query, &body));
     }
-    tokio::time::sleep(shared.config.latency).await;
+    // Even a sleep of nothing waits for the timer's next tick.
+    if !shared.config.latency.is_zero() {
+        tokio::time::sleep(shared.config.latency).await;
+    }
     let mut response = match (&parts.method, path.trim_end_matches('/')) {
         (&Method::POST, "/open-api" | "") => {
             let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
             open_api(shared, header, &query, &body).await?
         }
-        (&Method::POST, "/api/oauth/access_token") => oauth(shared, query, &body),
+        (&Method::POST, "/api/oauth/access_token") => oauth(shared, query, &body).await?,
         _ => html(StatusCode::NOT_FOUND, "404 Not Found"),
     };
     date(shared, &mut response);
@@ -282,16 +285,31 @@ fn refused_as(shared: &Shared, status: StatusCode, failure: &Failure) -> Respons
     json_body(status, body.to_string().into_bytes())
 }
 
-/// The token endpoint; takes a form or a query.
-fn oauth(shared: &Shared, mut query: Vec<(String, String)>, body: &[u8]) -> Response<Body> {
-    shared.traffic().admit("oauth/access_token", 0);
+/// The token endpoint; takes a form or a query. Faults strike it only where it is named as an action, by
+/// [`TOKEN_ENDPOINT`]; those that damage the answer leave the exchange done.
+async fn oauth(
+    shared: &Shared,
+    mut query: Vec<(String, String)>,
+    body: &[u8],
+) -> Result<Response<Body>, Cut> {
+    shared.traffic().admit(TOKEN_ENDPOINT, 0);
+    let named = shared.faults().actions.iter().any(|action| action == TOKEN_ENDPOINT);
+    let fault = if named { shared.strike(TOKEN_ENDPOINT) } else { None };
+    if let Some(kind) = fault
+        && let Some(outcome) = instead(shared, kind).await
+    {
+        return outcome;
+    }
     query.extend(url::form_urlencoded::parse(body).into_owned());
     let answer = shared.credentials().exchange(&shared.config, &query);
-    match answer {
-        Ok(tokens) => json_body(StatusCode::OK, serde_json::to_vec(&tokens).unwrap_or_default()),
+    Ok(match answer {
+        Ok(tokens) => succeed(shared, serde_json::to_vec(&tokens).unwrap_or_default(), fault),
         Err(code) => json_body(StatusCode::BAD_REQUEST, json!({"error": code}).to_string().into_bytes()),
-    }
+    })
 }
+
+/// What the token endpoint is called in the counters and in the faults.
+const TOKEN_ENDPOINT: &str = "oauth/access_token";
 
 /// A JSON answer.
 pub(crate) fn json_body(status: StatusCode, bytes: Vec<u8>) -> Response<Body> {

@@ -23,6 +23,7 @@ mod handle;
 mod http;
 mod listing;
 mod mutator;
+mod operation;
 mod render;
 mod request;
 mod seed;
@@ -34,7 +35,6 @@ mod truth;
 mod wire;
 mod world;
 
-pub use changes::{Applied, CustomContent, IssueFields, Operation, ThirdLink};
 pub use config::{
     DEFAULT_TOKEN, DOCUMENTED_PAGE, DOCUMENTED_RATE, OAuthConfig, OffsetStyle, ProjectConfig, ProjectToken,
     Refusal, SimConfig, TokenConfig, all_scopes,
@@ -42,6 +42,7 @@ pub use config::{
 pub use faults::{AccessLoss, FaultKind, Faults, Outage};
 pub use handle::WorldHandle;
 pub use mutator::MutationKind;
+pub use operation::{Applied, CustomContent, IssueFields, Operation, ThirdLink};
 pub use sim::{Sim, SimError};
 pub use traffic::Counters;
 pub use truth::{Shape, Table};

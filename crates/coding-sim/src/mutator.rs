@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::{DAY_MS, day_end, day_start, floor_second};
-use crate::changes::{Applied, IssueFields, Operation, applied, put_custom};
+use crate::changes::{applied, put_custom};
 use crate::dice::Dice;
 use crate::failure::Failure;
+use crate::operation::{Applied, IssueFields, Operation};
 use crate::seed::value;
 use crate::texts::{Text, person};
 use crate::world::World;

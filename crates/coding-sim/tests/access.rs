@@ -1,6 +1,6 @@
 //! Credentials, scopes, OAuth, and projects that get out of sight.
 
-use coding_sim::{AccessLoss, OAuthConfig, Operation, ProjectToken, Refusal, TokenConfig};
+use coding_sim::{AccessLoss, FaultKind, Faults, OAuthConfig, Operation, ProjectToken, Refusal, TokenConfig};
 use serde_json::{Value, json};
 
 use crate::client::Bench;
@@ -114,6 +114,42 @@ async fn a_refresh_voids_the_old_token() {
         assert_eq!(exchange(&bench, &code).await.0, 400);
         bench.sim.stop().await;
     }
+}
+
+#[tokio::test]
+async fn the_answer_of_a_refresh_can_be_lost() {
+    let mut bench = Bench::start(|config| {
+        config.oauth = Some(OAuthConfig {
+            client_id: "app".to_owned(),
+            client_secret: "s".to_owned(),
+            code: None,
+            access_token: Some("first".to_owned()),
+            refresh_token: "r1".to_owned(),
+            expires_in: 7_200,
+            rotate_refresh_token: false,
+            scopes: coding_sim::all_scopes(),
+        });
+    })
+    .await;
+    bench.authorization = "Bearer first".to_owned();
+    let lost =
+        Faults { actions: vec!["oauth/access_token".to_owned()], ..Faults::only(FaultKind::CutOff, 1.0) };
+    bench.sim.world().set_faults(lost);
+    bench.ok("DescribeTeam", json!({})).await;
+    let url = format!("{}/api/oauth/access_token", bench.sim.url());
+    let form = [
+        ("client_id", "app"),
+        ("client_secret", "s"),
+        ("grant_type", "refresh_token"),
+        ("refresh_token", "r1"),
+    ];
+    assert!(bench.http.post(url).form(&form).send().await.unwrap().text().await.is_err());
+    assert_eq!(
+        bench.refused("DescribeTeam", json!({})).await,
+        "AuthFailure",
+        "the refresh happened all the same"
+    );
+    bench.sim.stop().await;
 }
 
 #[tokio::test]

@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use crate::actions::paging::{Page, spoil, total};
 use crate::actions::{Call, Payload, Reach};
-use crate::changes::{CustomContent, IssueFields, ThirdLink};
 use crate::conditions;
 use crate::failure::Failure;
 use crate::faults::FaultKind;
 use crate::listing::{Query, SortKey, select};
+use crate::operation::{CustomContent, IssueFields, ThirdLink};
 use crate::render::{is_listable, issue_detail, issue_row};
 use crate::request::Fields;
 use crate::wire::IssueRow;

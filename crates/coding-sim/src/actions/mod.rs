@@ -13,12 +13,12 @@ mod projects;
 
 use serde::Serialize;
 
-use crate::changes::Operation;
 use crate::config::SimConfig;
 use crate::credentials::Caller;
 use crate::dice::Dice;
 use crate::failure::Failure;
 use crate::faults::{AccessLoss, FaultKind, Faults};
+use crate::operation::Operation;
 use crate::request::Fields;
 use crate::world::World;
 use crate::world::project::Project;

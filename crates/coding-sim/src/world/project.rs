@@ -134,13 +134,21 @@ impl Project {
         self.by_updated.sort_unstable();
     }
 
-    /// Inserts or replaces an issue and answers what was there.
+    /// Inserts or replaces an issue and answers what was there. Orders that do not change are left alone:
+    /// an iteration may go from thousands of rows at once.
     pub(crate) fn put(&mut self, issue: Issue) -> Option<Issue> {
-        let before = self.take(issue.code);
+        let before = self.slots.get_mut(slot(issue.code)).and_then(Option::take).map(|boxed| *boxed);
+        if let Some(old) = &before {
+            self.unlink(old);
+        }
         self.link(&issue);
-        insert(&mut self.codes, issue.code);
-        insert(&mut self.by_created, (issue.created_at, issue.code));
-        insert(&mut self.by_updated, (issue.updated_at, issue.code));
+        if before.is_none() {
+            insert(&mut self.codes, issue.code);
+        }
+        let created = before.as_ref().map(|old| old.created_at);
+        reorder(&mut self.by_created, created, issue.created_at, issue.code);
+        let updated = before.as_ref().map(|old| old.updated_at);
+        reorder(&mut self.by_updated, updated, issue.updated_at, issue.code);
         self.store(issue);
         before
     }
@@ -151,13 +159,17 @@ impl Project {
         remove(&mut self.codes, &code);
         remove(&mut self.by_created, &(issue.created_at, code));
         remove(&mut self.by_updated, &(issue.updated_at, code));
-        unlink(&mut self.children, issue.parent, code);
-        unlink(&mut self.of_epic, issue.epic, code);
-        unlink(&mut self.of_iteration, issue.iteration, code);
-        if let Some(iteration) = self.iterations.get_mut(&issue.iteration) {
-            iteration.tally.count(&issue, -1);
-        }
+        self.unlink(&issue);
         Some(issue)
+    }
+
+    fn unlink(&mut self, issue: &Issue) {
+        unlink(&mut self.children, issue.parent, issue.code);
+        unlink(&mut self.of_epic, issue.epic, issue.code);
+        unlink(&mut self.of_iteration, issue.iteration, issue.code);
+        if let Some(iteration) = self.iterations.get_mut(&issue.iteration) {
+            iteration.tally.count(issue, -1);
+        }
     }
 
     fn link(&mut self, issue: &Issue) {
@@ -195,6 +207,16 @@ fn slot(code: u32) -> usize {
 fn insert<T: Ord>(order: &mut Vec<T>, item: T) {
     let at = order.partition_point(|other| *other < item);
     order.insert(at, item);
+}
+
+fn reorder(order: &mut Vec<(i64, u32)>, before: Option<i64>, now: i64, code: u32) {
+    if before == Some(now) {
+        return;
+    }
+    if let Some(before) = before {
+        remove(order, &(before, code));
+    }
+    insert(order, (now, code));
 }
 
 fn remove<T: Ord>(order: &mut Vec<T>, item: &T) {
