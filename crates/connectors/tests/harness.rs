@@ -12,8 +12,8 @@ use connectors::coding::source::CodingSource;
 use connectors::coding::tables::TABLES;
 use connectors::sqlite::config::SqliteConfig;
 use connectors::sqlite::target::SqliteTarget;
-use engine::capture::runner::{Outcome, Until};
-use engine::capture::{self, CaptureError, Progress};
+use engine::capture::runner::Outcome;
+use engine::capture::{self, CaptureError, Progress, Until};
 use engine::clock::Clock;
 use engine::delivery::filter::Filter;
 use engine::delivery::shape::{Deletes, Naming, Task};
@@ -141,6 +141,7 @@ impl Bench {
             census_interval: self.settings.census_interval,
             look_back: self.settings.look_back,
             accept_deletes: self.accept_deletes,
+            until,
         };
         let (board, cancel) = (Board::default(), CancellationToken::new());
         let (progress, followed) = watch::channel(Progress::default());
@@ -149,7 +150,6 @@ impl Bench {
             Arc::clone(&journal),
             clock,
             settings,
-            until,
             board.clone(),
             progress,
             cancel.clone(),

@@ -81,7 +81,7 @@ impl Table {
     /// Whether what lies at `path` differs at every look and means nothing.
     #[must_use]
     pub fn is_volatile(&self, path: &[&str]) -> bool {
-        self.volatile.iter().any(|volatile| *volatile == path)
+        self.volatile.contains(&path)
     }
 
     /// Whether the table has anything that only a look-up shows.

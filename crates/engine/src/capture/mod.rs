@@ -44,6 +44,15 @@ pub enum Projects {
     All,
 }
 
+/// How long a capture runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Until it is cancelled.
+    Cancelled,
+    /// Until everything there is now has been read.
+    Once,
+}
+
 /// What a capture is to do.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -61,6 +70,8 @@ pub struct Settings {
     pub look_back: Duration,
     /// Whether held deletes are carried out by the next census.
     pub accept_deletes: bool,
+    /// How long it runs.
+    pub until: Until,
 }
 
 /// What tasks need to know of the capture.

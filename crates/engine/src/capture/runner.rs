@@ -19,7 +19,7 @@ use super::access::{Access, no_access};
 use super::detail::InFlight;
 use super::differ::Details;
 use super::recorder::recorder;
-use super::{Capture, CaptureError, Progress, Settings};
+use super::{Capture, CaptureError, Progress, Settings, Until};
 use crate::clock::Clock;
 use crate::journal::Journal;
 use crate::observation::Channel;
@@ -51,15 +51,6 @@ const RETENTION: Duration = Duration::from_hours(7 * 24);
 /// How often a wait for details looks whether they are there.
 const DETAILS_LOOK: Duration = Duration::from_millis(100);
 
-/// How long a capture runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Until {
-    /// Until it is cancelled.
-    Cancelled,
-    /// Until everything there is now has been read once.
-    Once,
-}
-
 /// What is left when a capture ends.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
@@ -80,13 +71,12 @@ pub async fn run<S: Source, J: Journal>(
     journal: Arc<J>,
     clock: Clock,
     settings: Settings,
-    until: Until,
     board: Board,
     progress: watch::Sender<Progress>,
     cancel: CancellationToken,
 ) -> Result<Outcome, CaptureError> {
     let began = journal.recall(LOG_BEGAN).await?.iter().any(|(name, _)| name == LOG_BEGAN);
-    let details = settings.details;
+    let (details, until) = (settings.details, settings.until);
     // The recorder outlives the channels, so that what they observed is written.
     let recording_ends = CancellationToken::new();
     let (recorder, recording) = recorder(
