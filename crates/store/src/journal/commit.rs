@@ -18,8 +18,8 @@ use super::fault::Fault;
 use super::meta;
 use super::read::{CHANNELS, KINDS, Stand};
 
-/// Rows a statement, largest first; measured, one row a statement is five times slower. A handful of sizes, so that prepared statements are found again; the
-/// largest stays far below SQLite's 32,766 variables.
+/// Rows a statement, largest first. One row a statement is five times slower, as measured; a handful of sizes,
+/// so that prepared statements are found again; the largest stays far below SQLite's 32,766 variables.
 const CHUNKS: [usize; 3] = [128, 16, 1];
 
 /// Rows encoded before the runtime gets its thread back (some 0.3 ms).
