@@ -23,7 +23,7 @@ Results go to the standard output, progress and log to the standard error.
 Exit codes:
   0  done
   1  failed; the message says what, why, and what to do
-  2  wrong usage or configuration; nothing was started
+  2  wrong usage or configuration; nothing was written
   3  finished, but deletes are held because too many rows vanished at once
 
 Environment:

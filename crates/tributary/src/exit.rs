@@ -25,7 +25,7 @@ pub(crate) enum Done {
 /// A command that failed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// Wrong usage or configuration; nothing was started.
+    /// Wrong configuration; nothing was written.
     Configuration(Vec<FileFinding>),
     /// Wrong usage of one flag or variable; nothing was started.
     Usage(Problem),
@@ -68,7 +68,7 @@ impl fmt::Display for Failure {
                     u64::try_from(findings.len()).unwrap_or(u64::MAX),
                     "problem",
                 );
-                write!(f, "{number} in the configuration; nothing was started")?;
+                write!(f, "{number} in the configuration; nothing was written")?;
                 findings.iter().try_for_each(|finding| write!(f, "\n  {finding}"))
             }
             Failure::Usage(problem) => write!(f, "{problem}"),

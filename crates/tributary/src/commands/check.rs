@@ -1,12 +1,15 @@
 //! `tributary check`: tries everything a pipeline needs, item by item.
 
 use connectors::check::{CheckItem, Outcome};
+use engine::problem::Problem;
 use serde::Serialize;
 
 use super::load_one;
+use super::look::Look;
 use crate::cli::FileArgs;
 use crate::exit::{self, Done, Failure};
 use crate::pipeline::{Pipeline, TargetSettings};
+use crate::sync::plan;
 
 /// The result as JSON.
 #[derive(Serialize)]
@@ -33,8 +36,53 @@ pub(crate) async fn run(args: &FileArgs) -> Result<Done, Failure> {
 }
 
 async fn check(pipeline: &Pipeline) -> Vec<CheckItem> {
+    let mut items = match Look::open(pipeline) {
+        Ok(look) => {
+            let mut items = look.source.check().await;
+            if items.iter().all(|item| item.outcome != Outcome::Failed) {
+                items.extend(check_filter(pipeline, &look).await);
+            }
+            look.source.close().await;
+            items
+        }
+        Err(problem) => vec![CheckItem::failed("source: open", said(&problem), problem.fix.as_str())],
+    };
     let TargetSettings::Sqlite(sqlite) = &pipeline.target;
-    connectors::sqlite::config::check(sqlite).await
+    items.extend(connectors::sqlite::config::check(sqlite).await);
+    items
+}
+
+/// Whether everything is there that the task's filter names.
+async fn check_filter(pipeline: &Pipeline, look: &Look) -> Vec<CheckItem> {
+    let wishes = &pipeline.task;
+    if wishes.issue_types.is_none() && wishes.iterations.is_none() {
+        return Vec::new();
+    }
+    let failed =
+        |problem: Problem| vec![CheckItem::failed("task: filter", said(&problem), problem.fix.as_str())];
+    let projects = match look.projects().await {
+        Ok(projects) => projects,
+        Err(problem) => return failed(problem),
+    };
+    let resolved = match plan::resolve(pipeline, &look.source, &projects).await {
+        Ok(resolved) => resolved,
+        Err(error) => return failed(error.problem),
+    };
+    let mut items: Vec<CheckItem> =
+        resolved.findings.into_iter().flat_map(|finding| failed(finding.problem)).collect();
+    items.extend(resolved.unknown_iterations.into_iter().map(|code| {
+        // It may have been there and be gone, which is no mistake.
+        let problem = plan::never_was(pipeline, code).problem;
+        CheckItem::warning("task: filter", said(&problem), problem.fix)
+    }));
+    if items.is_empty() {
+        items.push(CheckItem::ok("task: filter", "all issue types and iterations that it names exist"));
+    }
+    items
+}
+
+fn said(problem: &Problem) -> String {
+    format!("{}: {}", problem.what, problem.why)
 }
 
 /// The items for people: one line each, and what to do below those that need it.

@@ -36,11 +36,17 @@ struct Report<'a> {
 pub(crate) async fn run(args: &FileArgs) -> Result<Done, Failure> {
     let pipeline = load_one(&args.file)?;
     let state = pipeline.state.as_path();
+    let running = StateDir::is_running(state).map_err(|error| error.problem)?;
+    let head = match head(state).await {
+        // A journal that is just being made is none yet; whoever runs it would say if it were damaged.
+        Err(_) if running => None,
+        head => head?,
+    };
     let report = Report {
         task: &pipeline.name,
         state,
-        running: StateDir::is_running(state).map_err(|error| error.problem)?,
-        head: head(state).await?,
+        running,
+        head,
         status: StateDir::read_status(state).map_err(|error| error.problem)?,
     };
     if args.json {

@@ -315,3 +315,129 @@ fn tasks(before: &Status, status: &Status, progress: bool, lines: &mut Vec<Line>
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use engine::problem::Problem;
+    use engine::status::{Held, State, Status, TableStatus};
+    use jiff::Timestamp;
+    use tokio::time::Instant;
+
+    use super::Lines;
+
+    /// Feeds boards to the lines, some seconds apart, and gathers what is said.
+    struct Script {
+        lines: Lines,
+        status: Status,
+        start: Instant,
+    }
+
+    impl Script {
+        fn new() -> Script {
+            Script { lines: Lines::default(), status: Status::default(), start: Instant::now() }
+        }
+
+        fn at(&mut self, second: u64, change: impl FnOnce(&mut Status)) -> Vec<String> {
+            change(&mut self.status);
+            let now = self.start + Duration::from_secs(second);
+            self.lines.tick(&self.status, now).iter().map(ToString::to_string).collect()
+        }
+    }
+
+    fn issues(status: &mut Status, change: impl FnOnce(&mut TableStatus)) {
+        change(status.projects.entry("app".to_owned()).or_default().entry("Issues".to_owned()).or_default());
+    }
+
+    const NOTHING: [String; 0] = [];
+
+    #[test]
+    fn a_load_is_told_every_ten_seconds_and_at_its_end() {
+        let mut script = Script::new();
+        let listed = |rows| {
+            move |status: &mut Status| {
+                issues(status, |table| (table.listed, table.total) = (rows, Some(4_000)));
+            }
+        };
+        assert_eq!(script.at(0, |_| ()), NOTHING);
+        assert_eq!(script.at(2, listed(200)), NOTHING);
+        assert_eq!(script.at(6, listed(600)), NOTHING);
+        let told = script.at(10, listed(1_000));
+        assert_eq!(told, ["loading app/Issues: 1,000 of 4,000 rows, 100/s, 30 s left"]);
+        assert_eq!(script.at(11, listed(1_100)), NOTHING);
+        let done = script.at(12, |status| {
+            issues(status, |table| (table.loaded, table.rows, table.pending) = (true, 4_000, 300));
+        });
+        assert_eq!(done, ["loaded app/Issues: 4,000 rows"]);
+        let details = script.at(20, |status| issues(status, |t| (t.pending, t.detailed) = (100, 200)));
+        assert_eq!(details, ["fetching details: 100 to go, 20/s, 5.0 s left"]);
+        assert_eq!(script.at(21, |status| issues(status, |t| t.pending = 0)), ["all details are there"]);
+        let following = script.at(22, |status| status.capture.enter(State::Following { next: None }));
+        assert_eq!(following, ["everything is read; following changes"]);
+    }
+
+    #[test]
+    fn a_wait_is_told_once_and_so_is_its_end() {
+        let mut script = Script::new();
+        let problem = || Problem::new("X", "Cannot read", "access is lost", "Give it back.");
+        let waiting = |second| {
+            move |status: &mut Status| {
+                let next = Timestamp::from_second(second).ok();
+                status.capture.enter(State::Waiting { problem: problem(), next });
+            }
+        };
+        let told = script.at(0, waiting(10));
+        assert_eq!(told, ["the source waits. Cannot read: access is lost. Give it back. [X]"]);
+        assert_eq!(script.at(1, waiting(20)), NOTHING);
+        let on = script.at(2, |status| status.capture.enter(State::Polling));
+        assert_eq!(on.len(), 1);
+        assert!(on[0].starts_with("the source goes on after "), "{on:?}");
+        assert_eq!(script.at(3, |status| status.capture.enter(State::Census)), NOTHING);
+    }
+
+    #[test]
+    fn changes_are_put_together_and_what_was_copied_is_none() {
+        let mut script = Script::new();
+        let write = |inserted, updated, deleted| {
+            move |status: &mut Status| {
+                let task = status.tasks.entry("t".to_owned()).or_default();
+                task.delay_ms = Some(1_200);
+                let table = task.tables.entry("Issues".to_owned()).or_default();
+                (table.inserted, table.updated, table.deleted) = (inserted, updated, deleted);
+            }
+        };
+        let state = |state| {
+            move |status: &mut Status| status.tasks.entry("t".to_owned()).or_default().activity.enter(state)
+        };
+        assert_eq!(script.at(0, state(State::Loading)), NOTHING);
+        assert_eq!(script.at(1, write(500, 0, 0)), NOTHING);
+        assert_eq!(script.at(2, state(State::Following { next: None })), NOTHING);
+        let told = script.at(3, write(502, 7, 1));
+        assert_eq!(told, ["t: Issues 2 inserted, 7 updated, 1 deleted, 1.2 s after it was seen"]);
+        assert_eq!(script.at(4, |_| ()), NOTHING);
+    }
+
+    #[test]
+    fn holds_and_notes_are_told_when_they_come_and_go() {
+        let mut script = Script::new();
+        let held = Held { rows: 12, of: 12, since: Timestamp::UNIX_EPOCH };
+        let told = script.at(0, |status| {
+            issues(status, |table| {
+                table.held = Some(held);
+                table.note = Some("the total stays wrong by 3".to_owned());
+            });
+        });
+        assert_eq!(
+            told,
+            [
+                "app/Issues: 12 of 12 rows vanished at once; their deletes are held. Check the source; if it is \
+                 right, run `sync` with --accept-deletes",
+                "app/Issues: the total stays wrong by 3",
+            ]
+        );
+        assert_eq!(script.at(1, |_| ()), NOTHING);
+        let released = script.at(2, |status| issues(status, |table| table.held = None));
+        assert_eq!(released, ["app/Issues: deletes are no longer held"]);
+    }
+}

@@ -21,6 +21,8 @@ pub(crate) struct Terminal {
     bars: MultiProgress,
     shown: BTreeMap<String, (ProgressBar, Pace)>,
     line: ProgressBar,
+    /// Rows written when following began; before, nothing that is written is a change.
+    loaded: Option<u64>,
 }
 
 impl Terminal {
@@ -28,7 +30,7 @@ impl Terminal {
     pub(crate) fn new(bars: MultiProgress) -> Terminal {
         let line = bars.add(ProgressBar::new_spinner());
         line.set_style(style("{spinner} {wide_msg}"));
-        Terminal { bars, shown: BTreeMap::new(), line }
+        Terminal { bars, shown: BTreeMap::new(), line, loaded: None }
     }
 
     /// Draws the board as it stands.
@@ -57,7 +59,14 @@ impl Terminal {
             drawn.set_position(bar.done);
             drawn.set_message(message(bar.done, bar.total, pace));
         }
-        let text = live_line(status, wall);
+        let written = written(status);
+        let settled =
+            status.tasks.values().all(|task| matches!(task.activity.state, State::Following { .. }));
+        if self.loaded.is_none() && settled && matches!(status.capture.state, State::Following { .. }) {
+            self.loaded = Some(written);
+        }
+        let changes = self.loaded.map(|loaded| written.saturating_sub(loaded));
+        let text = live_line(status, changes, wall);
         self.line.set_message(match label {
             Some(label) => format!("{label}: {text}"),
             None => text,
@@ -126,8 +135,14 @@ fn message(done: u64, total: Option<u64>, pace: &Pace) -> String {
     text
 }
 
-/// Everything at a glance, in one line.
-fn live_line(status: &Status, now: Timestamp) -> String {
+/// Rows that tasks wrote since they started, deletes among them.
+fn written(status: &Status) -> u64 {
+    let tables = status.tasks.values().flat_map(|task| task.tables.values());
+    tables.map(|table| table.inserted + table.updated + table.deleted).sum()
+}
+
+/// Everything at a glance, in one line. `changes` are those since following began.
+fn live_line(status: &Status, changes: Option<u64>, now: Timestamp) -> String {
     let waits = status.tasks.iter().find(|(_, task)| matches!(task.activity.state, State::Waiting { .. }));
     if let Some((name, task)) = waits {
         return format!("task {name}: {}", activity(&task.activity, now));
@@ -135,13 +150,10 @@ fn live_line(status: &Status, now: Timestamp) -> String {
     let mut parts = Vec::new();
     let rows: u64 = status.projects.values().flat_map(BTreeMap::values).map(|table| table.rows).sum();
     parts.push(plural(rows, "row"));
-    let changes: u64 = status
-        .tasks
-        .values()
-        .flat_map(|task| task.tables.values())
-        .map(|table| table.updated + table.deleted + table.inserted)
-        .sum();
-    parts.push(format!("{} written", count(changes)));
+    match changes {
+        Some(changes) => parts.push(plural(changes, "change")),
+        None => parts.push(format!("{} written", count(written(status)))),
+    }
     if let Some(last) = status.tasks.values().filter_map(|task| task.last_write).max() {
         let ago = between(last, now).as_secs();
         parts.push(if ago == 0 { "last just now".to_owned() } else { format!("last {} ago", whole(ago)) });
@@ -198,8 +210,12 @@ mod tests {
         status.tasks.insert("t".to_owned(), task);
         status.capture.enter(State::Following { next: Some(at(142)) });
         assert_eq!(
-            live_line(&status, at(100)),
+            live_line(&status, None, at(100)),
             "45 rows · 5 written · last 5 s ago · delay 1.2 s · following; next look in 42 s"
+        );
+        assert_eq!(
+            live_line(&status, Some(1), at(100)),
+            "45 rows · 1 change · last 5 s ago · delay 1.2 s · following; next look in 42 s"
         );
     }
 }

@@ -8,8 +8,8 @@ use connectors::coding::config::{Details, Projects};
 use connectors::coding::source::CodingSource;
 use connectors::sqlite::target::SqliteTarget;
 use engine::capture::differ::Details as CaptureDetails;
-use engine::capture::runner::{Outcome, Until};
-use engine::capture::{CaptureError, Progress, Projects as CaptureProjects, Settings};
+use engine::capture::runner::Outcome;
+use engine::capture::{CaptureError, Progress, Projects as CaptureProjects, Settings, Until};
 use engine::clock::Clock;
 use engine::delivery::runner::DeliveryError;
 use engine::journal::Journal;
@@ -25,9 +25,10 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::plan::FilterError;
 use super::source::Shared;
 use super::{GRACE, Options, plan};
-use crate::pipeline::{Pipeline, TargetSettings, same_directory};
+use crate::pipeline::{FileFinding, Pipeline, TargetSettings, same_directory};
 use crate::signals::Stop;
 
 /// How often the status of a running sync is written for others to read.
@@ -89,12 +90,15 @@ pub(crate) struct Ended {
     pub(crate) outcome: Outcome,
     /// What needs a person; empty when all went well.
     pub(crate) problems: Vec<Problem>,
+    /// What the configuration names and the source does not have.
+    pub(crate) findings: Vec<FileFinding>,
 }
 
 /// How a part of a group ended.
 enum Part {
     Capture(Result<Outcome, CaptureError>),
     Delivery(Result<(), DeliveryError>),
+    Filter(FilterError),
     Aborted,
 }
 
@@ -132,11 +136,12 @@ impl Open {
             ended.cancel();
             result
         };
-        let ((outcome, problems), ()) = tokio::join!(working, writing);
+        let (joined, ()) = tokio::join!(working, writing);
         if let Some(journal) = Arc::into_inner(journal) {
             close(journal).await;
         }
-        Ended { status: board.read(), outcome, problems }
+        let Joined { outcome, problems, findings } = joined;
+        Ended { status: board.read(), outcome, problems, findings }
     }
 }
 
@@ -173,24 +178,28 @@ impl Parts {
         let (progress, following) = watch::channel(Progress::default());
         let pipelines = || std::iter::once(&group.first).chain(&group.others);
         for pipeline in pipelines() {
-            let TargetSettings::Sqlite(sqlite) = &pipeline.target;
-            let task = plan::task(pipeline, source.tables());
-            let target = SqliteTarget::new(sqlite.clone());
-            let (journal, following) = (Arc::clone(journal), following.clone());
-            let (board, cancel) = (board.clone(), cancel.clone());
+            let (pipeline, source, journal) = (pipeline.clone(), Arc::clone(source), Arc::clone(journal));
+            let (board, cancel, mut following) = (board.clone(), cancel.clone(), following.clone());
             parts.spawn(async move || {
-                Part::Delivery(
-                    engine::delivery::runner::run(journal, target, task, following, board, cancel).await,
-                )
+                match plan::filter(&pipeline, &source, &*journal, &mut following, &board, &cancel).await {
+                    Ok(Some(filter)) => {
+                        let task = plan::task(&pipeline, source.tables(), filter);
+                        let TargetSettings::Sqlite(sqlite) = pipeline.target;
+                        let target = SqliteTarget::new(sqlite);
+                        let delivery =
+                            engine::delivery::runner::run(journal, target, task, following, board, cancel);
+                        Part::Delivery(Box::pin(delivery).await)
+                    }
+                    Ok(None) => Part::Delivery(Ok(())),
+                    Err(error) => Part::Filter(error),
+                }
             });
         }
         let settings = settings(&group.first, &plan::tables(pipelines(), source.tables()), options);
-        let until = if options.once { Until::Once } else { Until::Cancelled };
         let (source, journal, board) = (Arc::clone(source), Arc::clone(journal), board.clone());
         parts.spawn(async move || {
-            let capture = engine::capture::runner::run(
-                source, journal, clock, settings, until, board, progress, cancel,
-            );
+            let capture =
+                engine::capture::runner::run(source, journal, clock, settings, board, progress, cancel);
             Part::Capture(Box::pin(capture).await)
         });
         parts
@@ -211,15 +220,14 @@ impl Parts {
     }
 
     /// Waits until every part has ended.
-    async fn join(&mut self, stop: &Stop, failed: &CancellationToken) -> (Outcome, Vec<Problem>) {
-        let mut outcome = Outcome::default();
-        let mut problems: Vec<Problem> = Vec::new();
+    async fn join(&mut self, stop: &Stop, failed: &CancellationToken) -> Joined {
+        let mut joined = Joined::default();
         let mut deadline: Option<Instant> = None;
         loop {
             let stopping = deadline.is_some();
             // Every arm may be dropped: joining, waiting for a token and sleeping lose nothing.
-            let joined = tokio::select! {
-                joined = self.tasks.join_next() => joined,
+            let part = tokio::select! {
+                part = self.tasks.join_next() => part,
                 () = stop.graceful.cancelled(), if !stopping => {
                     deadline = Some(self.wind_up());
                     continue;
@@ -228,28 +236,19 @@ impl Parts {
                     deadline = Some(self.wind_up());
                     continue;
                 }
-                () = stop.at_once.cancelled() => {
+                () = stop.at_once.cancelled(), if !self.abort.is_cancelled() => {
                     self.abort.cancel();
-                    while self.tasks.join_next().await.is_some() {}
                     continue;
                 }
-                () = sleep_until(deadline), if stopping => {
+                () = sleep_until(deadline), if stopping && !self.abort.is_cancelled() => {
                     tracing::warn!("work under way did not end in time; it is broken off and done again next time");
                     self.abort.cancel();
-                    while self.tasks.join_next().await.is_some() {}
                     continue;
                 }
             };
-            let Some(joined) = joined else { return (outcome, problems) };
-            match self.judge(joined) {
-                Ok(Some(read)) => outcome = read,
-                Ok(None) => {}
-                Err(problem) => {
-                    if !problems.contains(&problem) {
-                        problems.push(problem);
-                    }
-                    failed.cancel();
-                }
+            let Some(part) = part else { return joined };
+            if !self.judge(part, &mut joined) {
+                failed.cancel();
             }
         }
     }
@@ -261,26 +260,45 @@ impl Parts {
         now.checked_add(GRACE).unwrap_or(now)
     }
 
-    fn judge(&self, joined: Result<Part, JoinError>) -> Result<Option<Outcome>, Problem> {
-        match joined {
-            Ok(Part::Capture(Ok(outcome)))
-                if self.once && outcome.pending > 0 && !self.cancel.is_cancelled() =>
-            {
-                Err(incomplete(outcome.pending))
+    /// Notes how a part ended; false when it failed.
+    fn judge(&self, part: Result<Part, JoinError>, joined: &mut Joined) -> bool {
+        let problem = match part {
+            Ok(Part::Capture(Ok(outcome))) => {
+                let pending = outcome.pending;
+                joined.outcome = outcome;
+                if !self.once || pending == 0 || self.cancel.is_cancelled() {
+                    return true;
+                }
+                incomplete(pending)
             }
-            Ok(Part::Capture(Ok(outcome))) => Ok(Some(outcome)),
-            Ok(Part::Capture(Err(error))) => Err(error.problem().clone()),
-            Ok(Part::Delivery(Ok(()))) => Ok(None),
-            Ok(Part::Delivery(Err(error))) => Err(error.problem().clone()),
-            Ok(Part::Aborted) => Ok(None),
-            Err(error) => Err(Problem::new(
+            Ok(Part::Delivery(Ok(())) | Part::Aborted) => return true,
+            Ok(Part::Capture(Err(error))) => error.problem().clone(),
+            Ok(Part::Delivery(Err(error))) => error.problem().clone(),
+            Ok(Part::Filter(FilterError::Problem(problem))) => problem,
+            Ok(Part::Filter(FilterError::Wrong(findings))) => {
+                joined.findings.extend(findings);
+                return false;
+            }
+            Err(error) => Problem::new(
                 "BUG",
                 "A part of tributary broke down",
                 error.to_string(),
                 "Start again: nothing is lost. Report this with the lines above it.",
-            )),
+            ),
+        };
+        if !joined.problems.contains(&problem) {
+            joined.problems.push(problem);
         }
+        false
     }
+}
+
+/// How the parts of a group ended.
+#[derive(Debug, Default)]
+struct Joined {
+    outcome: Outcome,
+    problems: Vec<Problem>,
+    findings: Vec<FileFinding>,
 }
 
 async fn sleep_until(deadline: Option<Instant>) {
@@ -316,6 +334,7 @@ fn settings(first: &Pipeline, tables: &[&'static Table], options: &Options) -> S
         census_interval: source.census_interval,
         look_back: source.look_back,
         accept_deletes: options.accept_deletes,
+        until: if options.once { Until::Once } else { Until::Cancelled },
     }
 }
 
@@ -330,7 +349,7 @@ async fn write_status(dir: &StateDir, board: &Board, ended: CancellationToken) {
             () = ended.cancelled() => true,
         };
         if last {
-            board.update(|status| stopped(status));
+            board.update(stopped);
         } else if !changes.has_changed().unwrap_or(false) {
             continue;
         }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Failure;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{FileFinding, Pipeline};
 use crate::present::summary::Summary;
 use crate::present::{self, Screen, Shown};
 use crate::signals::Stop;
@@ -81,13 +81,26 @@ pub(crate) async fn run(
         ended
     };
     let (ended, ()) = tokio::join!(work, present::follow(screen, shown, shown_until.clone()));
-    report(ended, started.elapsed())
+    let report = report(ended, started.elapsed())?;
+    if options.once && stop.graceful.is_cancelled() {
+        return Err(Failure::from(Problem::new(
+            "STOPPED",
+            "Not everything is up to date",
+            "it was stopped before the end",
+            "Run it again: it goes on from here.",
+        )));
+    }
+    Ok(report)
 }
 
 fn report(ended: Vec<Ended>, took: Duration) -> Result<Report, Failure> {
     let problems: Vec<Problem> = ended.iter().flat_map(|group| group.problems.clone()).collect();
     if !problems.is_empty() {
         return Err(Failure::Problems(problems));
+    }
+    let findings: Vec<FileFinding> = ended.iter().flat_map(|group| group.findings.clone()).collect();
+    if !findings.is_empty() {
+        return Err(Failure::Configuration(findings));
     }
     let boards: Vec<_> = ended.iter().map(|group| group.status.clone()).collect();
     let notes = ended

@@ -1,0 +1,87 @@
+//! Which crate may know which: the arrows between the rooms of the house.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use cargo_metadata::{DependencyKind, MetadataCommand};
+
+type Arrows = BTreeMap<String, BTreeSet<String>>;
+
+fn arrows(of: &[(&str, &[&str])]) -> Arrows {
+    of.iter().map(|(from, to)| ((*from).to_owned(), to.iter().map(|to| (*to).to_owned()).collect())).collect()
+}
+
+fn workspace_arrows(kinds: &[DependencyKind]) -> Arrows {
+    let metadata = MetadataCommand::new().no_deps().exec().expect("cargo metadata runs in the workspace");
+    let ours: BTreeSet<String> = metadata.packages.iter().map(|package| package.name.to_string()).collect();
+    metadata
+        .packages
+        .iter()
+        .map(|package| {
+            let to =
+                package.dependencies.iter().filter(|d| kinds.contains(&d.kind) && ours.contains(&d.name));
+            (package.name.to_string(), to.map(|dependency| dependency.name.clone()).collect())
+        })
+        .collect()
+}
+
+#[test]
+fn rooms_know_only_the_rooms_they_may() {
+    let allowed = arrows(&[
+        ("tributary", &["connectors", "store", "engine", "coding-sim"]),
+        ("connectors", &["engine", "coding-api"]),
+        ("store", &["engine"]),
+        ("engine", &[]),
+        ("coding-api", &[]),
+        ("coding-sim", &[]),
+    ]);
+    let found = workspace_arrows(&[DependencyKind::Normal, DependencyKind::Build]);
+    assert_eq!(
+        found.keys().collect::<Vec<_>>(),
+        allowed.keys().collect::<Vec<_>>(),
+        "a new crate needs its arrows here and in ARCHITECTURE.md"
+    );
+    for (from, to) in &found {
+        let extra: Vec<_> = to.difference(&allowed[from]).collect();
+        assert!(extra.is_empty(), "{from} must not know {extra:?}");
+    }
+}
+
+#[test]
+fn tests_reach_further_only_where_listed() {
+    // The simulator stands in for CODING; targets and sources are tested over the real journal.
+    let allowed = arrows(&[
+        ("tributary", &[]),
+        ("connectors", &["coding-sim", "store"]),
+        ("store", &[]),
+        ("engine", &[]),
+        ("coding-api", &["coding-sim"]),
+        ("coding-sim", &[]),
+    ]);
+    for (from, to) in workspace_arrows(&[DependencyKind::Development]) {
+        let extra: Vec<_> = to.difference(&allowed[&from]).collect();
+        assert!(extra.is_empty(), "tests of {from} must not use {extra:?}");
+    }
+}
+
+#[test]
+fn there_is_one_tls_provider_and_no_system_library() {
+    // `cargo tree` shows what is really built; the lock file also names what no feature asks for.
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["tree", "--workspace", "--all-features", "--target", "all", "--edges", "normal,build"])
+        .args(["--prefix", "none", "--format", "{p}", "--offline", "--locked"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo tree runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tree = String::from_utf8(output.stdout).unwrap();
+    let built: BTreeSet<&str> = tree.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(built.contains("aws-lc-rs"), "the TLS provider that was chosen is missing");
+    for unwanted in ["ring", "openssl-sys", "native-tls", "rusqlite", "chrono"] {
+        assert!(
+            !built.contains(unwanted),
+            "{unwanted} is in the tree: `cargo tree -i {unwanted} --target all`"
+        );
+    }
+}

@@ -1,0 +1,153 @@
+//! A simulator, a directory with a pipeline, and the binary run in it.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail loudly")]
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use coding_sim::{DEFAULT_TOKEN, ProjectConfig, Sim, SimConfig};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Longer than anything here takes on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A simulated team without limits, and a directory to work in.
+pub(crate) struct Stage {
+    pub(crate) sim: Sim,
+    pub(crate) dir: TempDir,
+}
+
+impl Stage {
+    /// One project `app` with so many issues.
+    pub(crate) async fn new(issues: u32) -> Stage {
+        Stage::with(SimConfig {
+            projects: vec![ProjectConfig::new("app", issues, 6, 12)],
+            rate_limit: 0,
+            ..SimConfig::default()
+        })
+        .await
+    }
+
+    pub(crate) async fn with(config: SimConfig) -> Stage {
+        Stage { sim: Sim::start(config).await.unwrap(), dir: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Writes `name.yaml`: the simulator into `name.db`, with more lines for the source and for the rest.
+    pub(crate) fn pipeline(&self, name: &str, source: &str, rest: &str) -> PathBuf {
+        let text = format!(
+            "source:\n  team: demo\n  base_url: {}\n  projects: [app]\n  auth: {{ token: \"{DEFAULT_TOKEN}\" }}\n  \
+             rate_limit: 0\n{source}target: {{ sqlite: {{ path: {name}.db }} }}\n{rest}",
+            self.sim.url()
+        );
+        let file = self.path(&format!("{name}.yaml"));
+        std::fs::write(&file, text).unwrap();
+        file
+    }
+
+    /// How many rows a table of a target has.
+    pub(crate) async fn count(&self, database: &str, table: &str) -> i64 {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.path(database)).read_only(true);
+        let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+        sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}")))
+            .fetch_one(&mut connection)
+            .await
+            .unwrap()
+    }
+}
+
+/// The binary, with nothing of this process's environment that would change what it says.
+pub(crate) fn tributary(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tributary"));
+    command.current_dir(dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    for name in ["TRIBUTARY_LOG", "RUST_LOG", "TRIBUTARY_VAULT_KEY", "CODING_TOKEN"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs the binary to its end, off the runtime that serves the simulator.
+pub(crate) async fn run(mut command: Command) -> Ended {
+    tokio::task::spawn_blocking(move || Ended::from(command.output().unwrap())).await.unwrap()
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Ended {
+        Ended {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Ended {
+    /// The one JSON object on the standard output.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    #[track_caller]
+    pub(crate) fn expect(self, code: i32) -> Ended {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        self
+    }
+}
+
+/// A running binary, killed when the test ends early.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Running {
+    pub(crate) fn start(mut command: Command) -> Running {
+        Running(command.spawn().unwrap())
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let status =
+            Command::new("sh").args(["-c", &format!("kill -{name} {}", self.0.id())]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the end, and tells how long it took.
+    pub(crate) async fn end(mut self) -> (Ended, Duration) {
+        let started = Instant::now();
+        let code = until("the process ends", async || self.0.try_wait().unwrap()).await.code();
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        self.0.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+        self.0.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        (Ended { code, stdout, stderr }, started.elapsed())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ended = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+/// Looks again and again until there is something, within [`PATIENCE`].
+pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

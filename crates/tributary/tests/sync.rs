@@ -1,0 +1,180 @@
+//! `sync`: what it writes, what it reports, how it stops.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{Running, Stage, run, tributary, until};
+
+const QUICK: &str = "  polling: { interval: 1s, census_interval: 2s, look_back: 1h }\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn once_brings_the_target_up_to_date_and_says_what_it_did() {
+    let stage = Stage::new(60).await;
+    let file = stage.pipeline("app", "", "");
+    let sync = || {
+        let mut command = tributary(stage.dir.path());
+        command.arg("sync").arg(&file).args(["--once", "--json"]);
+        command
+    };
+    let summary = run(sync()).await.expect(0).json();
+    let keys: Vec<&str> = summary.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, ["duration_ms", "peak_rss_bytes", "requests", "tables"]);
+    let issues = json!({"rows": 60, "inserted": 60, "updated": 0, "deleted": 0, "detailed": 60, "held": 0});
+    assert_eq!(summary["tables"]["Issues"], issues);
+    assert!(summary["requests"]["DescribeIssue"].as_u64().unwrap() >= 60, "{summary}");
+    assert!(summary["duration_ms"].as_u64().unwrap() > 0);
+    assert!(summary["peak_rss_bytes"].is_null() != cfg!(target_os = "linux"));
+    assert_eq!(stage.count("app.db", "issues").await, 60);
+    assert_eq!(stage.count("app.db", "project_members").await, 12);
+
+    // Nothing changed, so nothing is written; without --json people get a table.
+    let again = run(sync()).await.expect(0).json();
+    let issues = json!({"rows": 60, "inserted": 0, "updated": 0, "deleted": 0, "detailed": 0, "held": 0});
+    assert_eq!(again["tables"]["Issues"], issues);
+    assert_eq!(again["requests"].get("DescribeIssue"), None, "{again}");
+    let mut command = tributary(stage.dir.path());
+    command.arg("sync").arg(&file).arg("--once");
+    let ended = run(command).await.expect(0);
+    assert!(ended.stdout.starts_with("table "), "{ended:?}");
+    stage.sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_with_one_state_share_one_reading() {
+    let stage = Stage::new(40).await;
+    let all = stage.pipeline("all", "", "");
+    let some =
+        stage.pipeline("some", "", "task: { tables: [Issues], issue_types: [DEFECT], naming: original }\n");
+    let mut command = tributary(stage.dir.path());
+    command.arg("sync").args([&all, &some]).args(["--once", "--json"]);
+    let summary = run(command).await.expect(0).json();
+    assert_eq!(summary["requests"]["DescribeIssue"], json!(40), "{summary}");
+    assert_eq!(stage.count("all.db", "issues").await, 40);
+    let defects = stage.count("all.db", "issues WHERE type = 'DEFECT'").await;
+    assert!(defects > 0);
+    assert_eq!(stage.count("some.db", "Issues").await, defects);
+    assert_eq!(summary["tables"]["Issues"]["rows"], json!(40 + defects));
+    stage.sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn held_deletes_are_said_by_the_exit_code_until_they_are_accepted() {
+    let stage = Stage::new(10).await;
+    let file = stage.pipeline("app", "", "");
+    let sync = |more: &[&str]| {
+        let mut command = tributary(stage.dir.path());
+        command.arg("sync").arg(&file).args(["--once", "--json"]).args(more);
+        command
+    };
+    run(sync(&[])).await.expect(0);
+    stage.sim.world().change_faults(|faults| faults.members_empty = true);
+    let ended = run(sync(&[])).await.expect(3);
+    assert_eq!(ended.json()["tables"]["ProjectMembers"]["held"], json!(12), "{ended:?}");
+    assert!(ended.stderr.contains("--accept-deletes"), "{ended:?}");
+    assert_eq!(stage.count("app.db", "project_members").await, 12);
+    let ended = run(sync(&["--accept-deletes"])).await.expect(0);
+    assert_eq!(ended.json()["tables"]["ProjectMembers"]["deleted"], json!(12), "{ended:?}");
+    assert_eq!(stage.count("app.db", "project_members").await, 0);
+    stage.sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issue_type_or_iteration_that_is_not_there_is_a_configuration_error() {
+    let stage = Stage::new(10).await;
+    let file = stage.pipeline("app", "", "task: { issue_types: [DEFECT, Nonsense], iterations: [1, 999] }\n");
+    let mut command = tributary(stage.dir.path());
+    command.arg("sync").arg(&file).arg("--once");
+    let ended = run(command).await.expect(2);
+    assert!(ended.stderr.contains("task.issue_types[1]: There is no issue type `Nonsense`"), "{ended:?}");
+    assert!(ended.stderr.contains("task.iterations[1]: There is no iteration 999"), "{ended:?}");
+    assert!(!stage.path("app.db").exists());
+    stage.sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn following_shows_itself_to_status_and_stops_gracefully() {
+    let stage = Stage::new(30).await;
+    let file = stage.pipeline("app", QUICK, "");
+    let status = async || {
+        let mut command = tributary(stage.dir.path());
+        command.arg("status").arg(&file).arg("--json");
+        run(command).await.expect(0).json()
+    };
+    assert_eq!(status().await["status"], Value::Null);
+    let mut command = tributary(stage.dir.path());
+    command.arg("sync").arg(&file).args(["--json", "--log", "json"]);
+    let running = Running::start(command);
+    let seen = until("the status command sees all details delivered", async || {
+        let seen = status().await;
+        (seen["status"]["tasks"]["app"]["tables"]["Issues"]["detailed"] == 30).then_some(seen)
+    })
+    .await;
+    assert_eq!(seen["running"], json!(true));
+    assert_eq!(seen["status"]["projects"]["app"]["Issues"]["rows"], json!(30));
+    let before = seen["status"]["head"].as_i64().unwrap();
+    assert_eq!(stage.sim.world().mutate(5, &[]).len(), 5);
+    until("the changes are delivered", async || {
+        let seen = status().await;
+        let head = seen["status"]["head"].as_i64()?;
+        (head > before && seen["status"]["tasks"]["app"]["position"] == head).then_some(())
+    })
+    .await;
+
+    // A second process must not run the same state.
+    let mut command = tributary(stage.dir.path());
+    command.arg("sync").arg(&file).arg("--once");
+    let refused = run(command).await.expect(1);
+    assert!(refused.stderr.contains("coding.state"), "{refused:?}");
+
+    running.signal("TERM");
+    let (ended, took) = running.end().await;
+    let ended = ended.expect(0);
+    assert!(took < Duration::from_secs(5), "stopping took {took:?}");
+    assert_eq!(ended.json()["tables"]["ProjectMembers"]["held"], json!(0));
+    for line in ended.stderr.lines() {
+        let line: Value = serde_json::from_str(line).expect("every log line is one JSON object");
+        assert!(line["message"].is_string(), "{line}");
+    }
+    assert!(!ended.stderr.contains(coding_sim::DEFAULT_TOKEN));
+    let after = status().await;
+    assert_eq!(after["running"], json!(false));
+    assert_eq!(after["status"]["capture"]["state"], json!("stopped"));
+    stage.sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_token_ends_the_start_with_a_remedy() {
+    let stage = Stage::new(5).await;
+    let file = stage.pipeline("app", "", "");
+    let wrong = std::fs::read_to_string(&file).unwrap().replace(coding_sim::DEFAULT_TOKEN, "4444secret");
+    std::fs::write(&file, wrong).unwrap();
+    let mut command = tributary(stage.dir.path());
+    command.arg("sync").arg(&file);
+    let ended = run(command).await.expect(1);
+    assert!(ended.stderr.starts_with("tributary: ") || ended.stderr.contains("\ntributary: "), "{ended:?}");
+    assert!(ended.stderr.contains("token"), "{ended:?}");
+    assert!(!ended.stderr.contains("4444secret"), "{ended:?}");
+    stage.sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_hangs_does_not_keep_it_from_stopping() {
+    let stage = Stage::new(5).await;
+    let file = stage.pipeline("app", QUICK, "");
+    let mut command = tributary(stage.dir.path());
+    command.arg("sync").arg(&file).args(["--once", "--json"]);
+    run(command).await.expect(0);
+    stage.sim.world().set_faults(coding_sim::Faults::only(coding_sim::FaultKind::Hang, 1.0));
+    stage.sim.world().reset_counters();
+    let mut command = tributary(stage.dir.path());
+    command.arg("sync").arg(&file);
+    let running = Running::start(command);
+    until("a request hangs", async || (!stage.sim.world().counters().requests.is_empty()).then_some(()))
+        .await;
+    running.signal("INT");
+    let (ended, took) = running.end().await;
+    ended.expect(0);
+    assert!(took < Duration::from_secs(5), "stopping took {took:?}");
+    stage.sim.stop().await;
+}
