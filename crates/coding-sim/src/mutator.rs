@@ -29,7 +29,8 @@ pub enum MutationKind {
     EditLabels,
     /// The watchers of an issue.
     EditWatchers,
-    /// An edit that leaves `UpdatedAt` as it is.
+    /// An edit that leaves `UpdatedAt` as it is, of something that lists show. (Without a new time and in
+    /// look-ups only, nobody but a hook could tell of it.)
     SilentEdit,
     /// The status of an issue.
     ChangeStatus,
@@ -165,7 +166,11 @@ impl Turn<'_> {
                 row("ProjectMembers", self.change_member(kind)?)
             }
             MutationKind::RenameUser => {
-                let users: Vec<u32> = self.world.users.keys().copied().collect();
+                // Somebody whom every project's member list shows: of others nobody would learn the new name.
+                let everywhere = |user: &u32| {
+                    self.world.projects.iter().all(|project| project.members.contains_key(user))
+                };
+                let users: Vec<u32> = self.world.users.keys().copied().filter(everywhere).collect();
                 let Some(user) = self.dice.pick(&users).copied() else { return Ok(None) };
                 let name = format!("{} {}", person(self.dice).0, self.dice.below(1_000));
                 self.world.apply(&Operation::RenameUser { user, name }).map(|mut change| {
@@ -276,7 +281,7 @@ impl Turn<'_> {
 
     fn edit_silently(&mut self, issue: &mut Issue) -> bool {
         match self.dice.below(3) {
-            0 => self.edit_watchers(issue),
+            0 => self.edit_labels(issue),
             1 => self.edit_iteration_of(issue),
             _ => self.edit_custom(issue),
         }
@@ -357,6 +362,12 @@ impl Turn<'_> {
             }
             MutationKind::MemberLeave if members.len() <= KEEP_MEMBERS => Ok(None),
             MutationKind::MemberLeave => {
+                // Who was renamed stays: gone, nobody would show the new name.
+                let unchanged = |user: &u32| {
+                    let name = self.world.users.get(user).map_or("", |user| &user.name);
+                    !name.ends_with(|letter: char| letter.is_ascii_digit())
+                };
+                let members: Vec<u32> = members.iter().copied().filter(unchanged).collect();
                 let Some(user) = self.dice.pick(&members).copied() else { return Ok(None) };
                 self.world.apply(&Operation::DeleteMember { project: self.project.to_owned(), user })?;
                 Ok(Some(user))

@@ -1,6 +1,10 @@
 //! CODING (simulated) to SQLite, through the whole engine: what is true at the source is true in the target.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
+mod access;
 mod compare;
+mod cost;
 mod exact;
+mod follow;
 mod harness;
+mod hostile;

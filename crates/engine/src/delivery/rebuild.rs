@@ -54,12 +54,13 @@ pub async fn reason<J: Journal>(
     Ok(None)
 }
 
-/// Whether a project's rows stand in the target under another identifier than its present one.
-pub(super) fn is_renamed(owned: &[Owned], projects: &[Project]) -> bool {
-    let renamed = |owned: &Owned| {
-        projects.iter().any(|project| project.id.0 == owned.project_id && project.name != owned.project)
+/// Whether a project's rows stand in the target under another identifier than its present one, and under
+/// that one none.
+fn is_renamed(owned: &[Owned], projects: &[Project]) -> bool {
+    let renamed = |project: &Project| {
+        !owns(owned, project) && owned.iter().any(|owned| owned.project_id == project.id.0)
     };
-    owned.iter().any(renamed)
+    projects.iter().any(renamed)
 }
 
 pub(super) fn owns(owned: &[Owned], project: &Project) -> bool {

@@ -184,14 +184,14 @@ impl<J: Journal, T: Target> Delivery<J, T> {
                 return Ok(());
             }
             self.count().await?;
-            if self.deliver().await? {
+            if self.deliver(&projects).await? {
                 return Ok(());
             }
         }
     }
 
-    /// Delivers until the end (`true`) or until a project's identifier changes (`false`).
-    async fn deliver(&mut self) -> Result<bool, DeliveryError> {
+    /// Delivers until the end (`true`) or until the identifier of one of the `projects` changes (`false`).
+    async fn deliver(&mut self, projects: &[Project]) -> Result<bool, DeliveryError> {
         let mut head = self.journal.head();
         let mut acknowledged = Sequence(0);
         loop {
@@ -200,7 +200,10 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             }
             head.borrow_and_update();
             let progress = self.progress.borrow_and_update().clone();
-            if rebuild::is_renamed(&self.owned, &progress.projects) {
+            let renamed = |project: &Project| {
+                projects.iter().any(|known| known.id == project.id && known.name != project.name)
+            };
+            if progress.projects.iter().any(renamed) {
                 return Ok(false);
             }
             if !self.take_in().await? {

@@ -1,0 +1,157 @@
+//! Access lost, lists that lie, tables that come back empty: nothing is deleted, and all goes on by itself.
+
+use std::time::Duration;
+
+use coding_sim::{AccessLoss, FaultKind, Faults, Operation, Outage, ProjectConfig};
+use engine::status::{State, Status};
+
+use crate::compare::{assert_equal, differences};
+use crate::follow::{becomes_equal, settled};
+use crate::harness::{Bench, Following, unlimited};
+
+fn projects() -> Vec<ProjectConfig> {
+    vec![ProjectConfig::new("mobile-app", 1_200, 12, 12), ProjectConfig::new("backend", 60, 5, 9)]
+}
+
+fn deleted(status: &Status) -> u64 {
+    status.tasks["task"].tables.values().map(|table| table.deleted).sum()
+}
+
+async fn following() -> (Bench, Following) {
+    let mut bench = Bench::new(unlimited(projects())).await;
+    bench.settings.census_interval = Duration::from_secs(1);
+    let following = bench.follow().await;
+    following.until("the first reading", settled).await;
+    assert_equal(&bench).await;
+    (bench, following)
+}
+
+/// Lets some rounds pass: each begins with the roster.
+async fn rounds(bench: &Bench, count: u64) {
+    let asked = || bench.sim.world().counters().total();
+    let before = asked();
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    while asked() < before + count {
+        assert!(tokio::time::Instant::now() < deadline, "nobody asks any more");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn lose(style: AccessLoss) {
+    let (bench, following) = following().await;
+    let project = "mobile-app".to_owned();
+    bench.sim.world().apply(&[Operation::LoseAccess { project: project.clone(), style }]).unwrap();
+    let waiting = |status: &Status| {
+        matches!(&status.capture.state, State::Waiting { problem, .. } if problem.what.contains("mobile-app"))
+    };
+    following.until("lost access to be said", waiting).await;
+    rounds(&bench, 12).await;
+    assert_eq!(deleted(&following.board.read()), 0);
+    let _ = bench.sim.world().mutate(20, &[]);
+    bench.sim.world().apply(&[Operation::RestoreAccess { project }]).unwrap();
+    becomes_equal(&bench, &following).await;
+    following.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn access_lost_with_errors() {
+    lose(AccessLoss::Errors).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn access_lost_with_empty_lists() {
+    lose(AccessLoss::EmptyLists).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_is_waited_out() {
+    let (bench, following) = following().await;
+    bench.sim.world().change_faults(|faults| faults.outage = Some(Outage::Unavailable));
+    let waiting = |status: &Status| matches!(&status.capture.state, State::Waiting { .. });
+    following.until("the outage to be said", waiting).await;
+    let _ = bench.sim.world().mutate(20, &[]);
+    bench.sim.world().change_faults(|faults| faults.outage = None);
+    becomes_equal(&bench, &following).await;
+    following.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_that_come_back_empty_are_held() {
+    let (bench, following) = following().await;
+    bench.sim.world().change_faults(|faults| faults.members_empty = true);
+    let held = |status: &Status| status.projects.values().all(|tables| tables["ProjectMembers"].held.is_some());
+    let status = following.until("the hold", held).await;
+    assert_eq!(status.projects["mobile-app"]["ProjectMembers"].held.as_ref().unwrap().rows, 12);
+    rounds(&bench, 12).await;
+    assert_equal(&bench).await;
+    bench.sim.world().change_faults(|faults| faults.members_empty = false);
+    following
+        .until("the end of the hold", |status| {
+            status.projects.values().all(|tables| tables["ProjectMembers"].held.is_none())
+        })
+        .await;
+    assert_eq!(deleted(&following.board.read()), 0);
+    following.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_that_lie_delete_nothing() {
+    let lies = [
+        Faults::only(FaultKind::EmptyPage, 0.5),
+        Faults::only(FaultKind::ShortPage, 0.5),
+        Faults::only(FaultKind::LyingTotal, 0.7),
+        Faults::only(FaultKind::StaleList, 0.5),
+        Faults { total_delta: -7, ..Faults::default() },
+        Faults { total_delta: 300, ..Faults::default() },
+        Faults { max_page_size: 100, ..Faults::default() },
+    ];
+    let bench = Bench::new(unlimited(projects())).await;
+    bench.once().await;
+    assert_equal(&bench).await;
+    for faults in lies {
+        bench.sim.world().set_faults(faults.clone());
+        let ran = bench.once().await;
+        assert_eq!(deleted(&ran.status), 0, "{faults:?}");
+        bench.sim.world().set_faults(Faults::default());
+        let found = differences(&bench).await;
+        assert!(found.is_empty(), "{faults:?}: {:#?}", found.iter().take(5).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mass_deletion_waits_for_somebody_to_accept_it() {
+    let mut bench = Bench::new(unlimited(vec![ProjectConfig::new("backend", 100, 5, 9)])).await;
+    bench.once().await;
+    let codes: Vec<u32> = bench
+        .sim
+        .world()
+        .truth(coding_sim::Table::Issues, "backend", coding_sim::Shape::List)
+        .unwrap()
+        .iter()
+        .map(|row| u32::try_from(row["Code"].as_u64().unwrap()).unwrap())
+        .collect();
+    let delete = |code: &u32| Operation::DeleteIssue { project: "backend".to_owned(), code: *code };
+    let operations: Vec<Operation> = codes.iter().take(40).map(delete).collect();
+    bench.sim.world().apply(&operations).unwrap();
+
+    let held = bench.once().await;
+    assert_eq!(held.outcome.held.values().map(|held| (held.rows, held.of)).collect::<Vec<_>>(), [(40, 100)]);
+    assert_eq!((held.written("Issues").rows, held.written("Issues").held), (100, 40));
+    assert_eq!(held.requests("DescribeIssue"), 60_u64.min(held.requests("DescribeIssue")));
+
+    bench.accept_deletes = true;
+    let accepted = bench.once().await;
+    assert!(accepted.outcome.held.is_empty());
+    assert_eq!((accepted.written("Issues").rows, accepted.written("Issues").deleted), (60, 40));
+    assert_equal(&bench).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renamed_project_is_followed_by_its_id() {
+    let bench = Bench::new(unlimited(vec![ProjectConfig::new("backend", 60, 5, 9)])).await;
+    bench.once().await;
+    let rename = Operation::RenameProject { project: "backend".to_owned(), name: "platform".to_owned() };
+    bench.sim.world().apply(&[rename]).unwrap();
+    bench.once().await;
+    assert_equal(&bench).await;
+}

@@ -1,0 +1,116 @@
+//! Following: what changes at the source is in the target soon, classified exactly, and nothing else is written.
+
+use std::time::Duration;
+
+use coding_sim::{IssueFields, MutationKind, Operation, ProjectConfig};
+use engine::status::{State, Status};
+
+use crate::compare::{assert_equal, differences};
+use crate::harness::{Bench, Following, unlimited};
+
+fn two_projects() -> Vec<ProjectConfig> {
+    vec![ProjectConfig::new("mobile-app", 300, 12, 14), ProjectConfig::new("backend", 80, 5, 9)]
+}
+
+pub(crate) fn settled(status: &Status) -> bool {
+    let pending = status.projects.values().flat_map(|tables| tables.values()).any(|table| table.pending > 0);
+    let following = |state: &State| matches!(state, State::Following { .. });
+    following(&status.capture.state) && status.tasks.values().all(|task| following(&task.activity.state)) && !pending
+}
+
+/// Waits until the target equals the truth.
+pub(crate) async fn becomes_equal(bench: &Bench, following: &Following) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let found = differences(bench).await;
+        if found.is_empty() {
+            return;
+        }
+        if tokio::time::Instant::now() > deadline {
+            let found: Vec<_> = found.into_iter().take(10).collect();
+            panic!("still different: {found:#?}\n{:#?}", following.board.read());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_change_arrives() {
+    let bench = Bench::new(unlimited(two_projects())).await;
+    let following = bench.follow().await;
+    following.until("the first reading", settled).await;
+    assert_equal(&bench).await;
+    for _ in 0..5 {
+        let _ = bench.sim.world().mutate(60, &[]);
+        becomes_equal(&bench, &following).await;
+    }
+    following.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_kind_of_change_alone() {
+    let kinds = [
+        MutationKind::SilentEdit,
+        MutationKind::ChangeParent,
+        MutationKind::ChangeEpic,
+        MutationKind::DeleteIssue,
+        MutationKind::RenameIteration,
+        MutationKind::DeleteIteration,
+        MutationKind::ChangeRoles,
+        MutationKind::MemberJoin,
+        MutationKind::MemberLeave,
+        MutationKind::RenameUser,
+        MutationKind::CreateSubTask,
+    ];
+    let bench = Bench::new(unlimited(two_projects())).await;
+    bench.once().await;
+    for kind in kinds {
+        let changes = bench.sim.world().mutate(3, &[kind]);
+        bench.once().await;
+        let found = differences(&bench).await;
+        assert!(found.is_empty(), "after {kind:?} {changes:?}: {:#?}", found.iter().take(10).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_are_classified_exactly() {
+    let bench = Bench::new(unlimited(two_projects())).await;
+    bench.once().await;
+    let world = bench.sim.world();
+    let project = "backend".to_owned();
+    let name = |name: &str| Box::new(IssueFields { name: Some(name.to_owned()), ..IssueFields::default() });
+    let codes: Vec<u32> = world
+        .truth(coding_sim::Table::Issues, "backend", coding_sim::Shape::List)
+        .unwrap()
+        .iter()
+        .filter(|row| row["ParentCode"] == 0 && row["Type"] != "EPIC")
+        .map(|row| u32::try_from(row["Code"].as_u64().unwrap()).unwrap())
+        .collect();
+    let childless: Vec<u32> = codes
+        .iter()
+        .copied()
+        .filter(|code| {
+            let rows = world.truth(coding_sim::Table::Issues, "backend", coding_sim::Shape::List).unwrap();
+            !rows.iter().any(|row| row["ParentCode"] == *code)
+        })
+        .collect();
+    let set = |code, new: &str| Operation::SetIssue { project: project.clone(), code, fields: name(new), touch: true };
+    let create = |new: &str| Operation::CreateIssue { project: project.clone(), fields: name(new) };
+    let delete = |code| Operation::DeleteIssue { project: project.clone(), code };
+    world
+        .apply(&[
+            create("one"),
+            create("two"),
+            set(childless[0], "three"),
+            set(childless[0], "four"),
+            set(childless[1], "five"),
+            delete(childless[2]),
+        ])
+        .unwrap();
+    let made = world.apply(&[create("gone before anybody looked")]).unwrap();
+    world.apply(&[delete(made[0].key)]).unwrap();
+    let ran = bench.once().await;
+    assert_equal(&bench).await;
+    let issues = ran.written("Issues");
+    assert_eq!((issues.inserted, issues.updated, issues.deleted), (2, 2, 1), "{issues:?}");
+}
