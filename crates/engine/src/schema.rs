@@ -60,6 +60,9 @@ pub struct Table {
     pub updated_field: Option<&'static str>,
     /// Paths of values that differ at every look and mean nothing; lists on the way are passed through.
     pub volatile: &'static [&'static [&'static str]],
+    /// Field and key under which a row repeats its project's identifier, where it does. Delivered as the project
+    /// is called now; the path belongs among the `volatile` ones.
+    pub project_copy: Option<(&'static str, &'static str)>,
     /// Whether a single row can be looked up (and so confirmed gone).
     pub look_up: bool,
     /// Whether listings can be ordered newest updated first.

@@ -10,6 +10,7 @@ pub mod filter;
 mod relation;
 pub mod source;
 pub mod tables;
+mod validate;
 
 // What whoever opens a source brings along.
 pub use coding_api::{Budgets, RotatedTokens, TokenStore, TokenStoreError};

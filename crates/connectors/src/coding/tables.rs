@@ -47,6 +47,7 @@ pub static TABLES: [Table; 3] = [
         ],
         updated_field: None,
         volatile: &[],
+        project_copy: None,
         look_up: false,
         newest_first: false,
         project_id_column: true,
@@ -81,6 +82,7 @@ pub static TABLES: [Table; 3] = [
         // Counts change without it: it must not decide which of two observations is the newer one.
         updated_field: None,
         volatile: &[],
+        project_copy: None,
         look_up: true,
         newest_first: false,
         project_id_column: true,
@@ -130,8 +132,9 @@ pub static TABLES: [Table; 3] = [
             detail("Project", Kind::Json),
         ],
         updated_field: Some("UpdatedAt"),
-        // Signed for an hour, anew at every look.
-        volatile: &[&["Files", "Url"]],
+        // URLs are signed for an hour, anew at every look.
+        volatile: &[&["Files", "Url"], &["Project", "Name"]],
+        project_copy: Some(("Project", "Name")),
         look_up: true,
         newest_first: true,
         project_id_column: false,

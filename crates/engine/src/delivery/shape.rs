@@ -124,7 +124,8 @@ impl Shaper {
         let mut extra = Map::new();
         for field in table.fields {
             let value = row.get(field.name).filter(|_| !self.task.listed_only || field.shape != Shape::Detail);
-            cells.push(value.map_or(Cell::Null, |value| {
+            let copied = value.and_then(|value| under_present_name(table, field.name, value, project));
+            cells.push(copied.as_ref().or(value).map_or(Cell::Null, |value| {
                 cell(field.kind, value).unwrap_or_else(|| {
                     extra.insert(field.name.to_owned(), value.clone());
                     Cell::Null
@@ -149,6 +150,14 @@ impl Shaper {
         cells.push(if extra.is_empty() { Cell::Null } else { Cell::Json(Value::Object(extra).to_string()) });
         cells
     }
+}
+
+/// A field that repeats the project's identifier, with the one the project has now.
+fn under_present_name(table: &Table, field: &str, value: &Value, project: &str) -> Option<Value> {
+    let (_, key) = table.project_copy.filter(|(copy, _)| *copy == field)?;
+    let mut copy = value.as_object()?.clone();
+    copy.get_mut(key)?.clone_from(&Value::from(project));
+    Some(Value::Object(copy))
 }
 
 /// The columns of a table in document mode.

@@ -1,0 +1,261 @@
+//! What a `source` means, and everything that is wrong with it, at once. Pure: connects to nothing.
+
+use std::path::Path;
+use std::time::Duration;
+
+use coding_api::BaseUrl;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::config::{AuthConfig, CodingConfig, CodingSettings, Incremental, Projects};
+use crate::finding::Finding;
+
+impl CodingConfig {
+    /// What the configuration means. `at` is its path in the file (`source`); relative files are relative to
+    /// `base_dir`.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn validate(&self, at: &str, base_dir: &Path) -> Result<CodingSettings, Vec<Finding>> {
+        let mut findings = Vec::new();
+        let address = self.address(at, &mut findings);
+        let projects = self.project_choice(at, &mut findings);
+        let auth = self.auth.clone();
+        match &auth {
+            None => findings.push(Finding::new(
+                format!("{at}.auth"),
+                "CONFIG-MISSING",
+                "There is no credential",
+                "CODING answers nothing without one",
+                "Write `auth: { token: \"${CODING_TOKEN}\" }` and set the variable to a personal token.",
+            )),
+            Some(auth) => empty_secrets(&format!("{at}.auth"), auth, &mut findings),
+        }
+        if self.incremental != Incremental::Polling {
+            findings.push(Finding::new(
+                format!("{at}.incremental"),
+                "CONFIG-LATER",
+                "Service Hooks are not available",
+                "this version finds changes by polling; `webhook` and `hybrid` come with a later version",
+                "Write `incremental: polling`.",
+            ));
+        }
+        let mut time = |key: &str, text: &str| {
+            let path = format!("{at}.polling.{key}");
+            duration(text).map_err(|why| findings.push(bad_duration(path, text, why))).ok()
+        };
+        let poll_interval = time("interval", &self.polling.interval);
+        let census_interval = time("census_interval", &self.polling.census_interval);
+        let look_back = time("look_back", &self.polling.look_back);
+        self.proxy_form(at, &mut findings);
+        if let (
+            Some((team, base_url)),
+            Some(projects),
+            Some(auth),
+            Some(poll_interval),
+            Some(census_interval),
+            Some(look_back),
+            true,
+        ) = (address, projects, auth, poll_interval, census_interval, look_back, findings.is_empty())
+        {
+            return Ok(CodingSettings {
+                base_url,
+                team,
+                projects,
+                auth,
+                poll_interval,
+                census_interval,
+                look_back,
+                details: self.details,
+                rate_limit: (self.rate_limit > 0).then_some(self.rate_limit),
+                allow_insecure: self.allow_insecure,
+                ca_file: self.ca_file.as_ref().map(|file| base_dir.join(file)),
+                proxy: self.proxy.clone(),
+            });
+        }
+        Err(findings)
+    }
+
+    /// Team and address. Each gives the other where it can: a team lives at `https://TEAM.coding.net`, and such
+    /// an address names its team. Any other address says nothing of the team, which must then be given, because
+    /// it is part of the key of every row.
+    fn address(&self, at: &str, findings: &mut Vec<Finding>) -> Option<(String, BaseUrl)> {
+        let before = findings.len();
+        let given = self.team.as_ref().map(|team| team.trim().to_ascii_lowercase());
+        let of_team = given.as_deref().map(BaseUrl::for_team);
+        if let Some(Err(error)) = &of_team {
+            findings.push(Finding::new(
+                format!("{at}.team"),
+                "CONFIG-VALUE",
+                "The team is not usable",
+                error.to_string(),
+                "Write the first part of your team's address, for example `team: acme`.",
+            ));
+        }
+        let parsed = self.base_url.as_ref().map(|text| BaseUrl::parse(text, self.allow_insecure));
+        if let Some(Err(error)) = &parsed {
+            findings.push(Finding::new(
+                format!("{at}.base_url"),
+                "CONFIG-VALUE",
+                "The address is not usable",
+                error.to_string(),
+                "Write it like `https://acme.coding.net`; for a private deployment add `allow_insecure: true`.",
+            ));
+        }
+        let named = parsed.as_ref().and_then(|url| url.as_ref().ok()).and_then(team_of);
+        match (&given, &named) {
+            (Some(given), Some(named)) if given != named => findings.push(Finding::new(
+                format!("{at}.team"),
+                "CONFIG-CONTRADICTION",
+                format!("`team` and `base_url` name two teams, `{given}` and `{named}`"),
+                "an address of coding.net belongs to the team in its name",
+                "Leave one of the two out.",
+            )),
+            (None, None) if parsed.is_none() => findings.push(Finding::new(
+                format!("{at}.team"),
+                "CONFIG-MISSING",
+                "There is no team",
+                "neither `team` nor `base_url` is given",
+                "Write `team: acme` for https://acme.coding.net.",
+            )),
+            (None, None) if matches!(parsed, Some(Ok(_))) => findings.push(Finding::new(
+                format!("{at}.team"),
+                "CONFIG-MISSING",
+                "There is no team",
+                "this address does not name it, and it is part of the key of every row",
+                "Add `team: NAME` beside `base_url`.",
+            )),
+            _ => {}
+        }
+        if findings.len() > before {
+            return None;
+        }
+        let team = given.or(named)?;
+        let base_url = parsed.or(of_team)?.ok()?;
+        Some((team, base_url))
+    }
+
+    fn project_choice(&self, at: &str, findings: &mut Vec<Finding>) -> Option<Projects> {
+        let before = findings.len();
+        let path = format!("{at}.projects");
+        if self.projects.is_empty() {
+            findings.push(Finding::new(
+                path,
+                "CONFIG-MISSING",
+                "No project is named",
+                "the list is missing or empty",
+                "Name projects by their identifiers, or write `projects: [\"*\"]` for all that the credential sees.",
+            ));
+            return None;
+        }
+        if self.projects.iter().any(|name| name == "*") {
+            if self.projects.len() > 1 {
+                findings.push(Finding::new(
+                    path,
+                    "CONFIG-CONTRADICTION",
+                    "`*` stands beside other projects",
+                    "it already means all that the credential sees",
+                    "Write `[\"*\"]` alone, or name the projects without it.",
+                ));
+                return None;
+            }
+            return Some(Projects::All);
+        }
+        let mut names: Vec<String> = Vec::new();
+        for (index, name) in self.projects.iter().enumerate() {
+            let name = name.trim();
+            if name.is_empty() || name.contains(['*', '?']) {
+                findings.push(Finding::new(
+                    format!("{path}[{index}]"),
+                    "CONFIG-VALUE",
+                    format!("`{name}` is no project identifier"),
+                    "projects are named in full, without wildcards",
+                    "Write the identifier as it stands in the project's address, or `[\"*\"]` for all.",
+                ));
+            } else if names.iter().any(|seen| seen == name) {
+                findings.push(Finding::new(
+                    format!("{path}[{index}]"),
+                    "CONFIG-CONTRADICTION",
+                    format!("`{name}` is named twice"),
+                    "a project is read once",
+                    "Take one of the two out.",
+                ));
+            } else {
+                names.push(name.to_owned());
+            }
+        }
+        (findings.len() == before).then_some(Projects::Named(names))
+    }
+
+    fn proxy_form(&self, at: &str, findings: &mut Vec<Finding>) {
+        let Some(proxy) = &self.proxy else { return };
+        let url = url::Url::parse(proxy.expose_secret());
+        let schemes = ["http", "https", "socks5", "socks5h"];
+        if !url.is_ok_and(|url| schemes.contains(&url.scheme()) && url.has_host()) {
+            findings.push(Finding::new(
+                format!("{at}.proxy"),
+                "CONFIG-VALUE",
+                "The proxy is not usable",
+                "it is not an address of the form `http://`, `https://` or `socks5://`, host and port",
+                "Write it like `http://proxy.example.com:3128`.",
+            ));
+        }
+    }
+}
+
+/// The team that an address of coding.net names; `e` and `www` are everybody's.
+fn team_of(url: &BaseUrl) -> Option<String> {
+    let host = url.as_str().split_once("://")?.1;
+    let label = host.strip_suffix(".coding.net")?;
+    (!label.contains(['.', '/', ':']) && label != "e" && label != "www").then(|| label.to_owned())
+}
+
+fn empty_secrets(at: &str, auth: &AuthConfig, findings: &mut Vec<Finding>) {
+    let empty = |secret: &SecretString| secret.expose_secret().trim().is_empty();
+    let parts: Vec<(&str, bool)> = match auth {
+        AuthConfig::Token(token) => vec![("token", empty(token))],
+        AuthConfig::ProjectToken(t) => vec![
+            ("project_token.user", t.user.trim().is_empty()),
+            ("project_token.password", empty(&t.password)),
+        ],
+        AuthConfig::Oauth(o) => vec![
+            ("oauth.client_id", o.client_id.trim().is_empty()),
+            ("oauth.client_secret", empty(&o.client_secret)),
+            ("oauth.refresh_token", empty(&o.refresh_token)),
+        ],
+    };
+    for (key, _) in parts.into_iter().filter(|(_, is_empty)| *is_empty) {
+        findings.push(Finding::new(
+            format!("{at}.{key}"),
+            "CONFIG-VALUE",
+            "The credential is empty",
+            "an empty text stands here, perhaps from an empty environment variable",
+            "Set the variable, or write the value.",
+        ));
+    }
+}
+
+/// Why a text is no usable time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DurationError {
+    /// Not written as one.
+    Form,
+    /// Shorter than one second.
+    Short,
+}
+
+/// Reads a time such as `60s`, `15m`, `24h` or `1h30m`.
+fn duration(text: &str) -> Result<Duration, DurationError> {
+    let span: jiff::SignedDuration = text.trim().parse().map_err(|_| DurationError::Form)?;
+    let time = Duration::try_from(span).map_err(|_| DurationError::Short)?;
+    if time < Duration::from_secs(1) { Err(DurationError::Short) } else { Ok(time) }
+}
+
+fn bad_duration(path: String, text: &str, error: DurationError) -> Finding {
+    let (what, why) = match error {
+        DurationError::Form => {
+            (format!("`{text}` is no time"), "a time is a number with its unit: s, m or h")
+        }
+        DurationError::Short => (format!("`{text}` is too short"), "one second is the least"),
+    };
+    Finding::new(path, "CONFIG-VALUE", what, why, "Write a time such as `60s`, `15m` or `1h30m`.")
+}
