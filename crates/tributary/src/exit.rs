@@ -118,7 +118,7 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 /// Writes a result to the standard output as one JSON object.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let text =
         serde_json::to_string(value).map_err(|error| Failure::unexpected("write the result", error))?;

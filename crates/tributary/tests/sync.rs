@@ -178,3 +178,70 @@ async fn a_host_that_hangs_does_not_keep_it_from_stopping() {
     assert!(took < Duration::from_secs(5), "stopping took {took:?}");
     stage.sim.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rotated_tokens_outlive_the_process_and_lie_encrypted() {
+    let oauth = coding_sim::OAuthConfig {
+        client_id: "app".to_owned(),
+        client_secret: "app-secret".to_owned(),
+        code: None,
+        access_token: None,
+        refresh_token: "first-refresh-token".to_owned(),
+        expires_in: 7_200,
+        // Every refresh voids the refresh token that was used: what is not kept is lost.
+        rotate_refresh_token: true,
+        scopes: coding_sim::all_scopes(),
+    };
+    let stage = Stage::with(coding_sim::SimConfig {
+        projects: vec![coding_sim::ProjectConfig::new("app", 10, 2, 3)],
+        oauth: Some(oauth),
+        ..coding_sim::SimConfig::default()
+    })
+    .await;
+    let file = stage.pipeline("app", "", "");
+    let with_oauth = std::fs::read_to_string(&file).unwrap().replace(
+        &format!("{{ token: \"{}\" }}", coding_sim::DEFAULT_TOKEN),
+        "{ oauth: { client_id: app, client_secret: app-secret, refresh_token: first-refresh-token } }",
+    );
+    std::fs::write(&file, with_oauth).unwrap();
+    for command_name in ["sync", "check", "sync"] {
+        let mut command = tributary(stage.dir.path());
+        command.arg(command_name).arg(&file);
+        if command_name == "sync" {
+            command.arg("--once");
+        }
+        run(command).await.expect(0);
+    }
+    for entry in std::fs::read_dir(stage.path("coding.state")).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        let holds = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+        assert!(!holds(b"app-secret") && !holds(b"refresh-token"), "{} shows a secret", path.display());
+    }
+    // Another configuration wins over what was kept; this one was never valid.
+    let other = std::fs::read_to_string(&file).unwrap().replace("first-refresh-token", "another-one");
+    std::fs::write(&file, other).unwrap();
+    let mut command = tributary(stage.dir.path());
+    command.arg("sync").arg(&file).arg("--once");
+    let ended = run(command).await.expect(1);
+    assert!(!ended.stderr.contains("another-one"), "{ended:?}");
+    stage.sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_state_that_fails_ends_the_process_and_leaves_the_other_sound() {
+    let stage = Stage::new(20).await;
+    let good = stage.pipeline("good", QUICK, "state: good.state\n");
+    let bad = stage.pipeline("bad", QUICK, "state: bad.state\n");
+    let wrong = std::fs::read_to_string(&bad).unwrap().replace("[app]", "[nowhere]");
+    std::fs::write(&bad, wrong).unwrap();
+    let mut command = tributary(stage.dir.path());
+    command.arg("sync").args([&good, &bad]);
+    let ended = run(command).await.expect(1);
+    assert!(ended.stderr.contains("`nowhere`"), "{ended:?}");
+    let mut command = tributary(stage.dir.path());
+    command.arg("sync").arg(&good).arg("--once");
+    run(command).await.expect(0);
+    assert_eq!(stage.count("good.db", "issues").await, 20);
+    stage.sim.stop().await;
+}
