@@ -8,3 +8,4 @@ mod exact;
 mod follow;
 mod harness;
 mod hostile;
+mod rebuild;

@@ -1,0 +1,203 @@
+//! Filters, soft deletes, and targets that have to be rebuilt: from the mirror, without calls to the source.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use coding_sim::{IssueFields, Operation, ProjectConfig, Shape, Table};
+use connectors::coding::tables::{ISSUES, ITERATIONS, TABLES};
+use engine::delivery::filter::{Filter, Rule, Test};
+use engine::delivery::shape::{Deletes, Naming};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
+
+use crate::compare::assert_equal;
+use crate::harness::{Bench, Ran, issue_requests, unlimited};
+
+fn project() -> Vec<ProjectConfig> {
+    vec![ProjectConfig::new("backend", 120, 6, 9)]
+}
+
+fn only_iteration(code: i64) -> Filter {
+    Filter(vec![
+        Rule { table: ISSUES, any: vec![Test::Number(&["Iteration", "Code"], code)] },
+        Rule { table: ITERATIONS, any: vec![Test::Number(&["Code"], code)] },
+    ])
+}
+
+async fn execute(file: &Path, sql: &str) {
+    let mut connection =
+        SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(file)).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+async fn number(file: &Path, sql: &str) -> i64 {
+    let mut connection =
+        SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(file)).await.unwrap();
+    let number = sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    number
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+fn cheap(ran: &Ran) {
+    let requests = issue_requests(&ran.status.requests);
+    assert!(requests < 10, "a rebuild calls the source for nothing: {:?}", ran.status.requests);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_state_directory_loses_nothing() {
+    let bench = Bench::new(unlimited(project())).await;
+    bench.once().await;
+    // A row that the source does not have: the rebuild must take it away.
+    execute(
+        &bench.target(),
+        "INSERT INTO Issues (TeamName, ProjectName, Code, Name) VALUES ('demo', 'backend', 999999, 'stray')",
+    )
+    .await;
+    execute(&bench.target(), "UPDATE Issues SET Name = 'spoilt' WHERE Code % 2 = 0").await;
+    std::fs::remove_dir_all(bench.state()).unwrap();
+    bench.once().await;
+    assert_equal(&bench).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_state_directory_is_told_apart() {
+    let bench = Bench::new(unlimited(project())).await;
+    bench.once().await;
+    let backup = bench.dir.path().join("backup");
+    copy(&bench.state(), &backup);
+    let _ = bench.sim.world().mutate(60, &[]);
+    bench.once().await;
+    std::fs::remove_dir_all(bench.state()).unwrap();
+    copy(&backup, &bench.state());
+    // As many changes again, so that the old position would look like one of this journal's.
+    let _ = bench.sim.world().mutate(60, &[]);
+    bench.once().await;
+    assert_equal(&bench).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_shape_is_rebuilt_from_the_mirror() {
+    let mut bench = Bench::new(unlimited(project())).await;
+    bench.once().await;
+    assert_equal(&bench).await;
+
+    bench.task.deletes = Deletes::Soft;
+    cheap(&bench.once().await);
+    assert_equal(&bench).await;
+
+    bench.task.filter = only_iteration(2);
+    cheap(&bench.once().await);
+    assert_equal(&bench).await;
+
+    bench.task.filter = Filter::default();
+    bench.task.deletes = Deletes::Hard;
+    bench.task.naming = Naming::SnakeCase;
+    cheap(&bench.once().await);
+    assert_equal(&bench).await;
+
+    bench.task.tables = TABLES.iter().filter(|table| table.id == ISSUES).collect();
+    cheap(&bench.once().await);
+    assert_equal(&bench).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_enter_and_leave_a_filter() {
+    let mut bench = Bench::new(unlimited(project())).await;
+    bench.task.filter = only_iteration(2);
+    bench.once().await;
+    assert_equal(&bench).await;
+    let world = bench.sim.world();
+    let rows = world.truth(Table::Issues, "backend", Shape::List).unwrap();
+    let code = |row: &serde_json::Value| u32::try_from(row["Code"].as_u64().unwrap()).unwrap();
+    let inside: Vec<u32> = rows.iter().filter(|row| row["Iteration"]["Code"] == 2).map(code).collect();
+    let outside: Vec<u32> = rows.iter().filter(|row| row["Iteration"]["Code"] != 2).map(code).collect();
+    let to = |code: u32, iteration: u32| Operation::SetIssue {
+        project: "backend".to_owned(),
+        code,
+        fields: Box::new(IssueFields { iteration: Some(iteration), ..IssueFields::default() }),
+        touch: true,
+    };
+    let renamed = IssueFields { name: Some("still inside".to_owned()), ..IssueFields::default() };
+    let edit = |code: u32| Operation::SetIssue {
+        project: "backend".to_owned(),
+        code,
+        fields: Box::new(renamed.clone()),
+        touch: true,
+    };
+    world
+        .apply(&[to(inside[0], 1), to(inside[1], 3), to(outside[0], 2), edit(inside[2]), edit(outside[1])])
+        .unwrap();
+    let ran = bench.once().await;
+    assert_equal(&bench).await;
+    let issues = ran.written("Issues");
+    // Parents and sub-tasks of the renamed and moved ones may carry copies: those are updates beside.
+    assert_eq!((issues.inserted, issues.deleted), (1, 2), "{issues:?}");
+    assert!(issues.updated >= 1, "{issues:?}");
+
+    // A listed iteration that is deleted is no error: its rows leave.
+    world.apply(&[Operation::DeleteIteration { project: "backend".to_owned(), code: 2 }]).unwrap();
+    bench.accept_deletes = true;
+    let ran = bench.once().await;
+    assert_equal(&bench).await;
+    assert_eq!(ran.written("Issues").rows, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn soft_deletes_keep_the_row_and_a_return_clears_the_mark() {
+    let mut bench = Bench::new(unlimited(project())).await;
+    bench.task.deletes = Deletes::Soft;
+    bench.once().await;
+    let world = bench.sim.world();
+    let members: BTreeSet<u32> = world
+        .truth(Table::ProjectMembers, "backend", Shape::Full)
+        .unwrap()
+        .iter()
+        .map(|row| u32::try_from(row["Id"].as_u64().unwrap()).unwrap())
+        .collect();
+    let user = *members.iter().next().unwrap();
+    world.apply(&[Operation::DeleteMember { project: "backend".to_owned(), user }]).unwrap();
+    bench.once().await;
+    assert_equal(&bench).await;
+    let marked = format!("SELECT count(*) FROM ProjectMembers WHERE Id = {user} AND _deleted_at IS NOT NULL");
+    assert_eq!(number(&bench.target(), &marked).await, 1);
+
+    world.apply(&[Operation::AddMember { project: "backend".to_owned(), user, roles: Vec::new() }]).unwrap();
+    let ran = bench.once().await;
+    assert_equal(&bench).await;
+    assert_eq!(number(&bench.target(), &marked).await, 0);
+    assert_eq!(ran.written("ProjectMembers").inserted, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_taken_out_of_the_configuration_leaves() {
+    let two = vec![ProjectConfig::new("backend", 50, 3, 5), ProjectConfig::new("mobile-app", 60, 3, 5)];
+    let mut bench = Bench::new(unlimited(two)).await;
+    bench.once().await;
+    let both = bench.settings.projects.clone();
+    bench.settings.projects = connectors::coding::config::Projects::Named(vec!["backend".to_owned()]);
+    let ran = bench.once().await;
+    assert_eq!(ran.written("Issues").rows, 50);
+    assert_eq!(number(&bench.target(), "SELECT count(*) FROM Issues WHERE ProjectName = 'mobile-app'").await, 0);
+    let _ = bench.sim.world().mutate(20, &[]);
+    bench.settings.projects = both;
+    bench.once().await;
+    assert_equal(&bench).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_target_is_rebuilt_when_somebody_dropped_a_table() {
+    let bench = Bench::new(unlimited(project())).await;
+    bench.once().await;
+    execute(&bench.target(), "DROP TABLE Issues").await;
+    cheap(&bench.once().await);
+    assert_equal(&bench).await;
+}
