@@ -2,8 +2,12 @@
 //! dependencies.
 
 mod arrows;
+mod bad_input;
 mod commands;
+#[path = "../../connectors/tests/compare.rs"]
+mod compare;
 mod configuration;
+mod crash;
 mod heavy;
 mod support;
 mod sync;

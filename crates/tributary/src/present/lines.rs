@@ -196,6 +196,8 @@ impl Lines {
         for (who, activity) in capture.chain(tasks) {
             let said = self.waiting.get(&who);
             match (&activity.state, said) {
+                // Nothing comes next: it has ended, and so does the process, with this problem.
+                (State::Waiting { next: None, .. }, _) => {}
                 (State::Waiting { problem, .. }, Some((_, known))) if known == problem => {}
                 (State::Waiting { problem, .. }, _) => {
                     self.waiting.insert(who.clone(), (activity.since, problem.clone()));

@@ -55,10 +55,10 @@ pub(crate) fn activity(activity: &Activity, now: Timestamp) -> String {
             format!("following; next look {}", until(*next, now))
         }
         State::Following { next: None } => "following".to_owned(),
-        State::Waiting { problem, next } => {
-            let next = next.map(|next| format!(" Next try {}.", until(next, now))).unwrap_or_default();
-            format!("waiting since {since}. {problem}{next}")
+        State::Waiting { problem, next: Some(next) } => {
+            format!("waiting since {since}. {problem} Next try {}.", until(*next, now))
         }
+        State::Waiting { problem, next: None } => format!("ended {since} ago. {problem}"),
         State::Stopped => "stopped".to_owned(),
     }
 }

@@ -1,0 +1,105 @@
+//! What can be wrong outside: each ends with a clear error that names the remedy, and nothing is lost.
+
+use std::path::Path;
+
+use crate::support::{Ended, Stage, run, tributary};
+
+async fn once(dir: &Path, file: &Path) -> Ended {
+    let mut command = tributary(dir);
+    command.arg("sync").arg(file).arg("--once");
+    run(command).await
+}
+
+/// The last line of the standard error: what, why, fix.
+#[track_caller]
+fn said(ended: &Ended, code: &str) -> String {
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let line = ended.stderr.lines().last().unwrap().to_owned();
+    assert!(line.starts_with("tributary: ") && line.ends_with(&format!("[{code}]")), "{ended:?}");
+    line
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_table_is_left_alone() {
+    let stage = Stage::new(5).await;
+    let file = stage.pipeline("app", "", "");
+    let options =
+        sqlx::sqlite::SqliteConnectOptions::new().filename(stage.path("app.db")).create_if_missing(true);
+    let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    sqlx::query("CREATE TABLE issues (mine TEXT)").execute(&mut connection).await.unwrap();
+    sqlx::query("INSERT INTO issues VALUES ('precious')").execute(&mut connection).await.unwrap();
+    sqlx::Connection::close(connection).await.unwrap();
+    let line = said(&once(stage.dir.path(), &file).await, "SQLITE-SHAPE");
+    assert!(line.contains("`issues`"), "{line}");
+    assert_eq!(stage.count("app.db", "issues WHERE mine = 'precious'").await, 1);
+    stage.sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_cannot_be_written_is_named() {
+    let stage = Stage::new(5).await;
+    let file = stage.pipeline("app", "", "");
+    std::fs::create_dir(stage.path("app.db")).unwrap();
+    let line = said(&once(stage.dir.path(), &file).await, "SQLITE-READONLY");
+    assert!(line.contains("app.db"), "{line}");
+    stage.sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_state_directory_can_be_moved_away() {
+    let stage = Stage::new(5).await;
+    let file = stage.pipeline("app", "", "");
+    once(stage.dir.path(), &file).await.expect(0);
+    std::fs::write(stage.path("coding.state/journal.db"), [0x5a; 8_192]).unwrap();
+    let line = said(&once(stage.dir.path(), &file).await, "JOURNAL-DAMAGED");
+    assert!(line.contains("move the state directory"), "{line}");
+    assert_eq!(stage.count("app.db", "issues").await, 5);
+    std::fs::rename(stage.path("coding.state"), stage.path("away")).unwrap();
+    once(stage.dir.path(), &file).await.expect(0);
+    assert_eq!(stage.count("app.db", "issues").await, 5);
+    stage.sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_cannot_be_trusted_fails_at_once() {
+    let stage = Stage::new(5).await;
+    let file = stage.pipeline("app", "", "");
+    let encrypted = std::fs::read_to_string(&file).unwrap().replace("http://", "https://");
+    std::fs::write(&file, encrypted).unwrap();
+    let line = said(&once(stage.dir.path(), &file).await, "CODING-TLS");
+    assert!(line.contains("source.ca_file"), "{line}");
+    stage.sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_without_a_scope_is_told_which_it_needs() {
+    let scopes: Vec<String> =
+        coding_sim::all_scopes().into_iter().filter(|scope| !scope.starts_with("project:member")).collect();
+    let stage = Stage::with(coding_sim::SimConfig {
+        projects: vec![coding_sim::ProjectConfig::new("app", 5, 2, 3)],
+        scopes,
+        ..coding_sim::SimConfig::default()
+    })
+    .await;
+    let file = stage.pipeline("app", "", "");
+    let mut command = tributary(stage.dir.path());
+    command.arg("check").arg(&file);
+    let ended = run(command).await.expect(1);
+    assert!(ended.stdout.contains("FAILED   source: list members of app"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("project:member:ro"), "{}", ended.stdout);
+    stage.sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_wrong_is_told_and_survived() {
+    let stage = Stage::new(5).await;
+    let file = stage.pipeline("app", "", "");
+    stage.sim.world().change_faults(|faults| faults.date_skew_seconds = 3_600);
+    let mut command = tributary(stage.dir.path());
+    command.arg("check").arg(&file);
+    let ended = run(command).await.expect(0);
+    assert!(ended.stdout.contains("warning  source: clock"), "{}", ended.stdout);
+    once(stage.dir.path(), &file).await.expect(0);
+    assert_eq!(stage.count("app.db", "issues").await, 5);
+    stage.sim.stop().await;
+}
