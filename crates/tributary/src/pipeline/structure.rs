@@ -20,6 +20,8 @@ use super::words::{closest, expected, kind_of, one_of};
 pub(crate) struct Structure {
     pub(crate) findings: Vec<Finding>,
     covered: Vec<String>,
+    /// Keys that were probably meant by unknown ones.
+    meant: Vec<String>,
 }
 
 impl Structure {
@@ -36,6 +38,9 @@ impl Structure {
         self.findings.push(finding);
     }
 }
+
+/// The code of what is not there.
+const MISSING: &str = "CONFIG-MISSING";
 
 /// The schema of a pipeline file.
 pub(crate) fn schema() -> Value {
@@ -56,6 +61,9 @@ pub(crate) fn read(mut tree: Tree) -> (Option<PipelineConfig>, Structure) {
     for error in &errors {
         translate(&schema, error, &mut structure, &mut cuts);
     }
+    // A key that was misspelled is not missing as well.
+    let Structure { findings, meant, .. } = &mut structure;
+    findings.retain(|finding| finding.problem.code != MISSING || !meant.contains(&finding.path));
     for cut in &cuts {
         remove(&mut tree.root, cut);
     }
@@ -164,7 +172,7 @@ fn translate(schema: &Value, error: &ValidationError<'_>, out: &mut Structure, c
             let key = property.as_str().unwrap_or_default();
             out.add(Finding::new(
                 path(&child(&at, key)),
-                "CONFIG-MISSING",
+                MISSING,
                 format!("`{key}` is missing"),
                 format!("`{place}` needs it"),
                 "Add it.",
@@ -273,7 +281,7 @@ fn choice(
         [] if map.is_empty() => {
             out.add(Finding::new(
                 place,
-                "CONFIG-MISSING",
+                MISSING,
                 "Nothing is chosen",
                 format!("one of {} is expected", one_of(&keys)),
                 "Add one of them.",
@@ -322,6 +330,7 @@ fn unknown_key(at: &[Step], key: &str, known: &[&str], out: &mut Structure) {
     let fix = match closest(key, known) {
         Some(meant) => {
             out.covered.push(path(&child(at, meant)));
+            out.meant.push(path(&child(at, meant)));
             format!("Did you mean `{meant}`?")
         }
         None => format!("Take it out, or write {}.", one_of(known)),

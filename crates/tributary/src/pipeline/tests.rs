@@ -228,10 +228,15 @@ fn a_credential_is_one_of_three() {
     assert_eq!(
         wrong(&auth("auth: { project_token: { user: a, pasword: b } }")),
         [
-            "source.auth.project_token.password: `password` is missing: `source.auth.project_token` needs it. Add \
-             it. [CONFIG-MISSING]",
-            "source.auth.project_token.pasword: The key `pasword` is unknown: `source.auth.project_token` has no \
-             such key. Did you mean `password`? [CONFIG-KEY]",
+            "source.auth.project_token.pasword: The key `pasword` is unknown: `source.auth.project_token` has no such \
+          key. Did you mean `password`? [CONFIG-KEY]"
+        ]
+    );
+    assert_eq!(
+        wrong(&auth("auth: { project_token: { user: a } }")),
+        [
+            "source.auth.project_token.password: `password` is missing: `source.auth.project_token` needs it. Add it. \
+          [CONFIG-MISSING]"
         ]
     );
     assert_eq!(

@@ -40,13 +40,15 @@ fn syntax(error: &serde_saphyr::Error) -> Finding {
     let error = error.without_snippet();
     let path =
         error.location().map(|at| format!("line {}, column {}", at.line(), at.column())).unwrap_or_default();
-    // The message may end with a place of its own; ours is the path.
+    // The message may end with a place of its own (ours is the path) or with advice to programmers.
     let text = error.to_string();
-    let why = text.split(" at line ").next().unwrap_or_default().lines().next().unwrap_or_default();
+    let why = [" at line ", "; use ", "\n"]
+        .iter()
+        .fold(text.as_str(), |text, end| text.split_once(end).map_or(text, |(before, _)| before));
     Finding::new(
         path,
         "CONFIG-SYNTAX",
-        "This is not YAML",
+        "The file cannot be read as YAML",
         why,
         "Check quotes, brackets and indentation around this place.",
     )

@@ -2,12 +2,12 @@
 //!
 //! [`Lines::tick`] is pure but for its memory; [`Line::log`] writes. Only counts and names appear, never rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use engine::problem::Problem;
-use engine::status::{Activity, Held, State, Status, Written};
+use engine::status::{Held, State, Status, Written};
 use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -149,7 +149,7 @@ impl Line {
             Line::Waiting { who, problem } => warn!(state, who, code = problem.code, "{self}"),
             Line::Held { table, held } => warn!(state, table, rows = held.rows, of = held.of, "{self}"),
             Line::Note { table, .. } => warn!(state, table, "{self}"),
-            Line::Rebuilding { task } => warn!(state, task, "{self}"),
+            Line::Rebuilding { task } => info!(state, task, "{self}"),
             Line::Resumed { .. } | Line::Released { .. } | Line::Detailed | Line::Following => {
                 info!(state, "{self}");
             }
@@ -166,6 +166,8 @@ pub(crate) struct Lines {
     said: Option<Instant>,
     waiting: BTreeMap<String, (Timestamp, Problem)>,
     follows: bool,
+    /// Tasks whose rebuild was told; one that is taken up again is the same to a person.
+    rebuilt: BTreeSet<String>,
 }
 
 impl Lines {
@@ -180,7 +182,7 @@ impl Lines {
         let mut lines = Vec::new();
         self.waits(status, &mut lines);
         self.tables(&before, status, now, progress, &mut lines);
-        tasks(&before, status, progress, &mut lines);
+        tasks(&before, status, progress, &mut self.rebuilt, &mut lines);
         let follows = matches!(status.capture.state, State::Following { .. });
         if follows && !self.follows {
             self.follows = true;
@@ -271,15 +273,16 @@ impl Lines {
     }
 }
 
-fn tasks(before: &Status, status: &Status, progress: bool, lines: &mut Vec<Line>) {
+fn tasks(
+    before: &Status,
+    status: &Status,
+    progress: bool,
+    rebuilt: &mut BTreeSet<String>,
+    lines: &mut Vec<Line>,
+) {
     for (name, task) in &status.tasks {
         let old = before.tasks.get(name);
-        let is = |activity: Option<&Activity>, state: &State| {
-            activity.is_some_and(|a| std::mem::discriminant(&a.state) == std::mem::discriminant(state))
-        };
-        if is(Some(&task.activity), &State::Rebuilding)
-            && !is(old.map(|old| &old.activity), &State::Rebuilding)
-        {
+        if task.activity.state == State::Rebuilding && rebuilt.insert(name.clone()) {
             lines.push(Line::Rebuilding { task: name.clone() });
         }
         let copying = matches!(task.activity.state, State::Loading | State::Rebuilding | State::Starting);

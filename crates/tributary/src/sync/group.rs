@@ -128,7 +128,7 @@ impl Open {
         let Open { group, dir, source, clock, journal, board } = self;
         let journal = Arc::new(journal);
         let ended = CancellationToken::new();
-        let writing = write_status(&dir, &board, ended.clone());
+        let writing = write_status(&dir, &board, &source, ended.clone());
         let working = async {
             let mut parts = Parts::start(&group, &source, clock, &journal, &board, options);
             let result = parts.join(&stop, &failed).await;
@@ -339,7 +339,7 @@ fn settings(first: &Pipeline, tables: &[&'static Table], options: &Options) -> S
 }
 
 /// Writes the board to the state directory until `ended`, and then once more.
-async fn write_status(dir: &StateDir, board: &Board, ended: CancellationToken) {
+async fn write_status(dir: &StateDir, board: &Board, source: &CodingSource, ended: CancellationToken) {
     let mut changes = board.watch();
     let mut told = false;
     loop {
@@ -348,6 +348,10 @@ async fn write_status(dir: &StateDir, board: &Board, ended: CancellationToken) {
             () = tokio::time::sleep(STATUS_EVERY) => false,
             () = ended.cancelled() => true,
         };
+        let requests = source.requests();
+        if board.read().requests != requests {
+            board.update(|status| status.requests = requests);
+        }
         if last {
             board.update(stopped);
         } else if !changes.has_changed().unwrap_or(false) {
