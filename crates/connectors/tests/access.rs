@@ -5,9 +5,8 @@ use std::time::Duration;
 use coding_sim::{AccessLoss, FaultKind, Faults, Operation, Outage, ProjectConfig};
 use engine::status::{State, Status};
 
-use crate::compare::{assert_equal, differences};
 use crate::follow::{becomes_equal, settled};
-use crate::harness::{Bench, Following, unlimited};
+use crate::harness::{Bench, Following, assert_equal, differences, unlimited};
 
 fn projects() -> Vec<ProjectConfig> {
     vec![ProjectConfig::new("mobile-app", 1_200, 12, 12), ProjectConfig::new("backend", 60, 5, 9)]
@@ -41,9 +40,7 @@ async fn lose(style: AccessLoss) {
     let (bench, following) = following().await;
     let project = "mobile-app".to_owned();
     bench.sim.world().apply(&[Operation::LoseAccess { project: project.clone(), style }]).unwrap();
-    let waiting = |status: &Status| {
-        matches!(&status.capture.state, State::Waiting { problem, .. } if problem.what.contains("mobile-app"))
-    };
+    let waiting = |status: &Status| matches!(&status.capture.state, State::Waiting { problem, .. } if problem.what.contains("mobile-app"));
     following.until("lost access to be said", waiting).await;
     rounds(&bench, 12).await;
     assert_eq!(deleted(&following.board.read()), 0);
@@ -79,7 +76,8 @@ async fn an_outage_is_waited_out() {
 async fn members_that_come_back_empty_are_held() {
     let (bench, following) = following().await;
     bench.sim.world().change_faults(|faults| faults.members_empty = true);
-    let held = |status: &Status| status.projects.values().all(|tables| tables["ProjectMembers"].held.is_some());
+    let held =
+        |status: &Status| status.projects.values().all(|tables| tables["ProjectMembers"].held.is_some());
     let status = following.until("the hold", held).await;
     assert_eq!(status.projects["mobile-app"]["ProjectMembers"].held.as_ref().unwrap().rows, 12);
     rounds(&bench, 12).await;

@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use coding_sim::{Shape, Table as SimTable};
+use coding_sim::{Shape, Table as SimTable, WorldHandle};
 use connectors::coding::tables::TABLES;
 use engine::delivery::shape::{Deletes, Shaper, Task};
 use engine::schema::Kind;
 use serde_json::{Map, Value};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{Connection, Row, SqliteConnection, TypeInfo, ValueRef};
-
-use crate::harness::Bench;
 
 /// Differences worth reading; more of them say nothing more.
 const SHOWN: usize = 10;
@@ -20,8 +18,8 @@ const SHOWN: usize = 10;
 pub(crate) type Rows = BTreeMap<(String, i64), Map<String, Value>>;
 
 /// Fails unless every row and field of the target equals the truth.
-pub(crate) async fn assert_equal(bench: &Bench) {
-    let differences = differences(bench).await;
+pub(crate) async fn assert_same(world: &WorldHandle, target: &Path, task: &Task) {
+    let differences = compare(world, target, task).await;
     assert!(
         differences.is_empty(),
         "{} differences, among them:\n{}",
@@ -31,15 +29,15 @@ pub(crate) async fn assert_equal(bench: &Bench) {
 }
 
 /// Everything that differs, in words.
-pub(crate) async fn differences(bench: &Bench) -> Vec<String> {
+pub(crate) async fn compare(world: &WorldHandle, target: &Path, task: &Task) -> Vec<String> {
     let mut found = Vec::new();
-    for (index, table) in bench.task.tables.iter().enumerate() {
-        let mut actual = read(&bench.target(), &bench.task, index).await;
-        for project in bench.sim.world().projects() {
-            for mut truth in truth(bench, table.name, &project) {
+    for (index, table) in task.tables.iter().enumerate() {
+        let mut actual = read(target, task, index).await;
+        for project in world.projects() {
+            for mut truth in truth(world, task, table.name, &project) {
                 let id = truth[table.key_field].as_i64().unwrap();
                 let row: engine::row::Row = serde_json::from_value(truth.clone()).unwrap();
-                if !bench.task.filter.admits(table.id, &row) {
+                if !task.filter.admits(table.id, &row) {
                     continue;
                 }
                 let place = format!("{} {project}/{id}", table.name);
@@ -69,13 +67,13 @@ pub(crate) async fn differences(bench: &Bench) -> Vec<String> {
 }
 
 /// The truth in the shape that the task delivers.
-fn truth(bench: &Bench, table: &str, project: &str) -> Vec<Value> {
+fn truth(world: &WorldHandle, task: &Task, table: &str, project: &str) -> Vec<Value> {
     let (table, shape) = match table {
-        "Issues" => (SimTable::Issues, if bench.task.listed_only { Shape::List } else { Shape::Full }),
+        "Issues" => (SimTable::Issues, if task.listed_only { Shape::List } else { Shape::Full }),
         "Iterations" => (SimTable::Iterations, Shape::Full),
         _ => (SimTable::ProjectMembers, Shape::Full),
     };
-    bench.sim.world().truth(table, project, shape).unwrap()
+    world.truth(table, project, shape).unwrap()
 }
 
 /// Temporary URLs differ at every look.

@@ -2,8 +2,7 @@
 
 use coding_sim::{MutationKind, ProjectConfig};
 
-use crate::compare::assert_equal;
-use crate::harness::{Bench, issue_requests, unlimited};
+use crate::harness::{Bench, assert_equal, issue_requests, unlimited};
 
 /// Kinds that change one issue as the vendor's users do; each shows in a new `UpdatedAt`.
 pub(crate) const EDITS: [MutationKind; 6] = [
@@ -33,5 +32,9 @@ async fn a_load_takes_one_look_up_an_issue_and_a_change_little_more() {
     let changed = u64::try_from(changed.len()).unwrap();
     assert!(issues.updated >= changed, "{issues:?} after {changed} changes");
     let spent: u64 = third.status.requests.values().sum::<u64>() - fixed;
-    assert!(spent * 10 <= changed * 11, "{spent} requests for {changed} changes: {:?}", third.status.requests);
+    assert!(
+        spent * 10 <= changed * 11,
+        "{spent} requests for {changed} changes: {:?}",
+        third.status.requests
+    );
 }

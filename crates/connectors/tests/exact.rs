@@ -4,8 +4,7 @@ use coding_sim::ProjectConfig;
 use connectors::coding::config::Details;
 use engine::delivery::shape::{Deletes, Naming};
 
-use crate::compare::assert_equal;
-use crate::harness::{Bench, issue_requests, unlimited};
+use crate::harness::{Bench, assert_equal, issue_requests, unlimited};
 
 fn small() -> Vec<ProjectConfig> {
     vec![ProjectConfig::new("mobile-app", 300, 12, 14), ProjectConfig::new("backend", 80, 5, 9)]

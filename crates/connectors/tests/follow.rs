@@ -5,8 +5,7 @@ use std::time::Duration;
 use coding_sim::{IssueFields, MutationKind, Operation, ProjectConfig};
 use engine::status::{State, Status};
 
-use crate::compare::{assert_equal, differences};
-use crate::harness::{Bench, Following, unlimited};
+use crate::harness::{Bench, Following, assert_equal, differences, unlimited};
 
 fn two_projects() -> Vec<ProjectConfig> {
     vec![ProjectConfig::new("mobile-app", 300, 12, 14), ProjectConfig::new("backend", 80, 5, 9)]
@@ -15,7 +14,9 @@ fn two_projects() -> Vec<ProjectConfig> {
 pub(crate) fn settled(status: &Status) -> bool {
     let pending = status.projects.values().flat_map(|tables| tables.values()).any(|table| table.pending > 0);
     let following = |state: &State| matches!(state, State::Following { .. });
-    following(&status.capture.state) && status.tasks.values().all(|task| following(&task.activity.state)) && !pending
+    following(&status.capture.state)
+        && status.tasks.values().all(|task| following(&task.activity.state))
+        && !pending
 }
 
 /// Waits until the target equals the truth.
@@ -68,7 +69,11 @@ async fn each_kind_of_change_alone() {
         let changes = bench.sim.world().mutate(3, &[kind]);
         bench.once().await;
         let found = differences(&bench).await;
-        assert!(found.is_empty(), "after {kind:?} {changes:?}: {:#?}", found.iter().take(10).collect::<Vec<_>>());
+        assert!(
+            found.is_empty(),
+            "after {kind:?} {changes:?}: {:#?}",
+            found.iter().take(10).collect::<Vec<_>>()
+        );
     }
 }
 
@@ -94,7 +99,12 @@ async fn changes_are_classified_exactly() {
             !rows.iter().any(|row| row["ParentCode"] == *code)
         })
         .collect();
-    let set = |code, new: &str| Operation::SetIssue { project: project.clone(), code, fields: name(new), touch: true };
+    let set = |code, new: &str| Operation::SetIssue {
+        project: project.clone(),
+        code,
+        fields: name(new),
+        touch: true,
+    };
     let create = |new: &str| Operation::CreateIssue { project: project.clone(), fields: name(new) };
     let delete = |code| Operation::DeleteIssue { project: project.clone(), code };
     world

@@ -26,6 +26,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::compare::{assert_same, compare};
+
 /// The team that the simulator plays.
 pub(crate) const TEAM: &str = "demo";
 
@@ -192,6 +194,16 @@ impl Following {
             Err(_) => panic!("waited in vain for {what}: {:#?}", self.board.read()),
         }
     }
+}
+
+/// Everything in which the target differs from the truth, in words.
+pub(crate) async fn differences(bench: &Bench) -> Vec<String> {
+    compare(&bench.sim.world(), &bench.target(), &bench.task).await
+}
+
+/// Fails unless every row and field of the target equals the truth.
+pub(crate) async fn assert_equal(bench: &Bench) {
+    assert_same(&bench.sim.world(), &bench.target(), &bench.task).await;
 }
 
 /// A SQLite target on `file`.

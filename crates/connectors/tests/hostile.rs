@@ -3,15 +3,17 @@
 use coding_sim::{Faults, ProjectConfig, SimConfig};
 use connectors::coding::config::Details;
 
-use crate::compare::{assert_equal, differences};
-use crate::harness::{Bench, unlimited};
+use crate::harness::{Bench, assert_equal, differences, unlimited};
 
 async fn check(details: Details, issues: u32, chance: f64, mutations_per_second: f64) {
     let config = SimConfig {
         broken_text_one_in: 50,
         mutations_per_second,
         faults: Faults { hang_ms: 50, trickle_ms: 50, ..Faults::transient(chance) },
-        ..unlimited(vec![ProjectConfig::new("mobile-app", issues, 40, 60), ProjectConfig::new("backend", 80, 5, 9)])
+        ..unlimited(vec![
+            ProjectConfig::new("mobile-app", issues, 40, 60),
+            ProjectConfig::new("backend", 80, 5, 9),
+        ])
     };
     let mut bench = Bench::new(config).await;
     bench.settings.details = details;
@@ -24,7 +26,12 @@ async fn check(details: Details, issues: u32, chance: f64, mutations_per_second:
     let found = differences(&bench).await;
     if !found.is_empty() {
         // Which kinds of faults there were says where to look.
-        panic!("{} {:#?}\n{:#?}", found.len(), found.iter().take(10).collect::<Vec<_>>(), bench.sim.world().counters());
+        panic!(
+            "{} {:#?}\n{:#?}",
+            found.len(),
+            found.iter().take(10).collect::<Vec<_>>(),
+            bench.sim.world().counters()
+        );
     }
     assert_equal(&bench).await;
 }

@@ -10,8 +10,7 @@ use engine::delivery::shape::{Deletes, Naming};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
-use crate::compare::assert_equal;
-use crate::harness::{Bench, Ran, issue_requests, unlimited};
+use crate::harness::{Bench, Ran, assert_equal, issue_requests, unlimited};
 
 fn project() -> Vec<ProjectConfig> {
     vec![ProjectConfig::new("backend", 120, 6, 9)]
@@ -186,7 +185,10 @@ async fn a_project_taken_out_of_the_configuration_leaves() {
     bench.settings.projects = connectors::coding::config::Projects::Named(vec!["backend".to_owned()]);
     let ran = bench.once().await;
     assert_eq!(ran.written("Issues").rows, 50);
-    assert_eq!(number(&bench.target(), "SELECT count(*) FROM Issues WHERE ProjectName = 'mobile-app'").await, 0);
+    assert_eq!(
+        number(&bench.target(), "SELECT count(*) FROM Issues WHERE ProjectName = 'mobile-app'").await,
+        0
+    );
     let _ = bench.sim.world().mutate(20, &[]);
     bench.settings.projects = both;
     bench.once().await;

@@ -291,10 +291,8 @@ pub trait Journal: Send + Sync + 'static {
     fn remember(&self, name: &str, value: &Value) -> impl Future<Output = Result<(), JournalError>> + Send;
 
     /// The documents whose names begin with `prefix`, by name.
-    fn recall(
-        &self,
-        prefix: &str,
-    ) -> impl Future<Output = Result<Vec<(String, Value)>, JournalError>> + Send;
+    fn recall(&self, prefix: &str)
+    -> impl Future<Output = Result<Vec<(String, Value)>, JournalError>> + Send;
 
     /// The log begins here: every change up to the head is in the mirror only.
     fn begin_log(&self) -> impl Future<Output = Result<(), JournalError>> + Send;

@@ -45,12 +45,12 @@ pub struct Merged {
     pub row: Row,
     /// Fields whose value changed.
     pub changed: Vec<String>,
-    /// Fields that the older row did not carry at all.
+    /// Fields of which the older row lacked something: the field itself, or a key inside it.
     pub added: Vec<String>,
 }
 
 /// What CODING sends for a day that is not set: day 0 at UTC+8, in milliseconds.
-const UNSET_DAY_MS: i64 = -28_800_000;
+const UNSET_DAY_MS: f64 = -28_800_000.0;
 
 /// Keys that say which thing a nested object is.
 const IDENTITY: [&str; 3] = ["Code", "Id", "FileId"];
@@ -107,11 +107,13 @@ impl Row {
                 Some(old) => {
                     path.push(key.as_str());
                     let same = same(table, &mut path, old, value, table.kind(key).is_number());
+                    let adds = same && adds(table, &mut path, old, value);
                     path.pop();
-                    if same {
-                        continue;
+                    match (same, adds) {
+                        (true, false) => continue,
+                        (true, true) => added.push(key.clone()),
+                        (false, _) => changed.push(key.clone()),
                     }
-                    changed.push(key.clone());
                     overlay(old, value)
                 }
             };
@@ -143,16 +145,22 @@ pub fn is_unset(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Bool(_) => false,
-        Value::Number(n) => n.as_f64() == Some(0.0) || n.as_i64() == Some(UNSET_DAY_MS),
+        Value::Number(n) => n.as_f64().is_some_and(|n| n == 0.0 || n == UNSET_DAY_MS),
         Value::String(text) => text.is_empty(),
         Value::Array(items) => items.is_empty(),
         Value::Object(map) => map.values().all(|v| is_unset(v) || *v == Value::Bool(false)),
     }
 }
 
+/// [`is_unset`], where `numeric` texts that spell numbers count as numbers.
+fn is_unset_as(value: &Value, numeric: bool) -> bool {
+    let spelled = |text: &str| text.trim().parse().is_ok_and(|number| is_unset(&Value::Number(number)));
+    is_unset(value) || (numeric && value.as_str().is_some_and(spelled))
+}
+
 /// Whether two values at `path` say the same. `numeric`: texts that spell numbers count as numbers.
 fn same<'a>(table: &Table, path: &mut Vec<&'a str>, old: &Value, new: &'a Value, numeric: bool) -> bool {
-    if table.is_volatile(path) || old == new || (is_unset(old) && is_unset(new)) {
+    if table.is_volatile(path) || old == new || (is_unset_as(old, numeric) && is_unset_as(new, numeric)) {
         return true;
     }
     match (old, new) {
@@ -172,6 +180,8 @@ fn same<'a>(table: &Table, path: &mut Vec<&'a str>, old: &Value, new: &'a Value,
         (Value::Array(a), Value::Array(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(old, new)| same(table, path, old, new, false))
         }
+        // Without any key it says "unset", and `old` does not.
+        (Value::Object(_), Value::Object(b)) if b.is_empty() => false,
         (Value::Object(a), Value::Object(b)) => b.iter().all(|(key, new)| {
             // A key that one shape lacks is no difference.
             a.get(key).is_none_or(|old| {
@@ -185,17 +195,31 @@ fn same<'a>(table: &Table, path: &mut Vec<&'a str>, old: &Value, new: &'a Value,
     }
 }
 
-fn same_number(a: &Number, b: &Number) -> bool {
-    match (a.as_i64(), b.as_i64()) {
-        (Some(a), Some(b)) => a == b,
-        _ => a.as_f64() == b.as_f64(),
+/// Whether `new`, which says the same as `old`, carries something that `old` has no key for.
+fn adds<'a>(table: &Table, path: &mut Vec<&'a str>, old: &Value, new: &'a Value) -> bool {
+    match (old, new) {
+        (Value::Object(a), Value::Object(b)) => b.iter().any(|(key, new)| {
+            path.push(key);
+            let more = match a.get(key) {
+                Some(old) => adds(table, path, old, new),
+                None => !is_unset(new) && !table.is_volatile(path),
+            };
+            path.pop();
+            more
+        }),
+        (Value::Array(a), Value::Array(b)) => a.iter().zip(b).any(|(old, new)| adds(table, path, old, new)),
+        _ => false,
     }
+}
+
+fn same_number(a: &Number, b: &Number) -> bool {
+    if a.is_f64() || b.is_f64() { a.as_f64() == b.as_f64() } else { a == b }
 }
 
 /// `new` over `old`, keeping keys that `new` lacks as long as both are the same thing.
 fn overlay(old: &Value, new: &Value) -> Value {
     match (old, new) {
-        (Value::Object(a), Value::Object(b)) if same_identity(a, b) => {
+        (Value::Object(a), Value::Object(b)) if !b.is_empty() && same_identity(a, b) => {
             let mut merged = a.clone();
             for (key, value) in b {
                 let value = a.get(key).map_or_else(|| value.clone(), |old| overlay(old, value));
@@ -206,7 +230,7 @@ fn overlay(old: &Value, new: &Value) -> Value {
         (Value::Array(a), Value::Array(b)) => {
             let item = |new: &Value| {
                 let twin = a.iter().find(|old| match (old, new) {
-                    (Value::Object(a), Value::Object(b)) => has_identity(b) && same_identity(a, b),
+                    (Value::Object(a), Value::Object(b)) => has_identity(a, b) && same_identity(a, b),
                     _ => false,
                 });
                 twin.map_or_else(|| new.clone(), |old| overlay(old, new))
@@ -217,13 +241,19 @@ fn overlay(old: &Value, new: &Value) -> Value {
     }
 }
 
-fn has_identity(map: &Map<String, Value>) -> bool {
-    IDENTITY.iter().any(|key| map.contains_key(*key))
+/// Whether both say by the same key which thing they are.
+fn has_identity(a: &Map<String, Value>, b: &Map<String, Value>) -> bool {
+    let says = |map: &Map<String, Value>, key| map.get(key).is_some_and(|value| !is_unset(value));
+    IDENTITY.iter().any(|key| says(a, key) && says(b, key))
 }
 
 fn same_identity(a: &Map<String, Value>, b: &Map<String, Value>) -> bool {
     IDENTITY.iter().all(|key| match (a.get(*key), b.get(*key)) {
-        (Some(a), Some(b)) => integer(a) == integer(b),
+        (Some(a), Some(b)) => match (integer(a), integer(b)) {
+            (None, None) => a == b || (is_unset(a) && is_unset(b)),
+            (Some(a), Some(b)) => a == b,
+            _ => is_unset(a) && is_unset(b),
+        },
         _ => true,
     })
 }
@@ -236,7 +266,7 @@ fn hash_member<'a>(
     value: &'a Value,
     numeric: bool,
 ) {
-    if is_unset(value) || table.is_volatile(path) {
+    if is_unset_as(value, numeric) || table.is_volatile(path) {
         return;
     }
     if let Some(key) = path.last() {
@@ -282,12 +312,16 @@ fn hash_value<'a>(
 }
 
 fn hash_number(hasher: &mut Xxh3Default, number: &Number) {
-    match number.as_i64().or_else(|| whole(number.as_f64()?)) {
-        Some(integer) => {
+    match (number.as_i64().or_else(|| whole(number.as_f64()?)), number.as_u64()) {
+        (Some(integer), _) => {
             hasher.update(b"i");
             hasher.update(&integer.to_le_bytes());
         }
-        None => {
+        (None, Some(large)) => {
+            hasher.update(b"u");
+            hasher.update(&large.to_le_bytes());
+        }
+        (None, None) => {
             hasher.update(b"d");
             hasher.update(&number.as_f64().unwrap_or(f64::NAN).to_le_bytes());
         }

@@ -126,10 +126,7 @@ pub trait Source: Send + Sync + 'static {
     fn tables(&self) -> &'static [Table];
 
     /// The projects that the credential sees now: the proof of access.
-    fn roster(
-        &self,
-        urgency: Urgency,
-    ) -> impl Future<Output = Result<Vec<Project>, SourceError>> + Send;
+    fn roster(&self, urgency: Urgency) -> impl Future<Output = Result<Vec<Project>, SourceError>> + Send;
 
     /// Lists a table of a project.
     fn list(

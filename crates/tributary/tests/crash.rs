@@ -61,8 +61,7 @@ async fn killed_at_random_moments_it_is_exact_at_the_end() {
     .await;
     let source = "  polling: { interval: 1s, census_interval: 2s, look_back: 1h }\n";
     let file = stage.pipeline("app", source, "");
-    let mut requests = 0;
-    for kill in 0..KILLS {
+    for _ in 0..KILLS {
         // The pipes must not fill up: nobody reads them until the end.
         let mut command = sync(stage.dir.path(), &file, &[]);
         command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
@@ -71,10 +70,6 @@ async fn killed_at_random_moments_it_is_exact_at_the_end() {
         tokio::time::sleep(moment).await;
         running.signal("KILL");
         drop(running);
-        if kill == KILLS / 2 {
-            requests = stage.sim.world().counters().of("DescribeIssue");
-            assert!(requests > 0, "nothing was ever looked up");
-        }
     }
     stage.sim.world().set_mutator(0.0);
     let ended = run(sync(stage.dir.path(), &file, &["--once", "--json"])).await.expect(0);

@@ -25,7 +25,11 @@ impl CodingSource {
         let roster = match self.roster(Urgency::Poll).await {
             Ok(roster) => roster,
             Err(error) => {
-                items.push(CheckItem::failed("source: projects", error.problem.why.clone(), error.problem.fix.clone()));
+                items.push(CheckItem::failed(
+                    "source: projects",
+                    error.problem.why.clone(),
+                    error.problem.fix.clone(),
+                ));
                 return items;
             }
         };
@@ -36,7 +40,10 @@ impl CodingSource {
         if projects.len() > PROJECTS_TRIED {
             items.push(CheckItem::ok(
                 "source: projects",
-                format!("{} more projects were not tried one by one", projects.len().saturating_sub(PROJECTS_TRIED)),
+                format!(
+                    "{} more projects were not tried one by one",
+                    projects.len().saturating_sub(PROJECTS_TRIED)
+                ),
             ));
         }
         items.push(self.check_clock());
@@ -64,7 +71,10 @@ impl CodingSource {
             Err(error) => {
                 let reached = matches!(
                     error.kind(),
-                    ErrorKind::Unauthorised | ErrorKind::NotFound | ErrorKind::Other | ErrorKind::InvalidParameter
+                    ErrorKind::Unauthorised
+                        | ErrorKind::NotFound
+                        | ErrorKind::Other
+                        | ErrorKind::InvalidParameter
                 );
                 let error = source_error("learn whose credential this is", error);
                 let (why, fix) = (error.problem.why.clone(), error.problem.fix.clone());
@@ -114,7 +124,8 @@ impl CodingSource {
     async fn check_project(&self, project: &Project, items: &mut Vec<CheckItem>) {
         let (client, name) = (self.client(), project.name.as_str());
         let one = PageSize::new(1).unwrap_or_default();
-        let issues = client.issues(IssueQuery::new(name).show_sub_issues(true)).with_page_size(one).page(1).await;
+        let issues =
+            client.issues(IssueQuery::new(name).show_sub_issues(true)).with_page_size(one).page(1).await;
         let code = issues.as_ref().ok().and_then(|page| page.rows.first()).and_then(RowExt::code);
         let count = |page: coding_api::Page| format!("readable; {} in all", page.total.unwrap_or(0));
         items.push(item(name, "list issues", "collaboration:issue:ro", issues.map(count)));

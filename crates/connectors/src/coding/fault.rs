@@ -37,18 +37,16 @@ pub(super) fn source_error(what: impl std::fmt::Display, error: Error) -> Source
 
 fn advice(kind: &ErrorKind) -> (&'static str, &'static str) {
     match kind {
-        ErrorKind::Unreachable | ErrorKind::TimedOut => (
-            "CODING-UNREACHABLE",
-            "Check `source.team` or `source.base_url`, the network and the proxy.",
-        ),
+        ErrorKind::Unreachable | ErrorKind::TimedOut => {
+            ("CODING-UNREACHABLE", "Check `source.team` or `source.base_url`, the network and the proxy.")
+        }
         ErrorKind::Tls => (
             "CODING-TLS",
             "Name the deployment's certificate in `source.ca_file`, or correct `source.base_url`.",
         ),
-        ErrorKind::PrivateHost => (
-            "CODING-PRIVATE-HOST",
-            "Set `source.allow_insecure: true` if this is a private deployment.",
-        ),
+        ErrorKind::PrivateHost => {
+            ("CODING-PRIVATE-HOST", "Set `source.allow_insecure: true` if this is a private deployment.")
+        }
         ErrorKind::Unauthorised => (
             "CODING-AUTH",
             "Create a token in CODING under account settings, access tokens, and put it into `source.auth`.",
@@ -61,10 +59,9 @@ fn advice(kind: &ErrorKind) -> (&'static str, &'static str) {
             "CODING-NOT-FOUND",
             "Check that the project exists under this identifier and that the credential's user is in it.",
         ),
-        ErrorKind::RateLimited { .. } => (
-            "CODING-RATE",
-            "Lower `source.rate_limit`: other programs use up the team's requests.",
-        ),
+        ErrorKind::RateLimited { .. } => {
+            ("CODING-RATE", "Lower `source.rate_limit`: other programs use up the team's requests.")
+        }
         ErrorKind::TokenStore => ("CODING-TOKEN-STORE", "Make room in the state directory."),
         ErrorKind::NotJson | ErrorKind::Protocol => {
             ("CODING-ANSWER", "Check that `source.base_url` leads to CODING; otherwise it passes by itself.")

@@ -72,11 +72,9 @@ impl CodingSource {
         let mut known: BTreeSet<(i64, String)> = BTreeSet::new();
         if wanted.iter().any(|name| own(name).is_none()) {
             for project in projects {
-                let types = self
-                    .client()
-                    .project_issue_types(&project.name)
-                    .await
-                    .map_err(|e| source_error(format!("list the issue types of project `{}`", project.name), e))?;
+                let types = self.client().project_issue_types(&project.name).await.map_err(|e| {
+                    source_error(format!("list the issue types of project `{}`", project.name), e)
+                })?;
                 known.extend(types.value.iter().filter_map(|row| Some((row.id()?, row.name()?.to_owned()))));
             }
         }
@@ -98,7 +96,11 @@ impl CodingSource {
                     format!("{at}.issue_types[{index}]"),
                     "CONFIG-VALUE",
                     format!("There is no issue type `{name}`"),
-                    format!("the projects have {}, and every issue has one of {}", names.join(", "), OWN_TYPES.join(", ")),
+                    format!(
+                        "the projects have {}, and every issue has one of {}",
+                        names.join(", "),
+                        OWN_TYPES.join(", ")
+                    ),
                     "Write one of these, the id of a type, or `[ALL]`.",
                 ));
             }

@@ -38,14 +38,11 @@ pub(super) fn references(table: &Table, row: &Row) -> Vec<Reference> {
     if table.id != ISSUES {
         return Vec::new();
     }
-    let mut references: Vec<Reference> = [
-        (ITERATIONS, code_of(row, "Iteration")),
-        (ISSUES, parent_code(row)),
-        (ISSUES, code_of(row, "Epic")),
-    ]
-    .into_iter()
-    .filter_map(|(table, code)| Some(Reference { table, id: RowId(code?) }))
-    .collect();
+    let mut references: Vec<Reference> =
+        [(ITERATIONS, code_of(row, "Iteration")), (ISSUES, parent_code(row)), (ISSUES, code_of(row, "Epic"))]
+            .into_iter()
+            .filter_map(|(table, code)| Some(Reference { table, id: RowId(code?) }))
+            .collect();
     references.dedup();
     references
 }
@@ -64,9 +61,7 @@ pub(super) fn holders(key: RowKey, before: Option<&Row>, after: Option<&Row>) ->
             keys.dedup();
             Holders { keys, referrers, scan: Vec::new() }
         }
-        ITERATIONS if changed(&ITERATION_COPY) => {
-            Holders { keys: Vec::new(), referrers, scan: Vec::new() }
-        }
+        ITERATIONS if changed(&ITERATION_COPY) => Holders { keys: Vec::new(), referrers, scan: Vec::new() },
         // Who joins or leaves a project keeps the name; only another name can make copies untrue.
         PROJECT_MEMBERS if before.is_some() && after.is_some() && changed(&PERSON_COPY) => {
             Holders { keys: Vec::new(), referrers: None, scan: vec![ISSUES] }
@@ -87,15 +82,20 @@ pub(super) fn relatives(key: RowKey, row: &Row) -> Vec<RowKey> {
     add(ITERATIONS, code_of(row, "Iteration"));
     add(ISSUES, parent_code(row));
     add(ISSUES, code_of(row, "Epic"));
+    let person = |value: Option<&Value>| value.and_then(|person| number(person.get("Id")));
     for entry in entries(row, "SubTasks") {
         add(ISSUES, number(entry.get("Code")));
+        add(PROJECT_MEMBERS, person(entry.get("Assignee")));
     }
-    for person in ["Assignee", "Creator"] {
-        add(PROJECT_MEMBERS, row.get(person).and_then(|person| number(person.get("Id"))));
+    for field in ["Assignee", "Creator"] {
+        add(PROJECT_MEMBERS, person(row.get(field)));
+    }
+    for field in ["Epic", "Parent"] {
+        add(PROJECT_MEMBERS, person(row.get(field).and_then(|copy| copy.get("Assignee"))));
     }
     for people in ["Watchers", "Assignees"] {
-        for person in entries(row, people) {
-            add(PROJECT_MEMBERS, number(person.get("Id")));
+        for entry in entries(row, people) {
+            add(PROJECT_MEMBERS, person(Some(entry)));
         }
     }
     keys
@@ -107,6 +107,10 @@ pub(super) fn renew(holder: &MirrorRow, other: &MirrorRow) -> Option<Row> {
     if holder.key.table != ISSUES || holder.key.project != other.key.project || holder.key == other.key {
         return None;
     }
+    // Most pairs of a scan have nothing to do with each other; copying the row is the dear part.
+    if !relatives(holder.key, before).contains(&other.key) && !has_child(before, other) {
+        return None;
+    }
     let mut row = before.clone();
     match other.key.table {
         ITERATIONS => renew_iteration(&mut row, holder, other),
@@ -115,6 +119,12 @@ pub(super) fn renew(holder: &MirrorRow, other: &MirrorRow) -> Option<Row> {
         _ => {}
     }
     (row != *before).then_some(row)
+}
+
+/// Whether `other` says that it is a child of the row.
+fn has_child(row: &Row, other: &MirrorRow) -> bool {
+    let code = other.row.as_ref().and_then(parent_code);
+    other.key.table == ISSUES && code.is_some() && code == row.integer("Code")
 }
 
 /// Whether `other` was observed after the look-up that brought the holder's copies.
@@ -194,9 +204,8 @@ fn renew_sub_task(row: &mut Row, holder: &MirrorRow, other: &MirrorRow) {
         // Until the child was looked up its assignee is not known in full; then it comes by again.
         (Some(child), None) if child.get("Assignee").is_some_and(Value::is_object) => {
             let fields = SUB_TASK.iter();
-            let entry: Map<String, Value> = fields
-                .filter_map(|field| Some(((*field).to_owned(), child.get(field)?.clone())))
-                .collect();
+            let entry: Map<String, Value> =
+                fields.filter_map(|field| Some(((*field).to_owned(), child.get(field)?.clone()))).collect();
             let place = sub_tasks.iter().take_while(|entry| number(entry.get("Code")) < Some(id)).count();
             sub_tasks.insert(place, Value::Object(entry));
         }

@@ -17,9 +17,7 @@ use engine::journal::{MirrorRow, Reference};
 use engine::problem::Problem;
 use engine::row::{ProjectId, Row, RowId, RowKey};
 use engine::schema::Table;
-use engine::source::{
-    Holders, LookUp, Order, Page, Project, Source, SourceError, SourceErrorKind, Urgency,
-};
+use engine::source::{Holders, LookUp, Order, Page, Project, Source, SourceError, SourceErrorKind, Urgency};
 use futures::{Stream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
@@ -179,7 +177,8 @@ impl CodingSource {
                     Order::Stable { .. } => (SortKey::Code, coding_api::Order::Ascending),
                     Order::NewestFirst => (SortKey::UpdatedAt, coding_api::Order::Descending),
                 };
-                client.issues(IssueQuery::new(project.name.as_str()).sort(key, direction).show_sub_issues(true))
+                client
+                    .issues(IssueQuery::new(project.name.as_str()).sort(key, direction).show_sub_issues(true))
             }
             ITERATIONS => client.iterations(project.name.as_str()),
             _ => client.project_members(project.id.0),
@@ -198,7 +197,11 @@ impl CodingSource {
             match row.integer(table.key_field) {
                 Some(id) => Some((RowId(id), row)),
                 None => {
-                    tracing::warn!(table = table.name, "a listed row has no `{}` and is left out", table.key_field);
+                    tracing::warn!(
+                        table = table.name,
+                        "a listed row has no `{}` and is left out",
+                        table.key_field
+                    );
                     None
                 }
             }
@@ -252,12 +255,7 @@ impl Source for CodingSource {
         })
     }
 
-    async fn look_up(
-        &self,
-        project: &Project,
-        key: RowKey,
-        urgency: Urgency,
-    ) -> Result<LookUp, SourceError> {
+    async fn look_up(&self, project: &Project, key: RowKey, urgency: Urgency) -> Result<LookUp, SourceError> {
         let client = self.at(urgency);
         let before = Instant::now();
         let answer = match key.table {
@@ -372,5 +370,3 @@ fn unusable(error: ClientError) -> SourceError {
         source: Some(Box::new(error)),
     }
 }
-
-

@@ -63,10 +63,9 @@ impl<S: Source, J: Journal> Capture<S, J> {
             (read, unseen, complete) = self.list_again(reading, read, unseen, complete, started).await?;
         }
         let note = match read.total {
-            Some(total) if read.unread == 0 && total != read.distinct && unseen.count == 0 => Some(format!(
-                "the source says there are {total} rows and lists {}",
-                read.distinct
-            )),
+            Some(total) if read.unread == 0 && total != read.distinct && unseen.count == 0 => {
+                Some(format!("the source says there are {total} rows and lists {}", read.distinct))
+            }
             _ if read.unread > 0 => Some(format!("{} rows could not be read in detail", read.unread)),
             _ => None,
         };
@@ -130,8 +129,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
         let before: Option<Held> = self.recall(&name).await?;
         let emptied = read.rows == 0 && unseen.count > 0;
         let suspicious = emptied
-            || (unseen.count > SUSPICIOUS_ROWS
-                && unseen.count.saturating_mul(SUSPICIOUS_SHARE) > alive);
+            || (unseen.count > SUSPICIOUS_ROWS && unseen.count.saturating_mul(SUSPICIOUS_SHARE) > alive);
         let held = if suspicious && !self.accepting.load(Ordering::Relaxed) {
             let since = before.as_ref().map_or_else(Timestamp::now, |held| held.since);
             Some(Held { rows: unseen.count, of: alive, since })
@@ -146,7 +144,9 @@ impl<S: Source, J: Journal> Capture<S, J> {
                      you run `tributary sync --accept-deletes`",
                     held.rows, held.of
                 ),
-                None => tracing::info!(project = %project.name, table = table.name, "deletes are no longer held"),
+                None => {
+                    tracing::info!(project = %project.name, table = table.name, "deletes are no longer held")
+                }
             }
             self.remember(&name, &held.as_ref().map_or(Value::Null, |held| json!(held))).await?;
         }
@@ -193,10 +193,13 @@ impl<S: Source, J: Journal> Capture<S, J> {
     ) -> Result<(Vec<Observation>, Vec<Observation>), CaptureError> {
         let Reading { project, table, urgency, channel, .. } = reading;
         let mut answers = futures::stream::iter(ids.iter().copied())
-            .map(|id| async move {
-                let key = RowKey { table: table.id, project: project.id, id };
-                (key, self.source.look_up(project, key, urgency).await)
-            }.boxed())
+            .map(|id| {
+                async move {
+                    let key = RowKey { table: table.id, project: project.id, id };
+                    (key, self.source.look_up(project, key, urgency).await)
+                }
+                .boxed()
+            })
             .buffer_unordered(LOOK_UPS);
         let (mut found, mut lost) = (Vec::new(), Vec::new());
         while let Some((key, answer)) = answers.next().await {

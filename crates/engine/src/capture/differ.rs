@@ -134,11 +134,7 @@ impl Details {
         };
         if table.look_up && updated_ms < known.updated_ms {
             // A listing that lags behind what was seen before: the look-up decides.
-            return Verdict::Note(Version {
-                listed_digest: digest,
-                detail: Detail::Stale,
-                ..known.clone()
-            });
+            return Verdict::Note(Version { listed_digest: digest, detail: Detail::Stale, ..known.clone() });
         }
         let version = Version {
             listed_digest: digest,
@@ -211,8 +207,7 @@ impl Details {
             }
             None => Verdict::Note(version),
             Some(Merged { row, changed, .. }) => {
-                let completes =
-                    pending && changed.iter().all(|field| shape(table, field) == Shape::Detail);
+                let completes = pending && changed.iter().all(|field| shape(table, field) == Shape::Detail);
                 let kind = if completes || (first && changed.is_empty()) {
                     ChangeKind::Detail
                 } else {
@@ -269,7 +264,11 @@ fn gone(before: Option<&MirrorRow>, sent: Moment) -> Verdict {
         }
         // A tombstone that a lagging listing had put in doubt.
         Some(MirrorRow { row: None, version, .. }) if version.detail == Detail::Stale => {
-            Verdict::Note(Version { observed: version.observed.max(sent), detail: Detail::Done, ..version.clone() })
+            Verdict::Note(Version {
+                observed: version.observed.max(sent),
+                detail: Detail::Done,
+                ..version.clone()
+            })
         }
         _ => Verdict::Nothing,
     }
@@ -284,13 +283,7 @@ fn derived(table: &Table, before: Option<&MirrorRow>, row: &Row) -> Verdict {
     }
 }
 
-fn change(
-    kind: ChangeKind,
-    first_detail: bool,
-    key: RowKey,
-    version: Version,
-    row: Option<Row>,
-) -> Verdict {
+fn change(kind: ChangeKind, first_detail: bool, key: RowKey, version: Version, row: Option<Row>) -> Verdict {
     Verdict::Change(Box::new(Changed { kind, first_detail, after: MirrorRow { key, version, row } }))
 }
 

@@ -131,21 +131,25 @@ impl<S: Source, J: Journal> Capture<S, J> {
             .collect();
         let asked = wanted.len();
         let looked_up: Vec<Option<Observation>> = futures::stream::iter(wanted)
-            .map(|(id, row)| async move {
-                let key = RowKey { table: table.id, project: project.id, id };
-                self.settle(row.updated_ms(table)).await;
-                match self.source.look_up(project, key, reading.urgency).await.map_err(CaptureError::from) {
-                    Ok(look_up) => Ok(self.as_seen(table, look_up).map(|detail| Observation {
-                        key,
-                        sent: page.sent,
-                        channel,
-                        seen: Seen::Whole(row, detail),
-                    })),
-                    // One row that cannot be read holds nobody up; the next round asks for it again.
-                    Err(error) if error.is_passing() => Ok(None),
-                    Err(error) => Err(error),
+            .map(|(id, row)| {
+                async move {
+                    let key = RowKey { table: table.id, project: project.id, id };
+                    self.settle(row.updated_ms(table)).await;
+                    match self.source.look_up(project, key, reading.urgency).await.map_err(CaptureError::from)
+                    {
+                        Ok(look_up) => Ok(self.as_seen(table, look_up).map(|detail| Observation {
+                            key,
+                            sent: page.sent,
+                            channel,
+                            seen: Seen::Whole(row, detail),
+                        })),
+                        // One row that cannot be read holds nobody up; the next round asks for it again.
+                        Err(error) if error.is_passing() => Ok(None),
+                        Err(error) => Err(error),
+                    }
                 }
-            }.boxed())
+                .boxed()
+            })
             .buffer_unordered(LOOK_UPS)
             .try_collect()
             .await?;

@@ -53,7 +53,9 @@ impl<S: Source, J: Journal> Capture<S, J> {
             urgency: Urgency::Poll,
             channel: Channel::Poll,
             // Times have second precision: begin at the start of a second.
-            until_ms: Some(watermark.ms.saturating_sub(millis(look_back)).div_euclid(1_000).saturating_mul(1_000)),
+            until_ms: Some(
+                watermark.ms.saturating_sub(millis(look_back)).div_euclid(1_000).saturating_mul(1_000),
+            ),
             track: false,
         };
         let read = self.read(reading, None).await?;

@@ -8,13 +8,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::differ::{Changed, Details, Verdict};
 use super::relation;
 use crate::change::{Change, ChangeKind};
-use crate::journal::{Entry, Journal, JournalError, MirrorRow, Reference};
+use crate::journal::{Entry, Journal, JournalError, Limit, MirrorRow, Reference};
 use crate::observation::{Channel, Observation, Seen};
 use crate::position::Sequence;
 use crate::problem::Remedy;
@@ -31,6 +33,13 @@ const ROOM_PAUSE: Duration = Duration::from_secs(5);
 const BUSY_PAUSE: Duration = Duration::from_millis(200);
 /// Waves of copies of copies: an issue's copy of a user inside another issue's copy is two.
 const WAVES: usize = 4;
+
+/// Document with the sequence up to which copies have been made true.
+const FOLLOWED: &str = "relations";
+/// How often that is noted: what came after the note is gone through again by the next start.
+const NOTE_EVERY: Duration = Duration::from_secs(2);
+/// Changes gone through at once by a start.
+const CATCH_UP: Limit = Limit { rows: 500, bytes: 8 << 20 };
 
 /// What became of a batch of observations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,6 +75,7 @@ pub struct Recording<S, J> {
     cancel: CancellationToken,
     next: Sequence,
     logging: bool,
+    noted: Instant,
 }
 
 /// A commit in the making.
@@ -88,7 +98,10 @@ pub fn recorder<S: Source, J: Journal>(
 ) -> (Recorder, Recording<S, J>) {
     let (sender, jobs) = mpsc::channel(QUEUE);
     let next = Sequence(journal.head().borrow().0.saturating_add(1));
-    (Recorder(sender), Recording { jobs, source, journal, details, board, cancel, next, logging })
+    (
+        Recorder(sender),
+        Recording { jobs, source, journal, details, board, cancel, next, logging, noted: Instant::now() },
+    )
 }
 
 impl Recorder {
@@ -123,12 +136,31 @@ impl Recorder {
     }
 }
 
+/// What the mirror tells of a row's newest change: what it was before is not known, so all of it may have
+/// changed.
+fn as_change(row: MirrorRow) -> Change {
+    let MirrorRow { key, version, row: after } = row;
+    let updated = version.inserted < version.sequence;
+    Change {
+        sequence: version.sequence,
+        key,
+        kind: ChangeKind::Update,
+        channel: Channel::Load,
+        observed: version.observed,
+        detailed: None,
+        first_detail: false,
+        before: updated.then(Row::default),
+        after,
+    }
+}
+
 impl<S: Source, J: Journal> Recording<S, J> {
     /// Works until every [`Recorder`] is gone, it is cancelled, or the journal needs a person.
     ///
     /// # Errors
     /// What the journal said; everybody who waits for an answer gets it too.
     pub async fn run(mut self) -> Result<(), Arc<JournalError>> {
+        self.catch_up().await.map_err(Arc::new)?;
         loop {
             // Cancel-safe: a job that was received is worked off below, outside of the select.
             let job = tokio::select! {
@@ -136,7 +168,7 @@ impl<S: Source, J: Journal> Recording<S, J> {
                 () = self.cancel.cancelled() => None,
             };
             let failed = match job {
-                None => return Ok(()),
+                None => return self.note_followed().await.map_err(Arc::new),
                 Some(Job::Observe(observations, reply)) => {
                     let result = self.observe(observations).await.map_err(Arc::new);
                     let failed = result.as_ref().err().cloned();
@@ -170,7 +202,39 @@ impl<S: Source, J: Journal> Recording<S, J> {
         }
         self.commit(&mut draft).await?;
         self.follow(&mut draft).await?;
+        if self.noted.elapsed() >= NOTE_EVERY {
+            self.note_followed().await?;
+        }
         Ok(draft.recorded)
+    }
+
+    /// Notes that copies of everything up to the head are true.
+    async fn note_followed(&mut self) -> Result<(), JournalError> {
+        self.noted = Instant::now();
+        let head = json!(self.next.0.saturating_sub(1));
+        self.retried(|| self.journal.remember(FOLLOWED, &head)).await
+    }
+
+    /// Makes copies true of what an earlier process committed and did not get to follow any more.
+    async fn catch_up(&mut self) -> Result<(), JournalError> {
+        let noted = self.retried(|| self.journal.recall(FOLLOWED)).await?;
+        let noted =
+            noted.into_iter().find(|(name, _)| name == FOLLOWED).and_then(|(_, value)| value.as_i64());
+        let mut after = Sequence(noted.unwrap_or(0));
+        let head = *self.journal.head().borrow();
+        while after < head {
+            let bounds = self.retried(|| self.journal.bounds()).await?;
+            let changes: Vec<Change> = if self.logging && after >= bounds.log_floor {
+                self.retried(|| self.journal.log_after(after, CATCH_UP)).await?
+            } else {
+                let rows = self.retried(|| self.journal.mirror_after(after, CATCH_UP)).await?;
+                rows.into_iter().map(as_change).collect()
+            };
+            let Some(last) = changes.last() else { break };
+            after = last.sequence;
+            self.follow_changes(&mut Draft::default(), changes).await?;
+        }
+        self.note_followed().await
     }
 
     fn digests(&self, observations: &[Observation]) -> Vec<Option<Digest>> {
@@ -281,9 +345,8 @@ impl<S: Source, J: Journal> Recording<S, J> {
                 draft.recorded.detailed = draft.recorded.detailed.saturating_add(1);
             }
         }
-        let references = |row: Option<&Row>| {
-            row.map_or_else(Vec::new, |row| self.source.references(table, row))
-        };
+        let references =
+            |row: Option<&Row>| row.map_or_else(Vec::new, |row| self.source.references(table, row));
         let (old, new) = (references(before.as_ref()), references(row.row.as_ref()));
         let lacks = |these: &[Reference], those: &[Reference]| {
             these.iter().filter(|one| !those.contains(one)).copied().collect::<Vec<_>>()
@@ -325,9 +388,16 @@ impl<S: Source, J: Journal> Recording<S, J> {
 
     /// Makes copies of the changed rows inside other rows true, wave after wave.
     async fn follow(&mut self, draft: &mut Draft) -> Result<(), JournalError> {
+        let changes = draft.entries.drain(..).filter_map(|entry| entry.change).collect();
+        self.follow_changes(draft, changes).await
+    }
+
+    async fn follow_changes(
+        &mut self,
+        draft: &mut Draft,
+        mut changes: Vec<Change>,
+    ) -> Result<(), JournalError> {
         for _ in 0..WAVES {
-            let changes: Vec<Change> =
-                draft.entries.drain(..).filter_map(|entry| entry.change).collect();
             if changes.is_empty() {
                 return Ok(());
             }
@@ -348,13 +418,17 @@ impl<S: Source, J: Journal> Recording<S, J> {
                 for (key, row) in renewed {
                     let sent = derived.rows.get(&key).map_or_else(Default::default, |r| r.version.observed);
                     let seen = Seen::Derived(row);
-                    self.judge(&mut derived, &Observation { key, sent, channel: Channel::Relation, seen }, None);
+                    self.judge(
+                        &mut derived,
+                        &Observation { key, sent, channel: Channel::Relation, seen },
+                        None,
+                    );
                 }
                 self.commit(&mut derived).await?;
-                draft.recorded.updated =
-                    draft.recorded.updated.saturating_add(derived.recorded.updated);
+                draft.recorded.updated = draft.recorded.updated.saturating_add(derived.recorded.updated);
                 draft.entries.append(&mut derived.entries);
             }
+            changes = draft.entries.drain(..).filter_map(|entry| entry.change).collect();
         }
         Ok(())
     }

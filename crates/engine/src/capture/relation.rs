@@ -106,10 +106,8 @@ impl Pages {
                 Some(last) => *after = Some(last.key.id),
                 None => drop(self.scans.pop()),
             }
-            let pairs = rows
-                .iter()
-                .flat_map(|row| others.iter().map(|other| (row.key, other.clone())))
-                .collect();
+            let pairs =
+                rows.iter().flat_map(|row| others.iter().map(|other| (row.key, other.clone()))).collect();
             let holders = rows.into_iter().map(|row| (row.key, row)).collect();
             return Ok(Some(Page { holders, pairs }));
         }

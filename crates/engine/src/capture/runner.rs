@@ -427,9 +427,8 @@ impl<S: Source, J: Journal> Capture<S, J> {
             let tables: &[&Table] = &self.settings.tables;
             for table in tables {
                 self.count(&project, table).await?;
-                outcome.pending = outcome
-                    .pending
-                    .saturating_add(self.journal.counts(table.id, project.id).await?.pending);
+                outcome.pending =
+                    outcome.pending.saturating_add(self.journal.counts(table.id, project.id).await?.pending);
             }
         }
         let (head, requests) = (self.journal.head().borrow().0, self.source.requests());

@@ -151,10 +151,5 @@ pub(super) fn first_position<J: Journal>(
         (None, Some(position)) => position.sequence,
         _ => Default::default(),
     };
-    Position {
-        generation: journal.generation().clone(),
-        sequence,
-        fingerprint,
-        rebuilding: reason.is_some(),
-    }
+    Position { generation: journal.generation().clone(), sequence, fingerprint, rebuilding: reason.is_some() }
 }

@@ -22,9 +22,7 @@ use crate::problem::{Problem, Remedy};
 use crate::row::{Row, RowKey};
 use crate::source::Project;
 use crate::status::{Board, State, Written};
-use crate::target::{
-    Batch, Owned, Plan, TableBatch, Target, TargetError, TargetErrorKind,
-};
+use crate::target::{Batch, Owned, Plan, TableBatch, Target, TargetError, TargetErrorKind};
 
 /// A batch is cut at so many bytes of rows ...
 const BATCH_BYTES: usize = 8 << 20;
@@ -168,8 +166,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
     /// A session goes from taking the target over to its end, or to the next rebuild.
     async fn sessions(&mut self) -> Result<(), DeliveryError> {
         loop {
-            let plan =
-                Plan { task: self.shaper.task().name.clone(), tables: self.shaper.tables().to_vec() };
+            let plan = Plan { task: self.shaper.task().name.clone(), tables: self.shaper.tables().to_vec() };
             let Some(opened) = persistently!(self, self.target.open(&plan)) else { return Ok(()) };
             let projects = self.projects();
             let fingerprint = self.shaper.fingerprint();
@@ -488,10 +485,8 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         let swept = gone.unwrap_or_else(|| self.owned.clone());
         let mut sweep = Sweep::new(&swept, self.shaper.tables().len());
         loop {
-            let page = persistently!(
-                self,
-                sweep.next(&*self.journal, &mut self.target, &self.shaper, &projects)
-            );
+            let page =
+                persistently!(self, sweep.next(&*self.journal, &mut self.target, &self.shaper, &projects));
             let Some(page) = page else { return Ok(false) };
             let Some(lacking) = page else { break };
             if lacking.ids.is_empty() {
@@ -513,9 +508,8 @@ impl<J: Journal, T: Target> Delivery<J, T> {
                 });
             }
         }
-        let left = |owned: &&Owned| {
-            !projects.iter().any(|p| p.id.0 == owned.project_id && p.name == owned.project)
-        };
+        let left =
+            |owned: &&Owned| !projects.iter().any(|p| p.id.0 == owned.project_id && p.name == owned.project);
         let empty: Vec<Owned> = swept.iter().filter(left).cloned().collect();
         if !empty.is_empty() {
             if persistently!(self, self.target.disown(&empty)).is_none() {

@@ -123,7 +123,8 @@ impl Shaper {
         }
         let mut extra = Map::new();
         for field in table.fields {
-            let value = row.get(field.name).filter(|_| !self.task.listed_only || field.shape != Shape::Detail);
+            let value =
+                row.get(field.name).filter(|_| !self.task.listed_only || field.shape != Shape::Detail);
             let copied = value.and_then(|value| under_present_name(table, field.name, value, project));
             cells.push(copied.as_ref().or(value).map_or(Cell::Null, |value| {
                 cell(field.kind, value).unwrap_or_else(|| {
@@ -200,13 +201,20 @@ fn cell(kind: Kind, value: &Value) -> Option<Cell> {
         // "Unset", spelled as text.
         (Kind::Integer | Kind::Real | Kind::Boolean, Value::String(text)) if text.is_empty() => Cell::Null,
         (Kind::Integer, value) => Cell::Integer(integer(value)?),
-        (Kind::Real, Value::Number(number)) => Cell::Real(number.as_f64()?),
+        // An integer that a float cannot hold exactly does not fit.
+        (Kind::Real, Value::Number(number)) => Cell::Real(
+            number.as_f64().filter(|float| number.is_f64() || format!("{float:.0}") == number.to_string())?,
+        ),
         (Kind::Real, Value::String(text)) => {
             Cell::Real(text.trim().parse().ok().filter(|float: &f64| float.is_finite())?)
         }
         (Kind::Boolean, Value::Bool(flag)) => Cell::Boolean(*flag),
         (Kind::Boolean, Value::String(text)) => Cell::Boolean(text.parse().ok()?),
-        (Kind::Boolean, value) => Cell::Boolean(integer(value)? != 0),
+        (Kind::Boolean, value) => match integer(value)? {
+            0 => Cell::Boolean(false),
+            1 => Cell::Boolean(true),
+            _ => return None,
+        },
         (Kind::Timestamp, value) => Cell::Timestamp(integer(value)?.checked_mul(1_000)?),
         (Kind::Text | Kind::Real, _) => return None,
     })
@@ -262,6 +270,9 @@ mod tests {
         check(Kind::Text, json!({"a": 1}), None);
         check(Kind::Json, json!([1, "x"]), Some(Cell::Json("[1,\"x\"]".into())));
         check(Kind::Json, json!(null), Some(Cell::Null));
+        check(Kind::Real, json!(9_007_199_254_740_993_i64), None);
         check(Kind::Boolean, json!("false"), Some(Cell::Boolean(false)));
+        check(Kind::Boolean, json!(1.0), Some(Cell::Boolean(true)));
+        check(Kind::Boolean, json!(2), None);
     }
 }
