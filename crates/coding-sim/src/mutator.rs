@@ -167,9 +167,8 @@ impl Turn<'_> {
             }
             MutationKind::RenameUser => {
                 // Somebody whom every project's member list shows: of others nobody would learn the new name.
-                let everywhere = |user: &u32| {
-                    self.world.projects.iter().all(|project| project.members.contains_key(user))
-                };
+                let everywhere =
+                    |user: &u32| self.world.projects.iter().all(|project| project.members.contains_key(user));
                 let users: Vec<u32> = self.world.users.keys().copied().filter(everywhere).collect();
                 let Some(user) = self.dice.pick(&users).copied() else { return Ok(None) };
                 let name = format!("{} {}", person(self.dice).0, self.dice.below(1_000));
