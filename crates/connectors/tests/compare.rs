@@ -1,4 +1,6 @@
 //! Compares a target, row by row and field by field, with the simulator's truth.
+//! Shared by the tests of the connectors and of the binary.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -34,7 +34,7 @@ pub struct Position {
 pub enum RebuildReason {
     /// The target has no position of this task yet.
     New,
-    /// An earlier rebuild did not finish.
+    /// An earlier rebuild did not finish, and cannot be gone on with.
     Unfinished,
     /// The position was reached in another journal, or in another copy of this one.
     OtherJournal,

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use super::shape::Shaper;
 use crate::journal::{Bounds, Journal, JournalError};
-use crate::position::{Fingerprint, Position, RebuildReason};
+use crate::position::{Fingerprint, Position, RebuildReason, Sequence};
 use crate::row::{ProjectId, RowId, RowKey};
 use crate::source::Project;
 use crate::target::{Opened, Owned, Target, TargetError};
@@ -15,7 +15,8 @@ use crate::target::{Opened, Owned, Target, TargetError};
 /// Ids compared at once.
 const PAGE: u32 = 2_000;
 
-/// Why the target must be rebuilt; `None` when it can be gone on from.
+/// Why the target must be rebuilt from the beginning; `None` when it can be gone on from, in the middle of a
+/// rebuild too.
 ///
 /// # Errors
 /// What the journal says.
@@ -30,9 +31,6 @@ pub async fn reason<J: Journal>(
     if position.fingerprint != *fingerprint {
         return Ok(Some(RebuildReason::Reshaped));
     }
-    if position.rebuilding {
-        return Ok(Some(RebuildReason::Unfinished));
-    }
     if !journal.knows(position).await? {
         return Ok(Some(RebuildReason::OtherJournal));
     }
@@ -42,6 +40,10 @@ pub async fn reason<J: Journal>(
     }
     if is_renamed(&opened.owned, projects) {
         return Ok(Some(RebuildReason::Renamed));
+    }
+    if position.rebuilding {
+        // It goes on where it stopped, unless it cannot be told under which identifier the rows so far stand.
+        return Ok(is_ambiguous(&opened.owned).then_some(RebuildReason::Unfinished));
     }
     // A project that was captured before and comes (back) into the configuration.
     for project in projects.iter().filter(|project| !owns(&opened.owned, project)) {
@@ -61,6 +63,12 @@ fn is_renamed(owned: &[Owned], projects: &[Project]) -> bool {
         !owns(owned, project) && owned.iter().any(|owned| owned.project_id == project.id.0)
     };
     projects.iter().any(renamed)
+}
+
+/// Whether a project's rows may stand under two identifiers.
+fn is_ambiguous(owned: &[Owned]) -> bool {
+    let twice = |one: &Owned| owned.iter().filter(|other| other.project_id == one.project_id).count() > 1;
+    owned.iter().any(twice)
 }
 
 pub(super) fn owns(owned: &[Owned], project: &Project) -> bool {
@@ -147,9 +155,9 @@ pub(super) fn first_position<J: Journal>(
     reason: Option<RebuildReason>,
     fingerprint: Fingerprint,
 ) -> Position {
-    let sequence = match (reason, &opened.position) {
-        (None, Some(position)) => position.sequence,
-        _ => Default::default(),
+    let (sequence, rebuilding) = match (reason, &opened.position) {
+        (None, Some(position)) => (position.sequence, position.rebuilding),
+        _ => (Sequence(0), true),
     };
-    Position { generation: journal.generation().clone(), sequence, fingerprint, rebuilding: reason.is_some() }
+    Position { generation: journal.generation().clone(), sequence, fingerprint, rebuilding }
 }

@@ -17,6 +17,7 @@ use crate::capture::Progress;
 use crate::change::{Change, ChangeKind};
 use crate::clock::Moment;
 use crate::journal::{Journal, JournalError, Limit, MirrorRow};
+use crate::observation::Channel;
 use crate::position::{Position, RebuildReason, Sequence};
 use crate::problem::{Problem, Remedy};
 use crate::row::{Row, RowKey};
@@ -95,7 +96,8 @@ struct Step {
     key: RowKey,
     /// The row as it shall be; `None` deletes it if it is there.
     row: Option<(Row, Moment, Option<Moment>)>,
-    observed: Moment,
+    /// When the request was sent that showed it; `None` for a copy of another row.
+    seen: Option<Moment>,
     counts: Counted,
 }
 
@@ -313,7 +315,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
     }
 
     fn logged(&self, change: Change) -> Step {
-        let Change { sequence, key, kind, observed, detailed, first_detail, before, after, .. } = change;
+        let Change { sequence, key, kind, channel, observed, detailed, first_detail, before, after } = change;
         let was = before.as_ref().is_some_and(|row| self.admits(key, row));
         let row = after.filter(|row| self.admits(key, row));
         let counts = match (was, row.is_some()) {
@@ -326,7 +328,8 @@ impl<J: Journal, T: Target> Delivery<J, T> {
                 ..Counted::default()
             },
         };
-        Step { sequence, key, row: row.map(|row| (row, observed, detailed)), observed, counts }
+        let seen = (channel != Channel::Relation).then(|| observed.max(detailed.unwrap_or_default()));
+        Step { sequence, key, row: row.map(|row| (row, observed, detailed)), seen, counts }
     }
 
     /// Read from the mirror there is no before: what is not wanted is deleted if it is there.
@@ -345,8 +348,9 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             },
             None => Counted { deleted: known, ..Counted::default() },
         };
+        let seen = Some(version.observed.max(version.looked_up));
         let row = row.map(|row| (row, version.observed, detailed));
-        Step { sequence: version.sequence, key, row, observed: version.observed, counts }
+        Step { sequence: version.sequence, key, row, seen, counts }
     }
 
     /// Writes steps as one batch. `false` when cancelled.
@@ -364,7 +368,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             add(&mut count.updated, step.counts.updated);
             add(&mut count.deleted, step.counts.deleted);
             add(&mut count.detailed, step.counts.detailed);
-            newest = newest.max(step.observed);
+            newest = newest.max(step.seen.unwrap_or_default());
             latest.insert(step.key, step);
         }
         let mut latest: Vec<Step> = latest.into_values().collect();
@@ -403,7 +407,9 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             }
             status.position = last.0;
             status.last_write = Some(now);
-            status.delay_ms = (newest > Moment(0)).then_some(delay);
+            if newest > Moment(0) {
+                status.delay_ms = Some(delay);
+            }
         });
         Ok(true)
     }

@@ -19,7 +19,6 @@ use engine::source::Source;
 use engine::status::{Board, State, Status};
 use store::journal::SqliteJournal;
 use store::state_dir::StateDir;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
@@ -180,7 +179,7 @@ impl Parts {
         for pipeline in pipelines() {
             let (pipeline, source, journal) = (pipeline.clone(), Arc::clone(source), Arc::clone(journal));
             let (board, cancel, mut following) = (board.clone(), cancel.clone(), following.clone());
-            parts.spawn(async move || {
+            parts.spawn(async move {
                 match plan::filter(&pipeline, &source, &*journal, &mut following, &board, &cancel).await {
                     Ok(Some(filter)) => {
                         let task = plan::task(&pipeline, source.tables(), filter);
@@ -197,7 +196,7 @@ impl Parts {
         }
         let settings = settings(&group.first, &plan::tables(pipelines(), source.tables()), options);
         let (source, journal, board) = (Arc::clone(source), Arc::clone(journal), board.clone());
-        parts.spawn(async move || {
+        parts.spawn(async move {
             let capture =
                 engine::capture::runner::run(source, journal, clock, settings, board, progress, cancel);
             Part::Capture(Box::pin(capture).await)
@@ -205,17 +204,15 @@ impl Parts {
         parts
     }
 
-    fn spawn(&mut self, part: impl AsyncFnOnce() -> Part + Send + 'static) {
-        let (runtime, abort) = (Handle::current(), self.abort.clone());
-        self.tasks.spawn_blocking(move || {
-            runtime.block_on(async {
-                // The part may be dropped anywhere: that is what ending at once means, and a later run goes on
-                // from what was committed.
-                tokio::select! {
-                    ended = part() => ended,
-                    () = abort.cancelled() => Part::Aborted,
-                }
-            })
+    fn spawn(&mut self, part: impl Future<Output = Part> + Send + 'static) {
+        let abort = self.abort.clone();
+        self.tasks.spawn(async move {
+            // The part may be dropped anywhere: that is what ending at once means, and a later run goes on from
+            // what was committed.
+            tokio::select! {
+                ended = part => ended,
+                () = abort.cancelled() => Part::Aborted,
+            }
         });
     }
 
