@@ -111,10 +111,15 @@ impl Row {
                     path.pop();
                     match (same, adds) {
                         (true, false) => continue,
-                        (true, true) => added.push(key.clone()),
-                        (false, _) => changed.push(key.clone()),
+                        (true, true) => {
+                            added.push(key.clone());
+                            united(old, value)
+                        }
+                        (false, _) => {
+                            changed.push(key.clone());
+                            overlay(old, value)
+                        }
                     }
-                    overlay(old, value)
                 }
             };
             row.get_or_insert_with(|| self.0.clone()).insert(key.clone(), merged);
@@ -216,6 +221,22 @@ fn same_number(a: &Number, b: &Number) -> bool {
     if a.is_f64() || b.is_f64() { a.as_f64() == b.as_f64() } else { a == b }
 }
 
+/// Two looks that say the same, with the keys of both.
+fn united(old: &Value, new: &Value) -> Value {
+    match (old, new) {
+        (Value::Object(a), Value::Object(b)) => {
+            let mut both = a.clone();
+            for (key, value) in b {
+                let value = a.get(key).map_or_else(|| value.clone(), |old| united(old, value));
+                both.insert(key.clone(), value);
+            }
+            Value::Object(both)
+        }
+        (Value::Array(a), Value::Array(b)) => a.iter().zip(b).map(|(old, new)| united(old, new)).collect(),
+        _ => new.clone(),
+    }
+}
+
 /// `new` over `old`, keeping keys that `new` lacks as long as both are the same thing.
 fn overlay(old: &Value, new: &Value) -> Value {
     match (old, new) {
@@ -243,17 +264,16 @@ fn overlay(old: &Value, new: &Value) -> Value {
 
 /// Whether both say by the same key which thing they are.
 fn has_identity(a: &Map<String, Value>, b: &Map<String, Value>) -> bool {
-    let says = |map: &Map<String, Value>, key| map.get(key).is_some_and(|value| !is_unset(value));
+    let says = |map: &Map<String, Value>, key: &str| map.get(key).is_some_and(|value| !is_unset(value));
     IDENTITY.iter().any(|key| says(a, key) && says(b, key))
 }
 
+/// Whether nothing says that they are different things; a nested value says nothing of it.
 fn same_identity(a: &Map<String, Value>, b: &Map<String, Value>) -> bool {
     IDENTITY.iter().all(|key| match (a.get(*key), b.get(*key)) {
-        (Some(a), Some(b)) => match (integer(a), integer(b)) {
-            (None, None) => a == b || (is_unset(a) && is_unset(b)),
-            (Some(a), Some(b)) => a == b,
-            _ => is_unset(a) && is_unset(b),
-        },
+        (Some(a), Some(b)) if !a.is_object() && !a.is_array() && !b.is_object() && !b.is_array() => {
+            a == b || (is_unset(a) && is_unset(b)) || integer(a).is_some_and(|id| integer(b) == Some(id))
+        }
         _ => true,
     })
 }
