@@ -124,3 +124,29 @@ async fn changes_are_classified_exactly() {
     let issues = ran.written("Issues");
     assert_eq!((issues.inserted, issues.updated, issues.deleted), (2, 2, 1), "{issues:?}");
 }
+
+/// When each row was written, by project and id.
+async fn written_at(bench: &Bench) -> std::collections::BTreeMap<(String, i64), String> {
+    let issues = bench.task.tables.iter().position(|table| table.name == "Issues").unwrap();
+    let rows = crate::compare::read(&bench.target(), &bench.task, issues).await;
+    rows.into_iter().map(|(key, row)| (key, row["_synced_at"].as_str().unwrap().to_owned())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_did_not_change_are_not_written() {
+    let bench = Bench::new(unlimited(two_projects())).await;
+    bench.once().await;
+    let before = written_at(&bench).await;
+    let changes = bench.sim.world().mutate(5, &crate::cost::EDITS);
+    let following = bench.follow().await;
+    becomes_equal(&bench, &following).await;
+    // Several polls and censuses later nothing else has been written.
+    let asked = bench.sim.world().counters().total();
+    following.until("more rounds", |_| bench.sim.world().counters().total() > asked + 30).await;
+    following.stop().await;
+    let after = written_at(&bench).await;
+    let rewritten = before.iter().filter(|(key, at)| after.get(*key) != Some(*at)).count();
+    // The edited rows, and for each at most its parent, its epic's members and its sub-tasks.
+    assert!(rewritten >= 1, "{changes:?} wrote nothing");
+    assert!(rewritten <= 60, "{changes:?} wrote {rewritten} rows of {}", before.len());
+}
