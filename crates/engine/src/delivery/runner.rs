@@ -13,14 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::rebuild::{self, Sweep, SweepError};
 use super::shape::{Delivered, Shaper, Task};
+use super::step::{Step, Wanted};
 use crate::capture::Progress;
-use crate::change::{Change, ChangeKind};
 use crate::clock::Moment;
-use crate::journal::{Journal, JournalError, Limit, MirrorRow};
-use crate::observation::Channel;
+use crate::journal::{Journal, JournalError, Limit};
 use crate::position::{Position, RebuildReason, Sequence};
 use crate::problem::{Problem, Remedy};
-use crate::row::{Row, RowKey};
+use crate::row::RowKey;
 use crate::source::Project;
 use crate::status::{Board, State, Written};
 use crate::target::{Batch, Owned, Plan, TableBatch, Target, TargetError, TargetErrorKind};
@@ -88,25 +87,6 @@ macro_rules! persistently {
             }
         }
     };
-}
-
-/// One thing to be done to the target.
-struct Step {
-    sequence: Sequence,
-    key: RowKey,
-    /// The row as it shall be; `None` deletes it if it is there.
-    row: Option<(Row, Moment, Option<Moment>)>,
-    /// When the request was sent that showed it; `None` for a copy of another row.
-    seen: Option<Moment>,
-    counts: Counted,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Counted {
-    inserted: bool,
-    updated: bool,
-    deleted: bool,
-    detailed: bool,
 }
 
 struct Delivery<J, T> {
@@ -294,63 +274,15 @@ impl<J: Journal, T: Target> Delivery<J, T> {
     async fn next_steps(&self, logging: bool) -> Result<Vec<Step>, DeliveryError> {
         let limit = Limit { rows: BATCH_ROWS, bytes: BATCH_BYTES };
         let after = self.position.sequence;
+        let projects = self.projects();
+        let wanted = Wanted { task: self.shaper.task(), projects: &projects };
         let bounds = self.journal.bounds().await?;
         if logging && !self.position.rebuilding && after >= bounds.log_floor {
             let changes = self.journal.log_after(after, limit).await?;
-            return Ok(changes.into_iter().map(|change| self.logged(change)).collect());
+            return Ok(changes.into_iter().map(|change| wanted.logged(change)).collect());
         }
         let rows = self.journal.mirror_after(after, limit).await?;
-        Ok(rows.into_iter().map(|row| self.mirrored(row)).collect())
-    }
-
-    /// Whether the task wants the row.
-    fn admits(&self, key: RowKey, row: &Row) -> bool {
-        self.index(key).is_some()
-            && self.shaper.task().filter.admits(key.table, row)
-            && self.progress.borrow().projects.iter().any(|project| project.id == key.project)
-    }
-
-    fn index(&self, key: RowKey) -> Option<usize> {
-        self.shaper.task().tables.iter().position(|table| table.id == key.table)
-    }
-
-    fn logged(&self, change: Change) -> Step {
-        let Change { sequence, key, kind, channel, observed, detailed, first_detail, before, after } = change;
-        let was = before.as_ref().is_some_and(|row| self.admits(key, row));
-        let row = after.filter(|row| self.admits(key, row));
-        let counts = match (was, row.is_some()) {
-            (false, false) => Counted::default(),
-            (false, true) => Counted { inserted: true, detailed: first_detail, ..Counted::default() },
-            (true, false) => Counted { deleted: true, ..Counted::default() },
-            (true, true) => Counted {
-                updated: kind != ChangeKind::Detail,
-                detailed: first_detail || kind == ChangeKind::Detail,
-                ..Counted::default()
-            },
-        };
-        let seen = (channel != Channel::Relation).then(|| observed.max(detailed.unwrap_or_default()));
-        Step { sequence, key, row: row.map(|row| (row, observed, detailed)), seen, counts }
-    }
-
-    /// Read from the mirror there is no before: what is not wanted is deleted if it is there.
-    fn mirrored(&self, mirrored: MirrorRow) -> Step {
-        let position = self.position.sequence;
-        let detailed = mirrored.detailed();
-        let MirrorRow { key, version, row } = mirrored;
-        let row = row.filter(|row| self.admits(key, row));
-        let known = version.inserted <= position;
-        let counts = match &row {
-            Some(_) => Counted {
-                inserted: !known,
-                updated: known && version.first_detail <= position,
-                detailed: version.first_detail > position,
-                ..Counted::default()
-            },
-            None => Counted { deleted: known, ..Counted::default() },
-        };
-        let seen = Some(version.observed.max(version.looked_up));
-        let row = row.map(|row| (row, version.observed, detailed));
-        Step { sequence: version.sequence, key, row, seen, counts }
+        Ok(rows.into_iter().map(|row| wanted.mirrored(after, row)).collect())
     }
 
     /// Writes steps as one batch. `false` when cancelled.
@@ -361,7 +293,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         // The last word on each key; steps are in sequence order.
         let mut latest: HashMap<RowKey, Step> = HashMap::new();
         for step in steps {
-            let Some(index) = self.index(step.key) else { continue };
+            let Some(index) = self.shaper.task().index(step.key.table) else { continue };
             let count = counted.entry(index).or_default();
             let add = |sum: &mut u64, one: bool| *sum = sum.saturating_add(u64::from(one));
             add(&mut count.inserted, step.counts.inserted);
@@ -377,7 +309,8 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         let names: HashMap<i64, String> =
             self.projects().into_iter().map(|project| (project.id.0, project.name)).collect();
         for Step { key, row, .. } in latest {
-            let (Some(index), Some(project)) = (self.index(key), names.get(&key.project.0)) else { continue };
+            let index = self.shaper.task().index(key.table);
+            let (Some(index), Some(project)) = (index, names.get(&key.project.0)) else { continue };
             let Some(table) = batch.tables.get_mut(index) else { continue };
             match row {
                 Some((row, observed, detailed)) => {

@@ -51,6 +51,14 @@ pub struct Task {
     pub listed_only: bool,
 }
 
+impl Task {
+    /// The place of a table among the task's tables.
+    #[must_use]
+    pub fn index(&self, table: TableId) -> Option<usize> {
+        self.tables.iter().position(|own| own.id == table)
+    }
+}
+
 /// Turns rows into cells.
 #[derive(Debug)]
 pub struct Shaper {
