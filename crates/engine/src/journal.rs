@@ -49,6 +49,25 @@ pub struct Version {
     pub detail: Detail,
 }
 
+impl Version {
+    /// When the look-up was sent whose fields the row carries; `None` while that is pending. A table without
+    /// such fields has them with every listing.
+    ///
+    /// A row that is only to be looked up once more (a lagging listing put it in doubt, the second of its update
+    /// was not over) still carries what the last look-up showed: the confirmation alone is no news.
+    #[must_use]
+    pub fn detailed(&self) -> Option<Moment> {
+        match self.detail {
+            Detail::Done if self.looked_up == Moment(0) => Some(self.observed),
+            Detail::Done => Some(self.looked_up),
+            Detail::Stale if self.first_detail > Sequence(0) && self.looked_up >= self.observed => {
+                Some(self.looked_up)
+            }
+            Detail::Off | Detail::Stale | Detail::Missing => None,
+        }
+    }
+}
+
 /// A row of the mirror.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MirrorRow {
@@ -61,15 +80,10 @@ pub struct MirrorRow {
 }
 
 impl MirrorRow {
-    /// When the look-up was sent whose fields the row carries; `None` while that is pending. A table without
-    /// such fields has them with every listing.
+    /// [`Version::detailed`] of the row.
     #[must_use]
     pub fn detailed(&self) -> Option<Moment> {
-        match self.version.detail {
-            Detail::Done if self.version.looked_up == Moment(0) => Some(self.version.observed),
-            Detail::Done => Some(self.version.looked_up),
-            Detail::Off | Detail::Stale | Detail::Missing => None,
-        }
+        self.version.detailed()
     }
 }
 

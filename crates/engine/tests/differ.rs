@@ -59,6 +59,20 @@ fn an_eager_row_is_written_once_it_is_whole() {
     assert_eq!(mirror.observe(6, Seen::Listed(listed("b", 6))), Said::NeedsDetail);
 }
 
+/// Invariant 1: a listing that lags is taken back by the look-up it led to; nothing happened.
+#[test]
+fn what_the_look_up_takes_back_is_no_change() {
+    let mut mirror = mirror(Details::Eager);
+    let whole = |listed_name, moment| match looked_up(detailed("a", 5), moment, true) {
+        Seen::LookedUp(look_up) => Seen::Whole(listed(listed_name, 5), look_up),
+        other => other,
+    };
+    mirror.observe(1, whole("a", 2));
+    assert_eq!(mirror.observe(3, Seen::Listed(listed("lagging", 5))), Said::NeedsDetail);
+    assert_eq!(mirror.observe(3, whole("lagging", 4)), Said::Note);
+    assert_eq!((mirror.name(), mirror.row().unwrap().version.detail), ("a".to_owned(), Detail::Done));
+}
+
 /// Invariant 4: a look-up that was sent later wins, even with an older time of update.
 #[test]
 fn a_later_look_up_wins_even_when_it_is_dated_earlier() {
@@ -97,7 +111,12 @@ fn a_listing_dated_before_what_is_known_is_looked_up() {
     assert_eq!(mirror.observe(2, Seen::Listed(listed("old", 5))), Said::Note);
     assert_eq!((mirror.name(), mirror.row().unwrap().version.detail), ("new".to_owned(), Detail::Stale));
     assert_eq!(mirror.observe(3, Seen::Listed(listed("old", 5))), Said::Nothing, "it was said once");
-    assert_eq!(mirror.observe(4, looked_up(detailed("new", 9), 4, true)), Said::Change(ChangeKind::Detail));
+    assert_eq!(
+        mirror.row().unwrap().detailed(),
+        Some(Moment(1)),
+        "the row carries its details all the while"
+    );
+    assert_eq!(mirror.observe(4, looked_up(detailed("new", 9), 4, true)), Said::Note, "nothing happened");
     assert_eq!(mirror.row().unwrap().version.detail, Detail::Done);
 }
 
@@ -108,10 +127,21 @@ fn a_look_up_within_the_second_of_the_update_is_repeated() {
     mirror.observe(1, Seen::Listed(listed("a", 5)));
     assert_eq!(mirror.observe(2, looked_up(detailed("a", 5), 2, false)), Said::Change(ChangeKind::Detail));
     let held = mirror.row().unwrap();
-    assert_eq!((held.version.detail, held.detailed()), (Detail::Stale, None));
+    assert_eq!((held.version.detail, held.detailed()), (Detail::Stale, Some(Moment(2))));
     mirror.observe(3, looked_up(detailed("b", 5), 3, true));
     assert_eq!(mirror.name(), "b", "an edit within the same second");
-    assert_eq!(mirror.row().unwrap().detailed(), Some(Moment(3)));
+    let held = mirror.row().unwrap();
+    assert_eq!((held.version.detail, held.detailed()), (Detail::Done, Some(Moment(3))));
+    // With nothing edited meanwhile the repetition is no news.
+    let mut mirror = self::mirror(Details::Background);
+    mirror.observe(1, Seen::Listed(listed("a", 5)));
+    mirror.observe(2, looked_up(detailed("a", 5), 2, false));
+    assert_eq!(mirror.observe(3, looked_up(detailed("a", 5), 3, true)), Said::Note);
+    assert_eq!(mirror.row().unwrap().version.detail, Detail::Done);
+    // A listed edit makes the details those of an older version.
+    mirror.observe(4, Seen::Listed(listed("c", 6)));
+    assert_eq!(mirror.row().unwrap().detailed(), None);
+    assert_eq!(mirror.observe(5, looked_up(detailed("c", 6), 5, true)), Said::Change(ChangeKind::Detail));
 }
 
 /// Invariant 2: gone is what was looked for after it was last seen.
@@ -175,6 +205,17 @@ fn without_details_only_listed_fields_are_kept() {
     let held = mirror.row().unwrap();
     assert_eq!(held.row.as_ref().unwrap().get("Watchers"), None);
     assert_eq!((held.version.detail, held.detailed()), (Detail::Off, None));
+}
+
+/// Invariant 1: where only listed fields are wanted, a look-up that shows more of an unchanged row is no change.
+#[test]
+fn without_details_a_richer_look_up_is_no_change() {
+    let owned = |owner| row(json!({"Code": 1, "Name": "a", "UpdatedAt": 5_000, "Owner": owner}));
+    let mut mirror = mirror(Details::Off);
+    mirror.observe(1, Seen::Listed(owned(json!({"Id": 3}))));
+    let richer = looked_up(owned(json!({"Id": 3, "Avatar": "u"})), 2, true);
+    assert_eq!(mirror.observe(2, richer), Said::Note);
+    assert_eq!(mirror.content().unwrap().get("Owner"), Some(&json!({"Id": 3})));
 }
 
 /// Copies made true are the row as it is to be, and say nothing of when it was seen.

@@ -200,12 +200,17 @@ impl Details {
         };
         let pending = matches!(known.detail, Detail::Missing | Detail::Stale);
         match merged {
-            None if known.detail == version.detail => Verdict::Note(version),
-            // The target learns that nothing is pending any more.
-            None if version.detail == Detail::Done && pending => {
-                change(ChangeKind::Detail, first, key, version, Some(content.clone()))
+            None => {
+                if before.detailed().is_none() && version.detailed().is_some() {
+                    // The target learns that nothing is pending any more.
+                    return change(ChangeKind::Detail, first, key, version, Some(content.clone()));
+                }
+                Verdict::Note(version)
             }
-            None => Verdict::Note(version),
+            // Only listed fields are wanted: what else the look-up shows inside them is not listed.
+            Some(Merged { changed, .. }) if self == Details::Off && changed.is_empty() => {
+                Verdict::Note(version)
+            }
             Some(Merged { row, changed, .. }) => {
                 let completes = pending && changed.iter().all(|field| shape(table, field) == Shape::Detail);
                 let kind = if completes || (first && changed.is_empty()) {
@@ -238,19 +243,27 @@ impl Details {
         let key = observation.key;
         let listed = Details::Background.listed(table, before, key, row, observation.sent, digest);
         let Verdict::Change(listed) = listed else { return self.looked_up(table, before, key, looked_up) };
-        match self.looked_up(table, Some(&listed.after), key, looked_up) {
-            Verdict::Change(detailed) => Verdict::Change(Box::new(Changed {
+        let whole = match self.looked_up(table, Some(&listed.after), key, looked_up) {
+            Verdict::Change(detailed) => Box::new(Changed {
                 kind: listed.kind,
                 first_detail: detailed.first_detail,
                 after: detailed.after,
-            })),
-            Verdict::Note(version) => Verdict::Change(Box::new(Changed {
+            }),
+            Verdict::Note(version) => Box::new(Changed {
                 after: MirrorRow { version, ..listed.after },
                 kind: listed.kind,
                 first_detail: false,
-            })),
-            Verdict::Nothing | Verdict::NeedsDetail => Verdict::Change(listed),
+            }),
+            Verdict::Nothing | Verdict::NeedsDetail => listed,
+        };
+        let was = before.and_then(|before| before.row.as_ref());
+        if let (Some(was), Some(is)) = (was, &whole.after.row)
+            && was.merge(is, table).is_none()
+        {
+            // The listing lagged, and the look-up took back what it showed.
+            return self.looked_up(table, before, key, looked_up);
         }
+        Verdict::Change(whole)
     }
 }
 
