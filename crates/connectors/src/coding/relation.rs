@@ -303,3 +303,6 @@ fn parent_code(row: &Row) -> Option<i64> {
 fn issue(of: RowKey, code: i64) -> RowKey {
     RowKey { table: ISSUES, project: of.project, id: RowId(code) }
 }
+
+#[cfg(test)]
+mod tests;
