@@ -153,3 +153,16 @@ async fn a_renamed_project_is_followed_by_its_id() {
     bench.once().await;
     assert_equal(&bench).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_all_that_is_seen_one_that_vanishes_keeps_its_rows_and_blocks_nothing() {
+    let mut bench = Bench::new(unlimited(projects())).await;
+    bench.settings.projects = connectors::coding::config::Projects::All;
+    bench.once().await;
+    assert_equal(&bench).await;
+    let style = AccessLoss::Errors;
+    bench.sim.world().apply(&[Operation::LoseAccess { project: "mobile-app".to_owned(), style }]).unwrap();
+    let ran = bench.once().await;
+    assert_eq!(deleted(&ran.status), 0);
+    assert_equal(&bench).await;
+}

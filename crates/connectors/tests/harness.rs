@@ -98,6 +98,7 @@ impl Bench {
             naming: Naming::Original,
             deletes: Deletes::Hard,
             listed_only: false,
+            accept_deletes: false,
         };
         Bench { sim, dir: tempfile::tempdir().unwrap(), settings, task, accept_deletes: false }
     }
@@ -159,7 +160,7 @@ impl Bench {
         let delivery = tokio::spawn(delivery::runner::run(
             Arc::clone(&journal),
             sqlite(&self.target()),
-            self.task.clone(),
+            Task { accept_deletes: self.accept_deletes, ..self.task.clone() },
             followed,
             board.clone(),
             cancel.clone(),

@@ -203,3 +203,37 @@ async fn the_target_is_rebuilt_when_somebody_dropped_a_table() {
     cheap(&bench.once().await);
     assert_equal(&bench).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fresh_reading_that_sees_less_holds_what_it_would_delete() {
+    let mut bench = Bench::new(unlimited(project())).await;
+    bench.once().await;
+    std::fs::remove_dir_all(bench.state()).unwrap();
+    bench.sim.world().change_faults(|faults| faults.members_empty = true);
+    let ran = bench.once().await;
+    let members = ran.written("ProjectMembers");
+    assert_eq!((members.rows, members.held, members.deleted), (9, 9, 0));
+    assert_equal(&bench).await;
+    // Seen again, there is nothing to hold any more.
+    bench.sim.world().change_faults(|faults| faults.members_empty = false);
+    let ran = bench.once().await;
+    assert_eq!(ran.written("ProjectMembers").held, 0);
+    assert_equal(&bench).await;
+
+    // Really gone, it takes somebody to say so.
+    std::fs::remove_dir_all(bench.state()).unwrap();
+    let issues = bench.sim.world().truth(Table::Issues, "backend", Shape::List).unwrap();
+    let gone: Vec<Operation> = issues
+        .iter()
+        .take(50)
+        .map(|row| u32::try_from(row["Code"].as_u64().unwrap()).unwrap())
+        .map(|code| Operation::DeleteIssue { project: "backend".to_owned(), code })
+        .collect();
+    bench.sim.world().apply(&gone).unwrap();
+    let ran = bench.once().await;
+    assert_eq!((ran.written("Issues").rows, ran.written("Issues").held), (120, 50));
+    bench.accept_deletes = true;
+    let ran = bench.once().await;
+    assert_eq!((ran.written("Issues").rows, ran.written("Issues").deleted), (70, 50));
+    assert_equal(&bench).await;
+}

@@ -65,13 +65,17 @@ impl Default for Activity {
 impl Activity {
     /// Goes over to `state`; the time counts from the first time it is set.
     pub fn enter(&mut self, state: State) {
-        let now = Timestamp::now();
+        let same = std::mem::discriminant(&self.state) == std::mem::discriminant(&state);
+        let since = if same { self.since } else { Timestamp::now() };
+        self.enter_since(state, since);
+    }
+
+    /// Goes over to a `state` that began before: what was tried in between was part of it.
+    pub fn enter_since(&mut self, state: State, since: Timestamp) {
         if let State::Waiting { problem, .. } = &state {
-            self.last_problem = Some((now, problem.clone()));
+            self.last_problem = Some((Timestamp::now(), problem.clone()));
         }
-        if std::mem::discriminant(&self.state) != std::mem::discriminant(&state) {
-            self.since = now;
-        }
+        self.since = since;
         self.state = state;
     }
 }
@@ -85,6 +89,17 @@ pub struct Held {
     pub of: u64,
     /// Since when.
     pub since: Timestamp,
+}
+
+/// More vanished rows than this ...
+const SUSPICIOUS_ROWS: u64 = 20;
+/// ... and more than one in so many are not believed without a person.
+const SUSPICIOUS_SHARE: u64 = 5;
+
+/// Whether `vanished` of `rows` rows are too many to have been deleted one by one.
+#[must_use]
+pub fn is_suspicious(vanished: u64, rows: u64) -> bool {
+    vanished > SUSPICIOUS_ROWS && vanished.saturating_mul(SUSPICIOUS_SHARE) > rows
 }
 
 /// How a table of a project stands in the mirror.

@@ -69,6 +69,15 @@ pub struct Batch {
     pub position: Position,
 }
 
+/// What a write did to one table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effect {
+    /// Rows that were not there before.
+    pub inserted: u64,
+    /// Rows that are gone now (hard), or marked as deleted now (soft).
+    pub deleted: u64,
+}
+
 /// What a task wants of its target.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -172,8 +181,8 @@ pub trait Target: Send + 'static {
     /// Forgets projects whose rows are all gone.
     fn disown(&mut self, projects: &[Owned]) -> impl Future<Output = Result<(), TargetError>> + Send;
 
-    /// Writes a batch.
-    fn write(&mut self, batch: &Batch) -> impl Future<Output = Result<(), TargetError>> + Send;
+    /// Writes a batch; says what that did to each table of the plan.
+    fn write(&mut self, batch: &Batch) -> impl Future<Output = Result<Vec<Effect>, TargetError>> + Send;
 
     /// Ids of the rows of a table of a project (alive ones, with soft deletes) after `after`, in order.
     fn ids(

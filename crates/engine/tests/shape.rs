@@ -22,6 +22,7 @@ fn task() -> Task {
         naming: Naming::Original,
         deletes: Deletes::Hard,
         listed_only: false,
+        accept_deletes: false,
     }
 }
 

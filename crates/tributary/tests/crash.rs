@@ -37,6 +37,7 @@ fn task(name: &str) -> Task {
         naming: Naming::SnakeCase,
         deletes: Deletes::Hard,
         listed_only: false,
+        accept_deletes: false,
     }
 }
 

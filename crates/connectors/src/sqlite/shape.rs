@@ -228,12 +228,18 @@ async fn stored_definition(
         .map_err(|_| refusal(table, "its definition in `_tributary_tables` cannot be read".to_owned(), &[]))
 }
 
+/// Differences that a message names.
+const POINTS_SHOWN: usize = 10;
+
 /// Refuses a table, with the points in which it differs.
 pub(super) fn refusal(table: &str, why: String, differs: &[String]) -> Fault {
-    let why = differs.iter().fold(why, |mut why, point| {
+    let mut why = differs.iter().take(POINTS_SHOWN).fold(why, |mut why, point| {
         let _ = write!(why, "; {point}");
         why
     });
+    if let Some(more) = differs.len().checked_sub(POINTS_SHOWN).filter(|more| *more > 0) {
+        let _ = write!(why, "; and {more} more");
+    }
     let what = format!("Cannot use table `{table}`");
     let fix = "Nothing was touched. Rename or drop that table, or set another file as the target.";
     Fault::refused(TargetErrorKind::Shape, Problem::new("SQLITE-SHAPE", what, why, fix))

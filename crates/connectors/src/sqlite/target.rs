@@ -11,7 +11,7 @@ use engine::position::{Position, RebuildReason};
 use engine::problem::Problem;
 use engine::row::RowId;
 use engine::target::{
-    Batch, Cell, Opened, Owned, Plan, TableBatch, Target, TargetError, TargetErrorKind, TargetTable,
+    Batch, Cell, Effect, Opened, Owned, Plan, TableBatch, Target, TargetError, TargetErrorKind, TargetTable,
 };
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions};
 use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Sqlite, SqliteConnection, Transaction};
@@ -216,14 +216,16 @@ impl SqliteTarget {
         Ok(transaction.commit().await?)
     }
 
-    async fn try_write(&mut self, batch: &Batch) -> Result<(), Fault> {
+    async fn try_write(&mut self, batch: &Batch) -> Result<Vec<Effect>, Fault> {
         let (mut transaction, session) = self.begin().await?;
         let plan = &session.plan;
         bookkeeping::advance(&mut transaction, &plan.task, session.epoch, &batch.position).await?;
+        let mut effects = Vec::with_capacity(plan.tables.len());
         for ((table, statements), rows) in plan.tables.iter().zip(&session.statements).zip(&batch.tables) {
-            write_table(&mut transaction, table, statements, rows).await?;
+            effects.push(write_table(&mut transaction, table, statements, rows).await?);
         }
-        Ok(transaction.commit().await?)
+        transaction.commit().await?;
+        Ok(effects)
     }
 
     async fn try_put_aside(&mut self, table: usize, key: &[Cell], reason: &str) -> Result<(), Fault> {
@@ -322,7 +324,7 @@ impl Target for SqliteTarget {
         self.settle("write to", result)
     }
 
-    async fn write(&mut self, batch: &Batch) -> Result<(), TargetError> {
+    async fn write(&mut self, batch: &Batch) -> Result<Vec<Effect>, TargetError> {
         let result = self.try_write(batch).await;
         self.settle("write to", result)
     }
@@ -432,7 +434,8 @@ async fn write_table(
     table: &TargetTable,
     statements: &Statements,
     batch: &TableBatch,
-) -> Result<(), Fault> {
+) -> Result<Effect, Fault> {
+    let mut effect = Effect::default();
     for (statement, keys) in encode::pieces(&statements.delete, &batch.deletes) {
         let mut arguments = SqliteArguments::default();
         if table.deleted_at.is_some() {
@@ -443,8 +446,19 @@ async fn write_table(
         for key in keys {
             bind_row(&mut arguments, table, table.key_columns, key)?;
         }
-        sqlx::query_with(AssertSqlSafe(statement.clone()), arguments).execute(&mut *connection).await?;
+        let done =
+            sqlx::query_with(AssertSqlSafe(statement.clone()), arguments).execute(&mut *connection).await?;
+        effect.deleted = effect.deleted.saturating_add(done.rows_affected());
     }
+    if batch.upserts.is_empty() {
+        return Ok(effect);
+    }
+    // New rows get row numbers after the largest one.
+    let name = quote(&table.name);
+    let largest: i64 =
+        sqlx::query_scalar(AssertSqlSafe(format!("SELECT coalesce(max(rowid), 0) FROM {name}")))
+            .fetch_one(&mut *connection)
+            .await?;
     for (statement, rows) in encode::pieces(&statements.upsert, &batch.upserts) {
         let mut arguments = SqliteArguments::default();
         arguments.reserve(rows.len().saturating_mul(table.columns.len()), 0);
@@ -453,7 +467,13 @@ async fn write_table(
         }
         sqlx::query_with(AssertSqlSafe(statement.clone()), arguments).execute(&mut *connection).await?;
     }
-    Ok(())
+    let inserted: i64 =
+        sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {name} WHERE rowid > ?")))
+            .bind(largest)
+            .fetch_one(&mut *connection)
+            .await?;
+    effect.inserted = u64::try_from(inserted).unwrap_or(0);
+    Ok(effect)
 }
 
 fn table_at(plan: &Plan, at: usize) -> Result<&TargetTable, Fault> {

@@ -6,7 +6,7 @@
 //! until it comes back or a person accepts.
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering;
+use std::sync::PoisonError;
 
 use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
@@ -20,7 +20,7 @@ use crate::observation::{Channel, Observation, Seen};
 use crate::row::{RowId, RowKey};
 use crate::schema::Table;
 use crate::source::{Order, Project, Source, Urgency};
-use crate::status::Held;
+use crate::status::{Held, is_suspicious};
 
 /// More candidates than this, and the table is listed again before any is looked up.
 const LIST_AGAIN: u64 = 50;
@@ -28,11 +28,6 @@ const LIST_AGAIN: u64 = 50;
 const CANDIDATES: u32 = 1_000;
 /// Not-found answers that one control look-up vouches for.
 const PER_CONTROL: usize = 100;
-/// A table whose rows all vanished, or that lost more than this many rows ...
-const SUSPICIOUS_ROWS: u64 = 20;
-/// ... and more than one in so many, keeps them until somebody accepts.
-const SUSPICIOUS_SHARE: u64 = 5;
-
 impl<S: Source, J: Journal> Capture<S, J> {
     /// Compares a table with the mirror, and deletes what is proven gone.
     pub(super) async fn census(
@@ -82,7 +77,14 @@ impl<S: Source, J: Journal> Capture<S, J> {
             }
         }
         self.board.table(&project.name, table.name, |status| status.note = note);
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner).insert((table.id, project.id));
         self.count(project, table).await
+    }
+
+    /// Whether held deletes of a table are to be carried out: by the first census that comes to its end.
+    fn accepts(&self, project: &Project, table: &Table) -> bool {
+        let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        self.settings.accept_deletes && !accepted.contains(&(table.id, project.id))
     }
 
     /// Lists once more; what both listings lack remains. Tables without look-ups want two listings that each
@@ -128,9 +130,8 @@ impl<S: Source, J: Journal> Capture<S, J> {
         let name = document("held", table, project.id);
         let before: Option<Held> = self.recall(&name).await?;
         let emptied = read.rows == 0 && unseen.count > 0;
-        let suspicious = emptied
-            || (unseen.count > SUSPICIOUS_ROWS && unseen.count.saturating_mul(SUSPICIOUS_SHARE) > alive);
-        let held = if suspicious && !self.accepting.load(Ordering::Relaxed) {
+        let suspicious = emptied || is_suspicious(unseen.count, alive);
+        let held = if suspicious && !self.accepts(project, table) {
             let since = before.as_ref().map_or_else(Timestamp::now, |held| held.since);
             Some(Held { rows: unseen.count, of: alive, since })
         } else {
@@ -176,7 +177,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
             self.prove_access(project, urgency).await?;
             let settled = observations.len();
             self.recorder.observe(observations).await?;
-            let drain = self.thorough || self.accepting.load(Ordering::Relaxed);
+            let drain = self.thorough || self.accepts(project, table);
             let more = unseen.count > u64::try_from(unseen.ids.len()).unwrap_or(u64::MAX);
             if !drain || !more || settled == 0 {
                 return Ok(());

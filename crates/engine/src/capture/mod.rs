@@ -15,8 +15,8 @@ pub mod recorder;
 mod relation;
 pub mod runner;
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -31,7 +31,7 @@ use crate::clock::Clock;
 use crate::journal::{Journal, JournalError};
 use crate::problem::{Problem, Remedy};
 use crate::row::ProjectId;
-use crate::schema::Table;
+use crate::schema::{Table, TableId};
 use crate::source::{Project, Source, SourceError, SourceErrorKind};
 use crate::status::Board;
 
@@ -146,8 +146,8 @@ pub struct Capture<S, J> {
     progress: watch::Sender<Progress>,
     access: Access,
     in_flight: InFlight,
-    /// Held deletes are accepted until the census that carries them out is over.
-    accepting: AtomicBool,
+    /// Tables whose held deletes were accepted and carried out: accepting is for once.
+    accepted: Mutex<HashSet<(TableId, ProjectId)>>,
     /// `--once`: a census goes on until every candidate has been looked up.
     thorough: bool,
 }

@@ -4,8 +4,7 @@
 //! is waited out: said, looked at again, resumed by itself. What the capture waits for is on the board.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt, TryStreamExt};
@@ -19,7 +18,7 @@ use super::access::{Access, no_access};
 use super::detail::InFlight;
 use super::differ::Details;
 use super::recorder::recorder;
-use super::{Capture, CaptureError, Progress, Settings, Until};
+use super::{Capture, CaptureError, Progress, Projects, Settings, Until};
 use crate::clock::Clock;
 use crate::journal::Journal;
 use crate::observation::Channel;
@@ -87,7 +86,6 @@ pub async fn run<S: Source, J: Journal>(
         board.clone(),
         recording_ends.clone(),
     );
-    let accepting = AtomicBool::new(settings.accept_deletes);
     let capture = Capture {
         source,
         journal,
@@ -98,7 +96,7 @@ pub async fn run<S: Source, J: Journal>(
         progress,
         access: Access::default(),
         in_flight: InFlight::default(),
-        accepting,
+        accepted: Mutex::default(),
         thorough: until == Until::Once,
     };
     let channels = async {
@@ -161,25 +159,24 @@ impl<S: Source, J: Journal> Capture<S, J> {
 
     /// The first contact with the source.
     async fn start(&self, until: Until) -> Result<(), CaptureError> {
-        let deadline = Instant::now().checked_add(FIRST_ANSWER);
+        let (deadline, since) = (Instant::now().checked_add(FIRST_ANSWER), Timestamp::now());
         let known = self.remembered().await?;
         loop {
             let answer = tokio::time::timeout(FIRST_ANSWER, self.look_around());
             match answer.await.unwrap_or_else(|_| Err(no_answer().into())) {
                 Ok(()) => {
-                    let lost = self.access.lost();
-                    let Some(project) = lost.first() else { return Ok(()) };
+                    let lost = self.complain_of_lost_access();
                     if until == Until::Cancelled && known {
                         return Ok(());
                     }
-                    return Err(no_access(project).into());
+                    return lost;
                 }
                 Err(error) if error.is_passing() => {
                     let over = deadline.is_none_or(|deadline| Instant::now() >= deadline);
                     if over && (until == Until::Once || !known) {
                         return Err(error);
                     }
-                    self.wait(&error, ONCE_PAUSE).await;
+                    self.wait(&error, ONCE_PAUSE, since).await;
                 }
                 Err(error) => return Err(error),
             }
@@ -201,7 +198,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
     /// Loads what is not loaded yet, in all visible projects.
     async fn load_all(&self, began: bool) -> Result<(), CaptureError> {
         self.each_project(|project| self.load_project(project).boxed()).await?;
-        if !self.access.lost().is_empty() {
+        if self.complain_of_lost_access().is_err() {
             return Ok(());
         }
         if !began {
@@ -294,15 +291,17 @@ impl<S: Source, J: Journal> Capture<S, J> {
     async fn censuses(&self) -> Result<(), CaptureError> {
         loop {
             self.patiently(|| self.census_all().boxed()).await?;
-            self.accepting.store(false, Ordering::Relaxed);
             tokio::time::sleep(self.settings.census_interval).await;
         }
     }
 
+    /// Fails while a project that was asked for is not visible. Of all that the credential sees, one that it
+    /// sees no more is not missed, but its rows stay; that none is left is still worth a complaint.
     fn complain_of_lost_access(&self) -> Result<(), CaptureError> {
+        let everything = self.settings.projects == Projects::All && !self.access.visible().is_empty();
         match self.access.lost().first() {
-            Some(project) => Err(no_access(project).into()),
-            None => Ok(()),
+            Some(project) if !everything => Err(no_access(project).into()),
+            _ => Ok(()),
         }
     }
 
@@ -311,7 +310,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
     where
         F: Future<Output = Result<(), CaptureError>>,
     {
-        let mut trouble_since: Option<Instant> = None;
+        let mut trouble: Option<(Instant, Timestamp)> = None;
         loop {
             let error = match round().await {
                 Ok(()) => return Ok(()),
@@ -320,28 +319,22 @@ impl<S: Source, J: Journal> Capture<S, J> {
                 }
                 Err(error) => error,
             };
-            let since = *trouble_since.get_or_insert_with(Instant::now);
-            let pause = match since.elapsed() < LOOK_AGAIN_OFTEN {
+            let (began, since) = *trouble.get_or_insert_with(|| (Instant::now(), Timestamp::now()));
+            let pause = match began.elapsed() < LOOK_AGAIN_OFTEN {
                 true => LOOK_AGAIN.min(self.settings.poll_interval.max(ONCE_PAUSE)),
                 false => LOOK_AGAIN_LATER,
             };
-            self.wait(&error, pause).await;
+            self.wait(&error, pause, since).await;
             self.in_flight.retry_now();
         }
     }
 
-    /// Says what is wrong and waits.
-    async fn wait(&self, error: &CaptureError, pause: Duration) {
+    /// Says what is wrong and since when, and waits. Whoever shows the board says it once.
+    async fn wait(&self, error: &CaptureError, pause: Duration, since: Timestamp) {
         let problem = error.problem().clone();
+        tracing::debug!(%problem, "waiting");
         let next = Timestamp::now().checked_add(pause).ok();
-        let news = !matches!(
-            &self.board.read().capture.state,
-            State::Waiting { problem: known, .. } if *known == problem
-        );
-        if news {
-            tracing::warn!(%problem, "waiting");
-        }
-        self.board.update(|status| status.capture.enter(State::Waiting { problem, next }));
+        self.board.update(|status| status.capture.enter_since(State::Waiting { problem, next }, since));
         tokio::time::sleep(pause).await;
     }
 
@@ -378,7 +371,6 @@ impl<S: Source, J: Journal> Capture<S, J> {
                 break;
             }
         }
-        self.accepting.store(false, Ordering::Relaxed);
         self.journal.prune(RETENTION).await?;
         self.progress.send_modify(|progress| progress.finished = true);
         self.board.update(|status| status.capture.enter(State::Stopped));
@@ -395,7 +387,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
     where
         F: Future<Output = Result<(), CaptureError>>,
     {
-        let deadline = Instant::now().checked_add(ONCE_PATIENCE);
+        let (deadline, since) = (Instant::now().checked_add(ONCE_PATIENCE), Timestamp::now());
         loop {
             let error = match step().await {
                 Ok(()) => return Ok(()),
@@ -405,7 +397,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
             if over || error.remedy() == Remedy::NeedsHuman {
                 return Err(error);
             }
-            self.wait(&error, ONCE_PAUSE).await;
+            self.wait(&error, ONCE_PAUSE, since).await;
         }
     }
 

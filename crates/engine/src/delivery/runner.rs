@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::rebuild::{self, Sweep, SweepError};
+use super::rebuild;
 use super::shape::{Delivered, Shaper, Task};
 use super::step::{Step, Wanted};
 use crate::capture::Progress;
@@ -22,7 +22,7 @@ use crate::problem::{Problem, Remedy};
 use crate::row::RowKey;
 use crate::source::Project;
 use crate::status::{Board, State, Written};
-use crate::target::{Batch, Owned, Plan, TableBatch, Target, TargetError, TargetErrorKind};
+use crate::target::{Batch, Effect, Owned, Plan, TableBatch, Target, TargetError, TargetErrorKind};
 
 /// A batch is cut at so many bytes of rows ...
 const BATCH_BYTES: usize = 8 << 20;
@@ -62,42 +62,20 @@ impl DeliveryError {
     }
 }
 
-impl From<SweepError> for DeliveryError {
-    fn from(error: SweepError) -> DeliveryError {
-        match error {
-            SweepError::Journal(error) => DeliveryError::Journal(error),
-            SweepError::Target(error) => DeliveryError::Target(error),
-        }
-    }
-}
-
-/// Repeats a call until it succeeds, waiting out what passes: `Some` is its value, `None` that the task was
-/// cancelled. A macro, because a function that takes an async closure makes futures that cannot be sent to
-/// another thread.
-macro_rules! persistently {
-    ($delivery:expr, $call:expr) => {
-        loop {
-            match $call.await {
-                Ok(value) => break Some(value),
-                Err(error) => {
-                    if !$delivery.pause(error.into()).await? {
-                        break None;
-                    }
-                }
-            }
-        }
-    };
-}
-
-struct Delivery<J, T> {
-    journal: Arc<J>,
-    target: T,
-    shaper: Shaper,
-    progress: watch::Receiver<Progress>,
-    board: Board,
-    cancel: CancellationToken,
-    position: Position,
-    owned: Vec<Owned>,
+/// A task at work.
+pub(super) struct Delivery<J, T> {
+    pub(super) journal: Arc<J>,
+    pub(super) target: T,
+    pub(super) shaper: Shaper,
+    pub(super) progress: watch::Receiver<Progress>,
+    pub(super) board: Board,
+    pub(super) cancel: CancellationToken,
+    pub(super) position: Position,
+    pub(super) owned: Vec<Owned>,
+    /// Rows by table that the end of a rebuild would delete and that are held.
+    pub(super) held: Vec<u64>,
+    /// Whether the target had no row when the session began: then a rebuild has nothing to delete.
+    pub(super) was_empty: bool,
 }
 
 /// Runs a task until the capture has finished and everything is delivered, or until it is cancelled.
@@ -130,8 +108,18 @@ pub async fn run<J: Journal, T: Target>(
         fingerprint: shaper.fingerprint(),
         rebuilding: false,
     };
-    let mut delivery =
-        Delivery { journal, target, shaper, progress, board, cancel, position, owned: Vec::new() };
+    let mut delivery = Delivery {
+        journal,
+        target,
+        shaper,
+        progress,
+        board,
+        cancel,
+        position,
+        owned: Vec::new(),
+        held: Vec::new(),
+        was_empty: false,
+    };
     let result = delivery.sessions().await;
     let Delivery { target, board, .. } = delivery;
     target.close().await;
@@ -162,7 +150,9 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             if prepared.is_none() || !self.let_go(&projects).await? || !self.take_in().await? {
                 return Ok(());
             }
-            self.count().await?;
+            self.held.clear();
+            let rows: u64 = self.count().await?.iter().sum();
+            self.was_empty = reason.is_some() && rows == 0;
             if self.deliver(&projects).await? {
                 return Ok(());
             }
@@ -173,6 +163,8 @@ impl<J: Journal, T: Target> Delivery<J, T> {
     async fn deliver(&mut self, projects: &[Project]) -> Result<bool, DeliveryError> {
         let mut head = self.journal.head();
         let mut acknowledged = Sequence(0);
+        // Where the end of the rebuild was tried: held deletes are looked at again when something changed.
+        let mut swept = None;
         loop {
             if self.cancel.is_cancelled() {
                 return Ok(true);
@@ -188,15 +180,16 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             if !self.take_in().await? {
                 return Ok(true);
             }
-            let steps = self.next_steps(progress.logging).await?;
+            let (steps, from_mirror) = self.next_steps(progress.logging).await?;
             if let Some(last) = steps.last().map(|step| step.sequence) {
-                if !self.write(steps, last).await? {
+                if !self.write(steps, last, from_mirror).await? {
                     return Ok(true);
                 }
                 continue;
             }
-            if self.position.rebuilding && progress.loaded {
-                if !self.sweep(None).await? {
+            if self.position.rebuilding && progress.loaded && swept != Some(self.position.sequence) {
+                swept = Some(self.position.sequence);
+                if !self.finish_rebuild().await? {
                     return Ok(true);
                 }
                 continue;
@@ -223,7 +216,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         }
     }
 
-    fn projects(&self) -> Vec<Project> {
+    pub(super) fn projects(&self) -> Vec<Project> {
         self.progress.borrow().projects.clone()
     }
 
@@ -266,12 +259,12 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         if gone.is_empty() || self.position.rebuilding {
             return Ok(true);
         }
-        self.sweep(Some(gone)).await
+        Ok(self.sweep(&gone).await? && self.disown(&gone).await?)
     }
 
     /// The next steps in sequence order: from the log where it reaches back to the position, else from the
-    /// mirror.
-    async fn next_steps(&self, logging: bool) -> Result<Vec<Step>, DeliveryError> {
+    /// mirror; and whether it was the mirror.
+    async fn next_steps(&self, logging: bool) -> Result<(Vec<Step>, bool), DeliveryError> {
         let limit = Limit { rows: BATCH_ROWS, bytes: BATCH_BYTES };
         let after = self.position.sequence;
         let projects = self.projects();
@@ -279,14 +272,19 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         let bounds = self.journal.bounds().await?;
         if logging && !self.position.rebuilding && after >= bounds.log_floor {
             let changes = self.journal.log_after(after, limit).await?;
-            return Ok(changes.into_iter().map(|change| wanted.logged(change)).collect());
+            return Ok((changes.into_iter().map(|change| wanted.logged(change)).collect(), false));
         }
         let rows = self.journal.mirror_after(after, limit).await?;
-        Ok(rows.into_iter().map(|row| wanted.mirrored(after, row)).collect())
+        Ok((rows.into_iter().map(|row| wanted.mirrored(after, row)).collect(), true))
     }
 
     /// Writes steps as one batch. `false` when cancelled.
-    async fn write(&mut self, steps: Vec<Step>, last: Sequence) -> Result<bool, DeliveryError> {
+    async fn write(
+        &mut self,
+        steps: Vec<Step>,
+        last: Sequence,
+        from_mirror: bool,
+    ) -> Result<bool, DeliveryError> {
         let now = Timestamp::now();
         let mut counted: BTreeMap<usize, Written> = BTreeMap::new();
         let mut newest = Moment(0);
@@ -323,8 +321,17 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         }
         batch.position.sequence = last;
         self.enter(if self.position.rebuilding { State::Rebuilding } else { State::Loading });
-        if !self.put(batch).await? {
-            return Ok(false);
+        let rebuilding = self.position.rebuilding;
+        let Some(effects) = self.put(batch).await? else { return Ok(false) };
+        if from_mirror {
+            // Read from the mirror a row has no before: the target itself says what was new to it.
+            for (index, effect) in effects.into_iter().enumerate() {
+                let Some(count) = counted.get_mut(&index) else { continue };
+                let known = count.inserted.saturating_add(count.updated).saturating_sub(effect.inserted);
+                count.updated = known.min(count.updated);
+                count.inserted = effect.inserted;
+                count.deleted = effect.deleted;
+            }
         }
         let delay = Timestamp::now().as_millisecond().saturating_sub(newest.timestamp().as_millisecond());
         let tables = self.shaper.task().tables.clone();
@@ -340,20 +347,22 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             }
             status.position = last.0;
             status.last_write = Some(now);
-            if newest > Moment(0) {
+            if newest > Moment(0) && !rebuilding {
                 status.delay_ms = Some(delay);
             }
         });
         Ok(true)
     }
 
-    fn batch(&self, now: Timestamp) -> Batch {
+    pub(super) fn batch(&self, now: Timestamp) -> Batch {
         let empty = TableBatch { now: now.as_microsecond(), ..TableBatch::default() };
         Batch { tables: vec![empty; self.shaper.tables().len()], position: self.position.clone() }
     }
 
-    /// Has a batch written, in halves where a row of it cannot be stored. `false` when cancelled.
-    async fn put(&mut self, batch: Batch) -> Result<bool, DeliveryError> {
+    /// Has a batch written, in halves where a row of it cannot be stored; says what that did to each table.
+    /// `None` when cancelled.
+    pub(super) async fn put(&mut self, batch: Batch) -> Result<Option<Vec<Effect>>, DeliveryError> {
+        let mut effects = vec![Effect::default(); self.shaper.tables().len()];
         let mut left = vec![batch];
         while let Some(batch) = left.pop() {
             let write = async |target: &mut T| match target.write(&batch).await {
@@ -361,8 +370,14 @@ impl<J: Journal, T: Target> Delivery<J, T> {
                 other => other.map(Ok),
             };
             match persistently!(self, write(&mut self.target)) {
-                None => return Ok(false),
-                Some(Ok(())) => self.position = batch.position,
+                None => return Ok(None),
+                Some(Ok(written)) => {
+                    self.position = batch.position;
+                    for (sum, effect) in effects.iter_mut().zip(written) {
+                        sum.inserted = sum.inserted.saturating_add(effect.inserted);
+                        sum.deleted = sum.deleted.saturating_add(effect.deleted);
+                    }
+                }
                 Some(Err(error)) => {
                     if let Some(halves) = self.halve(batch, &error).await? {
                         left.extend(halves);
@@ -370,7 +385,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
                 }
             }
         }
-        Ok(true)
+        Ok(Some(effects))
     }
 
     /// Splits a batch that holds a row which cannot be stored; alone, such a row is put aside.
@@ -417,86 +432,6 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         Ok(Some([batch, nothing]))
     }
 
-    /// Deletes what the mirror lacks: of everything owned at the end of a rebuild, or all of the given projects.
-    async fn sweep(&mut self, gone: Option<Vec<Owned>>) -> Result<bool, DeliveryError> {
-        let rebuilding = gone.is_none();
-        let projects = self.projects();
-        let swept = gone.unwrap_or_else(|| self.owned.clone());
-        let mut sweep = Sweep::new(&swept, self.shaper.tables().len());
-        loop {
-            let page =
-                persistently!(self, sweep.next(&*self.journal, &mut self.target, &self.shaper, &projects));
-            let Some(page) = page else { return Ok(false) };
-            let Some(lacking) = page else { break };
-            if lacking.ids.is_empty() {
-                continue;
-            }
-            let mut batch = self.batch(Timestamp::now());
-            let keys = lacking.ids.iter().map(|id| self.shaper.key(&lacking.project, *id)).collect();
-            if let Some(table) = batch.tables.get_mut(lacking.table) {
-                table.deletes = keys;
-            }
-            if !self.put(batch).await? {
-                return Ok(false);
-            }
-            let deleted = u64::try_from(lacking.ids.len()).unwrap_or(u64::MAX);
-            if let Some(table) = self.shaper.task().tables.get(lacking.table) {
-                self.board.task(&self.shaper.task().name, |status| {
-                    let written = status.tables.entry(table.name.to_owned()).or_default();
-                    written.deleted = written.deleted.saturating_add(deleted);
-                });
-            }
-        }
-        let left =
-            |owned: &&Owned| !projects.iter().any(|p| p.id.0 == owned.project_id && p.name == owned.project);
-        let empty: Vec<Owned> = swept.iter().filter(left).cloned().collect();
-        if !empty.is_empty() {
-            if persistently!(self, self.target.disown(&empty)).is_none() {
-                return Ok(false);
-            }
-            self.owned.retain(|owned| !empty.contains(owned));
-        }
-        if rebuilding {
-            let mut batch = self.batch(Timestamp::now());
-            batch.position.rebuilding = false;
-            if !self.put(batch).await? {
-                return Ok(false);
-            }
-            self.count().await?;
-        }
-        Ok(true)
-    }
-
-    /// Counts the target's rows for the board.
-    async fn count(&mut self) -> Result<(), DeliveryError> {
-        let mut rows = Vec::new();
-        for index in 0..self.shaper.tables().len() {
-            let owned = self.owned.clone();
-            let counted = persistently!(self, self.target.count(index, &owned));
-            let Some(count) = counted else { return Ok(()) };
-            rows.push(count);
-        }
-        let tables = self.shaper.task().tables.clone();
-        let position = self.position.sequence.0;
-        self.board.update(|status| {
-            let held = |table: &str| -> u64 {
-                let of = |tables: &BTreeMap<String, crate::status::TableStatus>| {
-                    tables.get(table).and_then(|table| table.held.as_ref()).map_or(0, |held| held.rows)
-                };
-                status.projects.values().map(of).sum()
-            };
-            let held: Vec<u64> = tables.iter().map(|table| held(table.name)).collect();
-            let task = status.tasks.entry(self.shaper.task().name.clone()).or_default();
-            task.position = position;
-            for ((table, rows), held) in tables.iter().zip(&rows).zip(held) {
-                let written = task.tables.entry(table.name.to_owned()).or_default();
-                written.rows = *rows;
-                written.held = held;
-            }
-        });
-        Ok(())
-    }
-
     fn rest(&self) {
         let state = match self.progress.borrow().loaded {
             true => State::Following { next: None },
@@ -510,14 +445,15 @@ impl<J: Journal, T: Target> Delivery<J, T> {
     }
 
     /// Waits before a call is repeated: `false` when cancelled meanwhile, an error when it needs a person.
-    async fn pause(&mut self, error: DeliveryError) -> Result<bool, DeliveryError> {
+    pub(super) async fn pause(&mut self, error: DeliveryError) -> Result<bool, DeliveryError> {
         let pause = match error.remedy() {
             Remedy::NeedsHuman => return Err(error),
             Remedy::Retry => RETRY_PAUSE,
             Remedy::Wait => ROOM_PAUSE,
         };
         let problem = error.problem().clone();
-        tracing::warn!(task = %self.shaper.task().name, %problem, "waiting");
+        // Whoever shows the board says it once; here it is said every time.
+        tracing::debug!(task = %self.shaper.task().name, %problem, "waiting");
         let next = Timestamp::now().checked_add(pause).ok();
         self.enter(State::Waiting { problem, next });
         // Cancel-safe: only waits.

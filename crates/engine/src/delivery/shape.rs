@@ -49,6 +49,8 @@ pub struct Task {
     pub deletes: Deletes,
     /// Whether only listed fields are wanted.
     pub listed_only: bool,
+    /// Whether the end of a rebuild may delete however many rows the mirror lacks.
+    pub accept_deletes: bool,
 }
 
 impl Task {

@@ -112,7 +112,7 @@ fn sound(mut root: Value, structure: &mut Structure) -> Option<PipelineConfig> {
                 "CONFIG-VALUE",
                 "This value cannot be used",
                 "it has a form or a size that is not expected here",
-                "See the README for what may stand here.",
+                "docs/configuration.md says what may stand here.",
             ));
         }
         while root.pointer(&pointer(&at)).is_none() && !at.is_empty() {
@@ -217,7 +217,7 @@ fn translate(schema: &Value, error: &ValidationError<'_>, out: &mut Structure, c
             "CONFIG-VALUE",
             "This value cannot be used",
             error.masked().to_string(),
-            "See the README for what may stand here.",
+            "docs/configuration.md says what may stand here.",
         )),
     }
     cuts.push(at);

@@ -32,7 +32,7 @@ pub(crate) fn parse(text: &str) -> Result<Value, Finding> {
         "CONFIG-SYNTAX",
         "The file is no pipeline",
         found,
-        "Write at least `source:` and `target:`; the README has an example.",
+        "Write at least `source:` and `target:`; docs/configuration.md has an example.",
     ))
 }
 

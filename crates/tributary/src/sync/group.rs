@@ -179,10 +179,11 @@ impl Parts {
         for pipeline in pipelines() {
             let (pipeline, source, journal) = (pipeline.clone(), Arc::clone(source), Arc::clone(journal));
             let (board, cancel, mut following) = (board.clone(), cancel.clone(), following.clone());
+            let accept_deletes = options.accept_deletes;
             parts.spawn(async move {
                 match plan::filter(&pipeline, &source, &*journal, &mut following, &board, &cancel).await {
                     Ok(Some(filter)) => {
-                        let task = plan::task(&pipeline, source.tables(), filter);
+                        let task = plan::task(&pipeline, source.tables(), filter, accept_deletes);
                         let TargetSettings::Sqlite(sqlite) = pipeline.target;
                         let target = SqliteTarget::new(sqlite);
                         let delivery =

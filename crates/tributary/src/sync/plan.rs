@@ -55,7 +55,12 @@ pub(crate) fn tables<'a>(
 }
 
 /// What the delivery of a pipeline does.
-pub(crate) fn task(pipeline: &Pipeline, offered: &'static [Table], filter: Filter) -> Task {
+pub(crate) fn task(
+    pipeline: &Pipeline,
+    offered: &'static [Table],
+    filter: Filter,
+    accept_deletes: bool,
+) -> Task {
     Task {
         name: pipeline.name.clone(),
         team: pipeline.source.team.clone(),
@@ -70,6 +75,7 @@ pub(crate) fn task(pipeline: &Pipeline, offered: &'static [Table], filter: Filte
             Deletes::Soft => ShapeDeletes::Soft,
         },
         listed_only: pipeline.source.details == Details::Off,
+        accept_deletes,
     }
 }
 
