@@ -320,7 +320,8 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             }
         }
         batch.position.sequence = last;
-        self.enter(if self.position.rebuilding { State::Rebuilding } else { State::Loading });
+        let filling = self.was_empty || !self.position.rebuilding;
+        self.enter(if filling { State::Loading } else { State::Rebuilding });
         let rebuilding = self.position.rebuilding;
         let Some(effects) = self.put(batch).await? else { return Ok(false) };
         if from_mirror {
