@@ -9,3 +9,4 @@ mod follow;
 mod harness;
 mod hostile;
 mod rebuild;
+mod rounds;
