@@ -166,3 +166,60 @@ async fn of_all_that_is_seen_one_that_vanishes_keeps_its_rows_and_blocks_nothing
     assert_eq!(deleted(&ran.status), 0);
     assert_equal(&bench).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emptied_table_is_deleted_once_somebody_accepts_it() {
+    let mut bench = Bench::new(unlimited(vec![ProjectConfig::new("backend", 20, 4, 5)])).await;
+    bench.once().await;
+    let delete = |code| Operation::DeleteIteration { project: "backend".to_owned(), code };
+    let iterations =
+        bench.sim.world().truth(coding_sim::Table::Iterations, "backend", coding_sim::Shape::Full);
+    let codes: Vec<u32> =
+        iterations.unwrap().iter().map(|row| u32::try_from(row["Code"].as_u64().unwrap()).unwrap()).collect();
+    let operations: Vec<Operation> = codes.iter().map(|code| delete(*code)).collect();
+    bench.sim.world().apply(&operations).unwrap();
+    let held = bench.once().await;
+    assert_eq!((held.written("Iterations").rows, held.written("Iterations").held), (4, 4));
+    bench.accept_deletes = true;
+    let accepted = bench.once().await;
+    assert_eq!((accepted.written("Iterations").rows, accepted.written("Iterations").held), (0, 0));
+    assert_equal(&bench).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_no_listing_shows_are_looked_up_once() {
+    let bench = Bench::new(unlimited(vec![ProjectConfig::new("backend", 7_000, 4, 5)])).await;
+    bench.once().await;
+    // Listings show new rows late; here so late that a census sees none of them.
+    let created = bench.sim.world().mutate(1_150, &[coding_sim::MutationKind::CreateIssue]);
+    assert_eq!(created.len(), 1_150);
+    bench.once().await;
+    bench.sim.world().change_faults(|faults| faults.listing_lag_seconds = 3_600);
+    let before = bench.sim.world().counters().of("DescribeIssue");
+    let ran = tokio::time::timeout(Duration::from_secs(60), bench.once()).await.unwrap();
+    let looked_up = bench.sim.world().counters().of("DescribeIssue") - before;
+    assert!((1_150..1_400).contains(&looked_up), "{looked_up} look-ups");
+    assert_eq!(deleted(&ran.status), 0);
+    assert_equal(&bench).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_table_that_is_refused_keeps_no_other_from_being_followed() {
+    let (bench, following) = following().await;
+    bench.sim.world().change_faults(|faults| {
+        faults.each = [(FaultKind::Http403, 1.0)].into();
+        faults.actions = vec!["DescribeIterationList".to_owned()];
+    });
+    let waiting = |status: &Status| matches!(&status.capture.state, State::Waiting { .. });
+    following.until("the refusal to be said", waiting).await;
+    let _ = bench.sim.world().mutate(20, &crate::cost::EDITS);
+    let issues = |difference: &String| difference.starts_with("Issues");
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    while differences(&bench).await.iter().any(issues) {
+        assert!(tokio::time::Instant::now() < deadline, "issues are not followed any more");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    bench.sim.world().change_faults(|faults| faults.each.clear());
+    becomes_equal(&bench, &following).await;
+    following.stop().await;
+}

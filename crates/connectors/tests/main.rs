@@ -8,5 +8,6 @@ mod exact;
 mod follow;
 mod harness;
 mod hostile;
+mod projects;
 mod rebuild;
 mod rounds;

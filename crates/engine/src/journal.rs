@@ -243,8 +243,8 @@ pub trait Journal: Send + Sync + 'static {
         limit: Limit,
     ) -> impl Future<Output = Result<Vec<MirrorRow>, JournalError>> + Send;
 
-    /// Keys whose detail is `Stale` (first) or `Missing`, of the given projects; at most `limit`, without those
-    /// in `but`.
+    /// Keys whose detail is `Stale` (first; also tombstones that are in doubt) or `Missing`, of the given
+    /// projects; at most `limit`, without those in `but`.
     fn pending_details(
         &self,
         projects: &[ProjectId],

@@ -44,6 +44,8 @@ pub enum RebuildReason {
     Reshaped,
     /// A project's identifier changed.
     Renamed,
+    /// A project came back into the configuration.
+    Returned,
     /// Somebody asked for it.
     Asked,
 }

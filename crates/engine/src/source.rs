@@ -70,7 +70,9 @@ pub struct LookUp {
 /// What kind of error a source met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceErrorKind {
-    /// It passes by itself: network, server trouble, throttling.
+    /// No answer at all: no connection, or a time-out.
+    Unreachable,
+    /// It passes by itself: server trouble, throttling, an answer that cannot be read.
     Transient,
     /// The credential may not see this any more.
     AccessLost,
@@ -98,7 +100,7 @@ impl SourceError {
     #[must_use]
     pub fn remedy(&self) -> Remedy {
         match self.kind {
-            SourceErrorKind::Transient => Remedy::Retry,
+            SourceErrorKind::Unreachable | SourceErrorKind::Transient => Remedy::Retry,
             SourceErrorKind::AccessLost => Remedy::Wait,
             SourceErrorKind::Credential | SourceErrorKind::Refused => Remedy::NeedsHuman,
         }

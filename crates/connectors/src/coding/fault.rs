@@ -7,9 +7,8 @@ use engine::source::{SourceError, SourceErrorKind};
 /// An error of the API while doing `what` ("read the issues of project `x`").
 pub(super) fn source_error(what: impl std::fmt::Display, error: Error) -> SourceError {
     let kind = match error.kind() {
-        ErrorKind::Unreachable
-        | ErrorKind::TimedOut
-        | ErrorKind::Http { .. }
+        ErrorKind::Unreachable | ErrorKind::TimedOut => SourceErrorKind::Unreachable,
+        ErrorKind::Http { .. }
         | ErrorKind::RateLimited { .. }
         | ErrorKind::NotJson
         | ErrorKind::Truncated

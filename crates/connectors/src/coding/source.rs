@@ -280,7 +280,8 @@ impl Source for CodingSource {
                     row: Some(Row(row)),
                 })
             }
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound) => {
+            // An id that nobody has is also called an invalid parameter.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidParameter) => {
                 Ok(LookUp { sent: self.clock.at(before), server_ms: None, row: None })
             }
             Err(error) => {

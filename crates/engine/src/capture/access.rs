@@ -25,6 +25,9 @@ struct Remembered {
     name: String,
     /// The identifier in the configuration that led to it.
     asked: String,
+    /// Whether the mirror had rows of it when it came into the configuration.
+    #[serde(default)]
+    returned: bool,
 }
 
 /// The projects in view.
@@ -59,24 +62,20 @@ impl<S: Source, J: Journal> Capture<S, J> {
             Projects::Named(names) => named(names, &roster, &remembered)?,
             Projects::All => all(&roster, &remembered),
         };
-        let documents: Vec<Remembered> = found
-            .iter()
-            .map(|(project, asked, _)| Remembered {
-                id: project.id,
-                name: project.name.clone(),
-                asked: asked.clone(),
-            })
-            .collect();
+        let mut documents: Vec<Remembered> = Vec::with_capacity(found.len());
+        for (project, asked, _) in &found {
+            let returned = match remembered.iter().find(|known| known.id == project.id) {
+                Some(known) => known.returned,
+                None => self.has_rows(project.id).await?,
+            };
+            let (name, asked) = (project.name.clone(), asked.clone());
+            documents.push(Remembered { id: project.id, name, asked, returned });
+        }
         let (new, old) = (json!(documents), json!(remembered));
         if new != old {
             self.remember(DOCUMENT, &new).await?;
         }
-        let projects: Vec<Project> = found.iter().map(|(project, ..)| project.clone()).collect();
-        self.progress.send_if_modified(|progress| {
-            let changed = progress.projects != projects;
-            progress.projects = projects;
-            changed
-        });
+        self.publish(&documents);
         let seen = found.into_iter().map(|(project, _, visible)| (project, visible)).collect();
         *self.access.0.lock().unwrap_or_else(PoisonError::into_inner) = seen;
         Ok(())
@@ -85,18 +84,43 @@ impl<S: Source, J: Journal> Capture<S, J> {
     /// Tells the tasks which projects are known from earlier runs, before the source is asked.
     pub(super) async fn remembered(&self) -> Result<bool, CaptureError> {
         let remembered: Vec<Remembered> = self.recall(DOCUMENT).await?.unwrap_or_default();
-        let configured = |known: &&Remembered| match &self.settings.projects {
+        let configured = |known: &Remembered| match &self.settings.projects {
             Projects::Named(names) => names.contains(&known.asked),
             Projects::All => known.asked == "*",
         };
-        let projects: Vec<Project> = remembered
-            .iter()
-            .filter(configured)
-            .map(|known| Project { id: known.id, name: known.name.clone() })
-            .collect();
-        let any = !projects.is_empty();
-        self.progress.send_modify(|progress| progress.projects = projects);
-        Ok(any)
+        let known: Vec<Remembered> = remembered.into_iter().filter(configured).collect();
+        // Half of the truth would lead the tasks astray: then they wait for the roster.
+        let complete = match &self.settings.projects {
+            Projects::Named(names) => names.iter().all(|name| known.iter().any(|known| known.asked == *name)),
+            Projects::All => !known.is_empty(),
+        };
+        if complete {
+            self.publish(&known);
+        }
+        Ok(complete)
+    }
+
+    fn publish(&self, documents: &[Remembered]) {
+        let project = |known: &Remembered| Project { id: known.id, name: known.name.clone() };
+        let projects: Vec<Project> = documents.iter().map(project).collect();
+        let returned: Vec<ProjectId> =
+            documents.iter().filter(|known| known.returned).map(|known| known.id).collect();
+        let everything = self.settings.projects == Projects::All;
+        self.progress.send_if_modified(|progress| {
+            let changed = progress.projects != projects || progress.returned != returned;
+            (progress.projects, progress.returned, progress.everything) = (projects, returned, everything);
+            changed
+        });
+    }
+
+    /// Whether the mirror has rows of a project.
+    async fn has_rows(&self, project: ProjectId) -> Result<bool, CaptureError> {
+        for table in self.source.tables() {
+            if self.journal.counts(table.id, project).await?.alive > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Fails unless the roster still shows the project under the same identifier.

@@ -75,6 +75,13 @@ impl<S: Source, J: Journal> Capture<S, J> {
             } else if complete {
                 self.recorder.observe(gone(project, table, &unseen.ids, sent)).await?;
             }
+            if self.accepts(project, table) {
+                // Accepted deletes that could not be proven stay held.
+                self.accepted.lock().unwrap_or_else(PoisonError::into_inner).insert((table.id, project.id));
+                let alive = self.journal.counts(table.id, project.id).await?.alive;
+                let unseen = self.journal.census_unseen(table.id, project.id, started, 1).await?;
+                self.hold(project, table, &read, &unseen, alive).await?;
+            }
         }
         self.board.table(&project.name, table.name, |status| status.note = note);
         self.accepted.lock().unwrap_or_else(PoisonError::into_inner).insert((table.id, project.id));
@@ -166,17 +173,25 @@ impl<S: Source, J: Journal> Capture<S, J> {
     ) -> Result<(), CaptureError> {
         let Reading { project, table, urgency, .. } = reading;
         loop {
-            let mut observations = Vec::new();
+            let (mut found, mut lost) = (Vec::new(), Vec::new());
+            let mut vouched = self.control(reading, &read.controls).await?;
             for ids in unseen.ids.chunks(PER_CONTROL) {
-                let (found, lost) = self.look_up_all(reading, ids).await?;
-                observations.extend(found);
-                if !lost.is_empty() && self.control(reading, &read.controls).await? {
-                    observations.extend(lost);
+                let (here, gone) = self.look_up_all(reading, ids).await?;
+                found.extend(here);
+                // Look-ups worked before these answers and after them, so "not found" is believed.
+                let before = vouched;
+                vouched = gone.is_empty() || self.control(reading, &read.controls).await?;
+                if before && vouched {
+                    lost.extend(gone);
                 }
             }
             self.prove_access(project, urgency).await?;
-            let settled = observations.len();
-            self.recorder.observe(observations).await?;
+            let settled = found.len().saturating_add(lost.len());
+            // What was found is there, though no listing shows it: no candidate of this census any more.
+            let ids: Vec<RowId> = found.iter().map(|observation| observation.key.id).collect();
+            self.journal.census_saw(table.id, project.id, &ids).await?;
+            found.extend(lost);
+            self.recorder.observe(found).await?;
             let drain = self.thorough || self.accepts(project, table);
             let more = unseen.count > u64::try_from(unseen.ids.len()).unwrap_or(u64::MAX);
             if !drain || !more || settled == 0 {
@@ -214,7 +229,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
                         None => lost.push(Observation { key, sent, channel, seen: Seen::Gone }),
                     }
                 }
-                Err(error) if error.is_passing() => {
+                Err(error) if error.spares_others() => {
                     tracing::debug!(project = %project.name, table = table.name, %error, "look-up failed");
                 }
                 Err(error) => return Err(error),
@@ -226,12 +241,16 @@ impl<S: Source, J: Journal> Capture<S, J> {
     /// Whether the look-up of a row that was just listed succeeds.
     async fn control(&self, reading: Reading<'_>, controls: &[RowId]) -> Result<bool, CaptureError> {
         let Reading { project, table, urgency, .. } = reading;
+        if controls.is_empty() && self.accepts(project, table) {
+            // Nothing is listed that could be looked up: the operator's word counts, and the roster.
+            return Ok(true);
+        }
         for id in controls {
             let key = RowKey { table: table.id, project: project.id, id: *id };
             match self.source.look_up(project, key, urgency).await.map_err(CaptureError::from) {
                 Ok(look_up) if look_up.row.is_some() => return Ok(true),
                 Ok(_) => {}
-                Err(error) if error.is_passing() => {}
+                Err(error) if error.spares_others() => {}
                 Err(error) => return Err(error),
             }
         }

@@ -5,18 +5,20 @@
 //! deletion from a passing fault.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::listing::LOOK_UPS;
 use super::{Capture, CaptureError};
 use crate::journal::{Detail, Journal, Known};
 use crate::observation::{Channel, Observation, Seen};
+use crate::problem::Problem;
 use crate::row::RowKey;
 use crate::source::{Source, Urgency};
 
@@ -24,8 +26,10 @@ use crate::source::{Source, Urgency};
 const PAGE: u32 = 256;
 /// Look-ups recorded in one commit.
 const COMMIT: usize = 64;
-/// A row that could not be looked up is tried again after this time.
+/// A row that could not be looked up is tried again after this time, then after twice as long ...
 const RETRY_AFTER: Duration = Duration::from_secs(10);
+/// ... but never later than this.
+const RETRY_AT_LAST: Duration = Duration::from_mins(10);
 /// Rows that may wait for another try; beyond it the whole worker waits.
 const LARGEST_DEFERRED: usize = 1_000;
 /// How often the worker looks for work that nobody announced (rows due for another try).
@@ -36,38 +40,58 @@ type Fetched = Result<Option<Observation>, CaptureError>;
 
 /// Keys being looked up, and keys waiting for another try.
 #[derive(Debug, Default)]
-pub(super) struct InFlight(Mutex<HashMap<RowKey, Option<Instant>>>);
+pub(super) struct InFlight(Mutex<Flights>);
+
+#[derive(Debug, Default)]
+struct Flights {
+    /// When a key may be looked up again; `None` while it is being looked up.
+    keys: HashMap<RowKey, Option<Instant>>,
+    /// How often look-ups of a key failed in a row.
+    failures: HashMap<RowKey, u32>,
+}
 
 impl InFlight {
+    fn flights(&self) -> MutexGuard<'_, Flights> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn take(&self, key: RowKey) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, None);
+        self.flights().keys.insert(key, None);
     }
 
     fn done(&self, key: RowKey) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        let mut flights = self.flights();
+        flights.keys.remove(&key);
+        flights.failures.remove(&key);
     }
 
     fn defer(&self, key: RowKey) {
-        let again = Instant::now().checked_add(RETRY_AFTER);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, again);
+        let mut flights = self.flights();
+        if flights.failures.len() >= LARGEST_DEFERRED {
+            flights.failures.clear();
+        }
+        let failures = flights.failures.entry(key).or_default();
+        let pause = RETRY_AFTER.saturating_mul(2_u32.saturating_pow(*failures)).min(RETRY_AT_LAST);
+        *failures = failures.saturating_add(1);
+        flights.keys.insert(key, Instant::now().checked_add(pause));
     }
 
     /// All of them, after those have been let go whose time has come.
     fn keys(&self) -> Vec<RowKey> {
         let now = Instant::now();
-        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        map.retain(|_, again| again.is_none_or(|again| again > now));
-        map.keys().copied().collect()
+        let mut flights = self.flights();
+        flights.keys.retain(|_, again| again.is_none_or(|again| again > now));
+        flights.keys.keys().copied().collect()
     }
 
     fn deferred(&self) -> Vec<RowKey> {
-        let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        map.iter().filter(|(_, again)| again.is_some()).map(|(key, _)| *key).collect()
+        let flights = self.flights();
+        flights.keys.iter().filter(|(_, again)| again.is_some()).map(|(key, _)| *key).collect()
     }
 
     /// Forgets who waits for another try, so that all are tried at once.
     pub(super) fn retry_now(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, again| again.is_none());
+        self.flights().keys.retain(|_, again| again.is_none());
     }
 }
 
@@ -135,8 +159,8 @@ impl<S: Source, J: Journal> Capture<S, J> {
             let look_up = match self.source.look_up(&project, key, Urgency::Detail).await {
                 Ok(look_up) => look_up,
                 Err(error) => {
-                    // Whether it is this row or the whole source is for the rounds to find out and say.
-                    tracing::debug!(?key, %error, "look-up failed, tried again later");
+                    // Whether it is this row or the whole source is for the rounds to find out.
+                    self.say_failed(error.problem);
                     self.in_flight.defer(key);
                     return Ok(None);
                 }
@@ -162,6 +186,17 @@ impl<S: Source, J: Journal> Capture<S, J> {
             }
         }
         Ok(None)
+    }
+
+    /// A failing look-up is on the board at once, and in the log when it is another problem than the last.
+    fn say_failed(&self, problem: Problem) {
+        self.board.update(|status| {
+            let last = &mut status.capture.last_problem;
+            if last.as_ref().is_none_or(|(_, known)| known.code != problem.code) {
+                tracing::warn!(%problem, "a look-up failed and is tried again later");
+            }
+            *last = Some((Timestamp::now(), problem));
+        });
     }
 
     async fn record_details(&self, chunk: Vec<Fetched>) -> Result<(), CaptureError> {

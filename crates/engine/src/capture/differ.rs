@@ -292,7 +292,11 @@ fn derived(table: &Table, before: Option<&MirrorRow>, row: &Row) -> Verdict {
     match content.merge(row, table) {
         None => Verdict::Nothing,
         // `row` is the whole mirrored row with its copies made true: nothing of the old one is to stay.
-        Some(_) => change(ChangeKind::Update, false, *key, version.clone(), Some(row.clone())),
+        // Should the copy be untrue all the same, the next listing puts it right.
+        Some(_) => {
+            let version = Version { listed_digest: None, ..version.clone() };
+            change(ChangeKind::Update, false, *key, version, Some(row.clone()))
+        }
     }
 }
 

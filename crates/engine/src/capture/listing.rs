@@ -144,7 +144,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
                             seen: Seen::Whole(row, detail),
                         })),
                         // One row that cannot be read holds nobody up; the next round asks for it again.
-                        Err(error) if error.is_passing() => Ok(None),
+                        Err(error) if error.spares_others() => Ok(None),
                         Err(error) => Err(error),
                     }
                 }

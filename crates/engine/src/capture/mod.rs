@@ -79,6 +79,12 @@ pub struct Settings {
 pub struct Progress {
     /// The projects that are captured, with their present identifiers; empty until they are known.
     pub projects: Vec<Project>,
+    /// Those of them whose rows were in the mirror when they came (back) into the configuration: a task that does
+    /// not have them must write them from the beginning.
+    pub returned: Vec<ProjectId>,
+    /// Whether everything that the credential sees is captured: a project that is not among `projects` may only
+    /// be out of view.
+    pub everything: bool,
     /// Whether the journal's log has begun: changes after its floor can be read from it.
     pub logging: bool,
     /// Whether every table of every project has been read completely once.
@@ -129,9 +135,23 @@ impl CaptureError {
         }
     }
 
-    /// Whether it is about one row or request only, so that others may still succeed.
+    /// Whether it passes by itself.
     fn is_passing(&self) -> bool {
-        matches!(self, CaptureError::Source(error) if error.kind == SourceErrorKind::Transient)
+        matches!(self, CaptureError::Source(error) if error.remedy() == Remedy::Retry)
+    }
+
+    /// Whether it may be about one row only, so that others can still be read.
+    fn spares_others(&self) -> bool {
+        matches!(self, CaptureError::Source(error) if error.kind != SourceErrorKind::Credential)
+    }
+
+    /// Whether nobody answered at all.
+    fn is_silence(&self) -> bool {
+        matches!(self, CaptureError::Source(error) if error.kind == SourceErrorKind::Unreachable)
+    }
+
+    fn is_access_lost(&self) -> bool {
+        matches!(self, CaptureError::Source(error) if error.kind == SourceErrorKind::AccessLost)
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::sync::watch;
@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::journal::Journal;
 use crate::observation::Channel;
 use crate::problem::{Problem, Remedy};
-use crate::schema::{Table, TableId};
+use crate::schema::TableId;
 use crate::source::{Project, Source, SourceError, SourceErrorKind, Urgency};
 use crate::status::{Board, Held, State};
 
@@ -39,6 +39,8 @@ const LOOK_AGAIN_LATER: Duration = Duration::from_mins(1);
 const FIRST_ANSWER: Duration = Duration::from_secs(25);
 /// With `once`, transient errors are retried for so long without any success.
 const ONCE_PATIENCE: Duration = Duration::from_mins(10);
+/// So many refusals of an action in a row, while the credential sees its projects, are no passing fault.
+const REFUSALS: u32 = 3;
 /// With `once`, time between two tries.
 const ONCE_PAUSE: Duration = Duration::from_secs(1);
 /// With `once`, passes over everything: what changes meanwhile never prolongs it further.
@@ -121,7 +123,7 @@ pub async fn run<S: Source, J: Journal>(
 /// The source took longer than anybody wants to wait for a first answer.
 fn no_answer() -> SourceError {
     SourceError {
-        kind: SourceErrorKind::Transient,
+        kind: SourceErrorKind::Unreachable,
         problem: Problem::new(
             "SOURCE-UNREACHABLE",
             "Cannot reach the source",
@@ -159,10 +161,13 @@ impl<S: Source, J: Journal> Capture<S, J> {
 
     /// The first contact with the source.
     async fn start(&self, until: Until) -> Result<(), CaptureError> {
-        let (deadline, since) = (Instant::now().checked_add(FIRST_ANSWER), Timestamp::now());
+        let (began, since) = (Instant::now(), Timestamp::now());
         let known = self.remembered().await?;
+        // A host that never answered is most likely a mistake, one that answers badly is in trouble.
+        let mut silent = true;
         loop {
-            let answer = tokio::time::timeout(FIRST_ANSWER, self.look_around());
+            let patience = if silent { FIRST_ANSWER } else { ONCE_PATIENCE };
+            let answer = tokio::time::timeout(patience.saturating_sub(began.elapsed()), self.look_around());
             match answer.await.unwrap_or_else(|_| Err(no_answer().into())) {
                 Ok(()) => {
                     let lost = self.complain_of_lost_access();
@@ -172,7 +177,8 @@ impl<S: Source, J: Journal> Capture<S, J> {
                     return lost;
                 }
                 Err(error) if error.is_passing() => {
-                    let over = deadline.is_none_or(|deadline| Instant::now() >= deadline);
+                    silent &= error.is_silence();
+                    let over = began.elapsed() >= if silent { FIRST_ANSWER } else { ONCE_PATIENCE };
                     if over && (until == Until::Once || !known) {
                         return Err(error);
                     }
@@ -211,14 +217,16 @@ impl<S: Source, J: Journal> Capture<S, J> {
         Ok(())
     }
 
+    /// One table that cannot be read keeps no other from being read; here and below.
     async fn load_project(&self, project: Project) -> Result<(), CaptureError> {
+        let mut outcome = Ok(());
         for table in &self.settings.tables {
             if !self.is_loaded(&project, table).await? {
                 self.board.update(|status| status.capture.enter(State::Loading));
             }
-            self.load(&project, table).await?;
+            outcome = outcome.and(self.load(&project, table).await);
         }
-        Ok(())
+        outcome
     }
 
     async fn poll_all(&self) -> Result<(), CaptureError> {
@@ -226,10 +234,13 @@ impl<S: Source, J: Journal> Capture<S, J> {
     }
 
     async fn poll_project(&self, project: Project) -> Result<(), CaptureError> {
+        let mut outcome = Ok(());
         for table in &self.settings.tables {
-            self.poll(&project, table).await?;
+            if self.is_loaded(&project, table).await? {
+                outcome = outcome.and(self.poll(&project, table).await);
+            }
         }
-        Ok(())
+        outcome
     }
 
     async fn census_all(&self) -> Result<(), CaptureError> {
@@ -238,10 +249,14 @@ impl<S: Source, J: Journal> Capture<S, J> {
 
     /// Tables without an order by update are listed whole by every poll: that is their census.
     async fn census_project(&self, project: Project) -> Result<(), CaptureError> {
+        let mut outcome = Ok(());
         for table in self.settings.tables.iter().filter(|table| table.newest_first) {
-            self.census(&project, table, Urgency::Census, Channel::Census).await?;
+            if self.is_loaded(&project, table).await? {
+                let census = self.census(&project, table, Urgency::Census, Channel::Census);
+                outcome = outcome.and(census.await);
+            }
         }
-        Ok(())
+        outcome
     }
 
     async fn each_project<F>(&self, work: impl Fn(Project) -> F) -> Result<(), CaptureError>
@@ -249,15 +264,16 @@ impl<S: Source, J: Journal> Capture<S, J> {
         F: Future<Output = Result<(), CaptureError>>,
     {
         futures::stream::iter(self.access.visible())
-            .map(Ok)
-            .try_for_each_concurrent(PROJECTS_AT_ONCE, work)
+            .map(work)
+            .buffer_unordered(PROJECTS_AT_ONCE)
+            .fold(Ok(()), async |outcome: Result<(), CaptureError>, project| outcome.and(project))
             .await
     }
 
     /// Load, then poll and census on their rhythms, for ever.
     async fn follow(&self, began: bool) -> Result<(), CaptureError> {
-        self.patiently(|| self.first_round(began).boxed()).await?;
-        futures::future::try_join(self.polls(), self.censuses()).await.map(drop)
+        self.patiently(!began, || self.first_round(began).boxed()).await?;
+        futures::future::try_join3(self.polls(), self.censuses(), self.prunes()).await.map(drop)
     }
 
     async fn first_round(&self, began: bool) -> Result<(), CaptureError> {
@@ -267,13 +283,8 @@ impl<S: Source, J: Journal> Capture<S, J> {
     }
 
     async fn polls(&self) -> Result<(), CaptureError> {
-        let mut prune_due = Instant::now();
         loop {
-            self.patiently(|| self.poll_round().boxed()).await?;
-            if Instant::now() >= prune_due {
-                self.journal.prune(RETENTION).await?;
-                prune_due = Instant::now().checked_add(PRUNE_EVERY).unwrap_or(prune_due);
-            }
+            self.patiently(false, || self.poll_round().boxed()).await?;
             self.rest(self.settings.poll_interval).await;
         }
     }
@@ -282,16 +293,35 @@ impl<S: Source, J: Journal> Capture<S, J> {
         self.look_around().await?;
         // A project that came into view is read for the first time.
         let logging = self.progress.borrow().logging;
-        self.load_all(logging).await?;
+        let loaded = self.load_all(logging).await;
         self.board.update(|status| status.capture.enter(State::Polling));
-        self.poll_all().await?;
-        self.complain_of_lost_access()
+        let polled = self.poll_all().await;
+        loaded.and(polled).and(self.complain_of_lost_access())
     }
 
     async fn censuses(&self) -> Result<(), CaptureError> {
         loop {
-            self.patiently(|| self.census_all().boxed()).await?;
+            self.patiently(false, || self.census_all().boxed()).await?;
             tokio::time::sleep(self.settings.census_interval).await;
+        }
+    }
+
+    async fn prunes(&self) -> Result<(), CaptureError> {
+        loop {
+            self.prune().await?;
+            tokio::time::sleep(PRUNE_EVERY).await;
+        }
+    }
+
+    /// Forgets what nobody needs any more; where there is no room to do so it is left to the next time.
+    async fn prune(&self) -> Result<(), CaptureError> {
+        match self.journal.prune(RETENTION).await {
+            Err(error) if error.remedy == Remedy::NeedsHuman => Err(error.into()),
+            Err(error) => {
+                tracing::debug!(problem = %error.problem, "not pruned");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
         }
     }
 
@@ -305,12 +335,20 @@ impl<S: Source, J: Journal> Capture<S, J> {
         }
     }
 
-    /// Repeats a round until it succeeds, waiting out whatever passes or is put right from outside.
-    async fn patiently<F>(&self, round: impl Fn() -> F) -> Result<(), CaptureError>
+    /// Whether the source refuses an action although the credential sees every project: nothing that comes back
+    /// by itself.
+    async fn is_refused(&self, error: &CaptureError) -> bool {
+        error.is_access_lost() && self.look_around_once().await.is_ok()
+    }
+
+    /// Repeats a round until it succeeds, waiting out whatever passes or is put right from outside. At a
+    /// first start, an action that is refused again and again ends it.
+    async fn patiently<F>(&self, first: bool, round: impl Fn() -> F) -> Result<(), CaptureError>
     where
         F: Future<Output = Result<(), CaptureError>>,
     {
         let mut trouble: Option<(Instant, Timestamp)> = None;
+        let mut refusals = 0_u32;
         loop {
             let error = match round().await {
                 Ok(()) => return Ok(()),
@@ -319,6 +357,10 @@ impl<S: Source, J: Journal> Capture<S, J> {
                 }
                 Err(error) => error,
             };
+            refusals = if first && self.is_refused(&error).await { refusals.saturating_add(1) } else { 0 };
+            if refusals >= REFUSALS {
+                return Err(error);
+            }
             let (began, since) = *trouble.get_or_insert_with(|| (Instant::now(), Timestamp::now()));
             let pause = match began.elapsed() < LOOK_AGAIN_OFTEN {
                 true => LOOK_AGAIN.min(self.settings.poll_interval.max(ONCE_PAUSE)),
@@ -363,18 +405,44 @@ impl<S: Source, J: Journal> Capture<S, J> {
             self.insistently(|| self.census_all().boxed()).await?;
             self.board.update(|status| status.capture.enter(State::Detailing));
             self.in_flight.retry_now();
-            while !self.details_settled().await? {
-                tokio::time::sleep(DETAILS_LOOK).await;
-            }
+            self.await_details().await?;
             let outcome = self.outcome().await?;
             if outcome.pending == 0 && (outcome.notes.is_empty() || pass > 1) {
                 break;
             }
         }
-        self.journal.prune(RETENTION).await?;
+        self.prune().await?;
         self.progress.send_modify(|progress| progress.finished = true);
         self.board.update(|status| status.capture.enter(State::Stopped));
         Ok(())
+    }
+
+    /// Waits until every detail is there that can be had; not for ever where none comes any more.
+    async fn await_details(&self) -> Result<(), CaptureError> {
+        let (mut least, mut progressed) = (u64::MAX, Instant::now());
+        while !self.details_settled().await? {
+            let pending = self.pending().await?;
+            if pending < least {
+                (least, progressed) = (pending, Instant::now());
+            }
+            if progressed.elapsed() > ONCE_PATIENCE {
+                return Ok(());
+            }
+            tokio::time::sleep(DETAILS_LOOK).await;
+        }
+        Ok(())
+    }
+
+    /// Rows whose detail is pending, in all visible projects.
+    async fn pending(&self) -> Result<u64, CaptureError> {
+        let mut pending = 0_u64;
+        for project in self.access.visible() {
+            for table in &self.settings.tables {
+                let counts = self.journal.counts(table.id, project.id).await?;
+                pending = pending.saturating_add(counts.pending);
+            }
+        }
+        Ok(pending)
     }
 
     async fn look_around_once(&self) -> Result<(), CaptureError> {
@@ -388,11 +456,16 @@ impl<S: Source, J: Journal> Capture<S, J> {
         F: Future<Output = Result<(), CaptureError>>,
     {
         let (deadline, since) = (Instant::now().checked_add(ONCE_PATIENCE), Timestamp::now());
+        let mut refusals = 0_u32;
         loop {
             let error = match step().await {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
+            refusals = if self.is_refused(&error).await { refusals.saturating_add(1) } else { 0 };
+            if refusals >= REFUSALS {
+                return Err(error);
+            }
             let over = deadline.is_none_or(|deadline| Instant::now() >= deadline);
             if over || error.remedy() == Remedy::NeedsHuman {
                 return Err(error);
@@ -416,13 +489,11 @@ impl<S: Source, J: Journal> Capture<S, J> {
             }
         }
         for project in self.access.visible() {
-            let tables: &[&Table] = &self.settings.tables;
-            for table in tables {
+            for table in &self.settings.tables {
                 self.count(&project, table).await?;
-                outcome.pending =
-                    outcome.pending.saturating_add(self.journal.counts(table.id, project.id).await?.pending);
             }
         }
+        outcome.pending = self.pending().await?;
         let (head, requests) = (self.journal.head().borrow().0, self.source.requests());
         self.board.update(|status| {
             status.head = head;

@@ -3,7 +3,7 @@
 //! Never a guess: a position that is not understood leads to writing everything from the mirror and deleting
 //! the rest. That takes no call to the source.
 
-use super::shape::Shaper;
+use crate::capture::Progress;
 use crate::journal::{Bounds, Journal, JournalError};
 use crate::position::{Fingerprint, Position, RebuildReason, Sequence};
 use crate::source::Project;
@@ -18,8 +18,7 @@ pub async fn reason<J: Journal>(
     journal: &J,
     opened: &Opened,
     fingerprint: &Fingerprint,
-    projects: &[Project],
-    shaper: &Shaper,
+    progress: &Progress,
 ) -> Result<Option<RebuildReason>, JournalError> {
     let Some(position) = &opened.position else { return Ok(Some(RebuildReason::New)) };
     if position.fingerprint != *fingerprint {
@@ -32,36 +31,41 @@ pub async fn reason<J: Journal>(
     if position.sequence < horizon {
         return Ok(Some(RebuildReason::BehindTombstones));
     }
-    if is_renamed(&opened.owned, projects) {
+    if is_renamed(&opened.owned, &progress.projects) {
         return Ok(Some(RebuildReason::Renamed));
     }
     if position.rebuilding {
         // It goes on where it stopped, unless it cannot be told under which identifier the rows so far stand.
         return Ok(is_ambiguous(&opened.owned).then_some(RebuildReason::Unfinished));
     }
-    // A project that was captured before and comes (back) into the configuration.
-    for project in projects.iter().filter(|project| !owns(&opened.owned, project)) {
-        for table in &shaper.task().tables {
-            if journal.counts(table.id, project.id).await?.alive > 0 {
-                return Ok(Some(RebuildReason::Reshaped));
-            }
-        }
+    if is_back(&opened.owned, progress) {
+        return Ok(Some(RebuildReason::Returned));
     }
     Ok(None)
 }
 
 /// Whether a project's rows stand in the target under another identifier than its present one, and under
-/// that one none.
+/// that one none; or whether an identifier has passed to another project.
 fn is_renamed(owned: &[Owned], projects: &[Project]) -> bool {
     let renamed = |project: &Project| {
-        !owns(owned, project) && owned.iter().any(|owned| owned.project_id == project.id.0)
+        let known = |owned: &Owned| owned.project_id == project.id.0 || owned.project == project.name;
+        !owns(owned, project) && owned.iter().any(known)
     };
     projects.iter().any(renamed)
 }
 
-/// Whether a project's rows may stand under two identifiers.
+/// Whether a project came back into the configuration whose rows the target does not have any more.
+pub(super) fn is_back(owned: &[Owned], progress: &Progress) -> bool {
+    let lacks = |project: &&Project| progress.returned.contains(&project.id) && !owns(owned, project);
+    progress.projects.iter().any(|project| lacks(&project))
+}
+
+/// Whether a project's rows may stand under two identifiers, or two projects' under one.
 fn is_ambiguous(owned: &[Owned]) -> bool {
-    let twice = |one: &Owned| owned.iter().filter(|other| other.project_id == one.project_id).count() > 1;
+    let twice = |one: &Owned| {
+        let alike = |other: &&Owned| other.project_id == one.project_id || other.project == one.project;
+        owned.iter().filter(alike).count() > 1
+    };
     owned.iter().any(twice)
 }
 

@@ -76,6 +76,8 @@ pub(super) struct Delivery<J, T> {
     pub(super) held: Vec<u64>,
     /// Whether the target had no row when the session began: then a rebuild has nothing to delete.
     pub(super) was_empty: bool,
+    /// Whether the mirror may be a fresh reading, so that what it lacks is not deleted without a look.
+    pub(super) guarded: bool,
 }
 
 /// Runs a task until the capture has finished and everything is delivered, or until it is cancelled.
@@ -119,6 +121,7 @@ pub async fn run<J: Journal, T: Target>(
         owned: Vec::new(),
         held: Vec::new(),
         was_empty: false,
+        guarded: true,
     };
     let result = delivery.sessions().await;
     let Delivery { target, board, .. } = delivery;
@@ -138,16 +141,26 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         loop {
             let plan = Plan { task: self.shaper.task().name.clone(), tables: self.shaper.tables().to_vec() };
             let Some(opened) = persistently!(self, self.target.open(&plan)) else { return Ok(()) };
-            let projects = self.projects();
+            let progress = self.progress.borrow().clone();
             let fingerprint = self.shaper.fingerprint();
-            let reason =
-                rebuild::reason(&*self.journal, &opened, &fingerprint, &projects, &self.shaper).await?;
+            let reason = rebuild::reason(&*self.journal, &opened, &fingerprint, &progress).await?;
+            // After a change of shape or name the mirror is the one that the target was written from.
+            self.guarded = !matches!(
+                reason,
+                Some(RebuildReason::Reshaped | RebuildReason::Renamed | RebuildReason::Returned)
+            );
+            let projects = progress.projects;
             self.say(reason);
             self.position = rebuild::first_position(&*self.journal, &opened, reason, fingerprint);
             let position = self.position.clone();
             self.owned = opened.owned;
             let prepared = persistently!(self, self.target.prepare(reason, &position));
             if prepared.is_none() || !self.let_go(&projects).await? || !self.take_in().await? {
+                return Ok(());
+            }
+            // What the target stands on is needed from here on.
+            let (task, sequence) = (self.shaper.task().name.clone(), self.position.sequence);
+            if persistently!(self, self.journal.acknowledge(&task, sequence)).is_none() {
                 return Ok(());
             }
             self.held.clear();
@@ -174,13 +187,24 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             let renamed = |project: &Project| {
                 projects.iter().any(|known| known.id == project.id && known.name != project.name)
             };
-            if progress.projects.iter().any(renamed) {
+            let passed_on = |project: &Project| {
+                projects.iter().any(|known| known.name == project.name && known.id != project.id)
+            };
+            let moved = |project: &Project| renamed(project) || passed_on(project);
+            if progress.projects.iter().any(moved) || rebuild::is_back(&self.owned, &progress) {
                 return Ok(false);
             }
             if !self.take_in().await? {
                 return Ok(true);
             }
-            let (steps, from_mirror) = self.next_steps(progress.logging).await?;
+            let Some((steps, from_mirror)) = self.next_steps(progress.logging).await? else {
+                // Deletions after the position have been forgotten meanwhile.
+                return Ok(false);
+            };
+            if self.projects().iter().any(|project| !rebuild::owns(&self.owned, project)) {
+                // A project came into view while the journal was read.
+                continue;
+            }
             if let Some(last) = steps.last().map(|step| step.sequence) {
                 if !self.write(steps, last, from_mirror).await? {
                     return Ok(true);
@@ -230,6 +254,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             Some(RebuildReason::BehindTombstones) => "deletions since its position have been forgotten",
             Some(RebuildReason::Reshaped) => "tables, filters, mode, naming or deletes changed",
             Some(RebuildReason::Renamed) => "a project's identifier changed",
+            Some(RebuildReason::Returned) => "a project came back into the configuration",
             Some(RebuildReason::Asked) => "it was asked for",
         };
         tracing::info!(task = %self.shaper.task().name, "the target is rebuilt from the mirror: {why}");
@@ -256,26 +281,33 @@ impl<J: Journal, T: Target> Delivery<J, T> {
     async fn let_go(&mut self, projects: &[Project]) -> Result<bool, DeliveryError> {
         let left = |owned: &&Owned| !projects.iter().any(|project| project.id.0 == owned.project_id);
         let gone: Vec<Owned> = self.owned.iter().filter(left).cloned().collect();
-        if gone.is_empty() || self.position.rebuilding {
+        // Of all that the credential sees, a project that is missing may only be out of view.
+        if gone.is_empty() || self.position.rebuilding || self.progress.borrow().everything {
             return Ok(true);
         }
         Ok(self.sweep(&gone).await? && self.disown(&gone).await?)
     }
 
     /// The next steps in sequence order: from the log where it reaches back to the position, else from the
-    /// mirror; and whether it was the mirror.
-    async fn next_steps(&self, logging: bool) -> Result<(Vec<Step>, bool), DeliveryError> {
+    /// mirror; and whether it was the mirror. `None` when neither can tell.
+    async fn next_steps(&self, logging: bool) -> Result<Option<(Vec<Step>, bool)>, DeliveryError> {
         let limit = Limit { rows: BATCH_ROWS, bytes: BATCH_BYTES };
         let after = self.position.sequence;
-        let projects = self.projects();
-        let wanted = Wanted { task: self.shaper.task(), projects: &projects };
         let bounds = self.journal.bounds().await?;
+        if !self.position.rebuilding && after < bounds.horizon {
+            return Ok(None);
+        }
         if logging && !self.position.rebuilding && after >= bounds.log_floor {
             let changes = self.journal.log_after(after, limit).await?;
-            return Ok((changes.into_iter().map(|change| wanted.logged(change)).collect(), false));
+            // Asked for after the reading: what was read is of no project that was not in view by then.
+            let projects = self.projects();
+            let wanted = Wanted { task: self.shaper.task(), projects: &projects };
+            return Ok(Some((changes.into_iter().map(|change| wanted.logged(change)).collect(), false)));
         }
         let rows = self.journal.mirror_after(after, limit).await?;
-        Ok((rows.into_iter().map(|row| wanted.mirrored(after, row)).collect(), true))
+        let projects = self.projects();
+        let wanted = Wanted { task: self.shaper.task(), projects: &projects };
+        Ok(Some((rows.into_iter().map(|row| wanted.mirrored(after, row)).collect(), true)))
     }
 
     /// Writes steps as one batch. `false` when cancelled.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::runner::{Delivery, DeliveryError};
 use crate::journal::Journal;
-use crate::row::{ProjectId, RowId, RowKey};
+use crate::row::{RowId, RowKey};
 use crate::source::Project;
 use crate::status::{TableStatus, Written, is_suspicious};
 use crate::target::{Owned, Target};
@@ -22,9 +22,12 @@ impl<J: Journal, T: Target> Delivery<J, T> {
     /// cancelled.
     pub(super) async fn finish_rebuild(&mut self) -> Result<bool, DeliveryError> {
         if !self.was_empty {
-            let accepted = self.shaper.task().accept_deletes;
-            let Some(held) = self.suspicious().await? else { return Ok(false) };
-            self.held = if accepted { Vec::new() } else { held };
+            let guarded = self.guarded && !self.shaper.task().accept_deletes;
+            self.held = Vec::new();
+            if guarded {
+                let Some(held) = self.suspicious().await? else { return Ok(false) };
+                self.held = held;
+            }
             if self.held.iter().any(|rows| *rows > 0) {
                 let rows: u64 = self.held.iter().sum();
                 tracing::warn!(
@@ -35,13 +38,17 @@ impl<J: Journal, T: Target> Delivery<J, T> {
                 self.count().await?;
                 return Ok(true);
             }
-            let owned = self.owned.clone();
+            let (projects, everything) = (self.projects(), self.progress.borrow().everything);
+            // Of all that the credential sees, a project that is missing may only be out of view.
+            let out_of_view = |owned: &Owned| {
+                everything && !projects.iter().any(|project| project.id.0 == owned.project_id)
+            };
+            let owned: Vec<Owned> = self.owned.iter().filter(|owned| !out_of_view(owned)).cloned().collect();
             if !self.sweep(&owned).await? {
                 return Ok(false);
             }
-            let projects = self.projects();
-            let left = |owned: &&Owned| !is_kept(owned, &projects);
-            let gone: Vec<Owned> = self.owned.iter().filter(left).cloned().collect();
+            let left = |owned: &Owned| !is_kept(owned, &projects);
+            let gone: Vec<Owned> = owned.into_iter().filter(left).collect();
             if !gone.is_empty() && !self.disown(&gone).await? {
                 return Ok(false);
             }
@@ -111,10 +118,11 @@ impl<J: Journal, T: Target> Delivery<J, T> {
     ) -> Result<Option<(Vec<RowId>, Vec<RowId>)>, DeliveryError> {
         let ids = persistently!(self, self.target.ids(index, &owned.team, &owned.project, after, PAGE));
         let (Some(found), Some(table)) = (ids, self.shaper.task().tables.get(index)) else { return Ok(None) };
-        if !is_kept(owned, &self.projects()) {
+        // Whose rows these are now: an identifier may have passed to another project.
+        let present = self.projects().into_iter().find(|project| project.name == owned.project);
+        let Some(Project { id: project, .. }) = present else {
             return Ok(Some((found.clone(), found)));
-        }
-        let project = ProjectId(owned.project_id);
+        };
         let keys: Vec<RowKey> = found.iter().map(|id| RowKey { table: table.id, project, id: *id }).collect();
         let Some(known) = persistently!(self, self.journal.known(&keys)) else { return Ok(None) };
         let alive: HashSet<RowId> =

@@ -204,7 +204,7 @@ pub(super) async fn pending_details(
         let query = sqlx::query(
             "SELECT m.tab, m.project, m.id FROM json_each(?1) p \
              CROSS JOIN mirror m INDEXED BY mirror_pending \
-             ON m.alive = 1 AND m.detail >= 2 AND m.detail = ?2 AND m.project = p.value",
+             ON m.detail >= 2 AND m.detail = ?2 AND m.project = p.value",
         );
         let mut rows = query.bind(projects.as_str()).bind(state).fetch(&mut *snapshot);
         while found.len() < wanted {

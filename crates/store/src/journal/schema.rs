@@ -46,7 +46,8 @@ CREATE TABLE mirror (
     PRIMARY KEY (tab, project, id)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX mirror_sequence ON mirror (sequence);
-CREATE INDEX mirror_pending ON mirror (detail, project, tab, id) WHERE alive = 1 AND detail >= 2;
+-- Dead rows are in it where a listing put their death in doubt.
+CREATE INDEX mirror_pending ON mirror (detail, project, tab, id) WHERE detail >= 2;
 CREATE INDEX mirror_tombstones ON mirror (sequence) WHERE alive = 0;
 CREATE TABLE content (
     sequence INTEGER PRIMARY KEY,

@@ -15,7 +15,7 @@ fn with_detail(id: i64, sequence: i64, detail: Detail) -> engine::journal::Entry
 }
 
 #[tokio::test]
-async fn stale_details_come_first_and_others_projects_never() {
+async fn stale_details_come_first_tombstones_in_doubt_among_them_and_others_projects_never() {
     let dir = tempfile::tempdir().unwrap();
     let journal = SqliteJournal::open(dir.path()).await.unwrap();
     let mut elsewhere = with_detail(6, 6, Detail::Stale);
@@ -37,20 +37,20 @@ async fn stale_details_come_first_and_others_projects_never() {
         let journal = &journal;
         async move { journal.pending_details(&seven, &but, limit).await.unwrap() }
     };
-    assert_eq!(pending(vec![], 10).await, [key(2), key(1), key(5)]);
-    assert_eq!(pending(vec![], 2).await, [key(2), key(1)]);
-    assert_eq!(pending(vec![key(2), key(1)], 1).await, [key(5)]);
+    assert_eq!(pending(vec![], 10).await, [key(2), key(7), key(1), key(5)]);
+    assert_eq!(pending(vec![], 2).await, [key(2), key(7)]);
+    assert_eq!(pending(vec![key(2), key(7), key(1)], 1).await, [key(5)]);
     assert_eq!(pending(vec![], 0).await, []);
     assert_eq!(journal.pending_details(&[], &[], 10).await.unwrap(), []);
-    assert_eq!(journal.pending_details(&[ProjectId(8), ProjectId(7)], &[], 10).await.unwrap().len(), 4);
+    assert_eq!(journal.pending_details(&[ProjectId(8), ProjectId(7)], &[], 10).await.unwrap().len(), 5);
     assert_eq!(journal.counts(TableId(1), ProjectId(7)).await.unwrap(), Counts { alive: 5, pending: 3 });
 
     journal.ask_details(&[TableId(1)], true).await.unwrap();
-    assert_eq!(pending(vec![], 10).await, [key(2), key(1), key(4), key(5)]);
+    assert_eq!(pending(vec![], 10).await, [key(2), key(7), key(1), key(4), key(5)]);
     journal.ask_details(&[TableId(1), TableId(2)], true).await.unwrap();
     assert_eq!(journal.counts(TableId(1), ProjectId(7)).await.unwrap().pending, 4);
     journal.commit(&[with_detail(2, 2, Detail::Done), gone(4, 8)]).await.unwrap();
-    assert_eq!(pending(vec![], 10).await, [key(1), key(5)]);
+    assert_eq!(pending(vec![], 10).await, [key(7), key(1), key(5)]);
     assert_eq!(journal.counts(TableId(1), ProjectId(7)).await.unwrap(), Counts { alive: 4, pending: 2 });
 }
 

@@ -1,0 +1,91 @@
+//! Projects that come, go, return, and pass their identifiers on.
+
+use std::time::Duration;
+
+use coding_sim::{AccessLoss, Operation, ProjectConfig, SimConfig};
+use connectors::coding::config::Projects;
+
+use crate::compare::compare;
+use crate::harness::{Bench, assert_equal, unlimited};
+
+/// Answers slower than the target opens, so that a task begins before the roster is known.
+async fn slow(projects: Vec<ProjectConfig>) -> Bench {
+    Bench::new(SimConfig { latency: Duration::from_millis(40), ..unlimited(projects) }).await
+}
+
+fn named(names: &[&str]) -> Projects {
+    Projects::Named(names.iter().map(|name| (*name).to_owned()).collect())
+}
+
+fn two() -> Vec<ProjectConfig> {
+    vec![ProjectConfig::new("backend", 30, 3, 5), ProjectConfig::new("mobile-app", 40, 3, 5)]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_that_returns_is_written_from_the_beginning() {
+    let mut bench = slow(two()).await;
+    bench.once().await;
+    bench.settings.projects = named(&["backend"]);
+    bench.once().await;
+    bench.settings.projects = named(&["backend", "mobile-app"]);
+    bench.once().await;
+    assert_equal(&bench).await;
+    let idle = bench.once().await;
+    assert_eq!(idle.written("Issues").inserted, 0, "the rebuild is over");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_renamed_at_the_source_and_in_the_configuration() {
+    let mut bench = slow(two()).await;
+    bench.once().await;
+    let rename = Operation::RenameProject { project: "mobile-app".to_owned(), name: "app".to_owned() };
+    bench.sim.world().apply(&[rename]).unwrap();
+    bench.settings.projects = named(&["backend", "app"]);
+    bench.once().await;
+    assert_equal(&bench).await;
+    bench.once().await;
+    assert_equal(&bench).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_identifier_that_passes_to_another_project_changes_whose_rows_they_are() {
+    let mut bench = slow(two()).await;
+    bench.settings.projects = named(&["backend"]);
+    bench.once().await;
+    let rename =
+        |from: &str, to: &str| Operation::RenameProject { project: from.to_owned(), name: to.to_owned() };
+    bench.sim.world().apply(&[rename("backend", "old"), rename("mobile-app", "backend")]).unwrap();
+    for _ in 0..3 {
+        bench.once().await;
+        let found = compare(&bench.sim.world(), &bench.target(), &bench.task).await;
+        let found: Vec<_> = found.into_iter().filter(|difference| !difference.contains(" old/")).collect();
+        assert!(found.is_empty(), "{:#?}", found.iter().take(5).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn identifiers_passed_along_a_chain() {
+    let mut bench = slow(two()).await;
+    bench.settings.projects = Projects::All;
+    bench.once().await;
+    let rename =
+        |from: &str, to: &str| Operation::RenameProject { project: from.to_owned(), name: to.to_owned() };
+    bench.sim.world().apply(&[rename("backend", "old"), rename("mobile-app", "backend")]).unwrap();
+    for _ in 0..2 {
+        bench.once().await;
+        assert_equal(&bench).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn out_of_view_is_not_gone_even_when_the_state_is_lost() {
+    let mut bench = slow(two()).await;
+    bench.settings.projects = Projects::All;
+    bench.once().await;
+    std::fs::remove_dir_all(bench.state()).unwrap();
+    let style = AccessLoss::Errors;
+    bench.sim.world().apply(&[Operation::LoseAccess { project: "mobile-app".to_owned(), style }]).unwrap();
+    bench.once().await;
+    bench.once().await;
+    assert_equal(&bench).await;
+}
