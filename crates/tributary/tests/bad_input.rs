@@ -103,3 +103,21 @@ async fn a_clock_that_is_wrong_is_told_and_survived() {
     assert_eq!(stage.count("app.db", "issues").await, 5);
     stage.sim.stop().await;
 }
+
+/// CODING goes by the token alone: under another team's name the rows would get wrong keys.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_another_team_is_refused() {
+    let stage = Stage::new(5).await;
+    let file = stage.pipeline("app", "", "");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("team: demo", "team: acme")).unwrap();
+    let ended = once(stage.dir.path(), &file).await.expect(1);
+    assert!(ended.stderr.contains("belongs to team `demo`"), "{ended:?}");
+    assert!(ended.stderr.contains("[CODING-TEAM]"), "{ended:?}");
+    assert!(!stage.path("app.db").exists(), "nothing was written");
+    let mut command = tributary(stage.dir.path());
+    command.arg("check").arg(&file);
+    let checked = run(command).await.expect(1);
+    assert!(checked.stdout.contains("source: team"), "{checked:?}");
+    stage.sim.stop().await;
+}

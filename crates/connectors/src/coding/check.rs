@@ -22,6 +22,13 @@ impl CodingSource {
         if !self.check_identity(&mut items).await {
             return items;
         }
+        match self.prove_team(self.client()).await {
+            Ok(()) => items.push(CheckItem::ok("source: team", format!("it is `{}`", self.settings().team))),
+            Err(error) => {
+                items.push(CheckItem::failed("source: team", error.problem.why, error.problem.fix));
+                return items;
+            }
+        }
         let roster = match self.roster(Urgency::Poll).await {
             Ok(roster) => roster,
             Err(error) => {

@@ -44,6 +44,8 @@ pub struct CodingSource {
     clock: Clock,
     /// The credential's user, once known; 0 when it has none (a project token).
     user: tokio::sync::OnceCell<i64>,
+    /// Set once it is known that the credential belongs to the configured team, or that it does not say.
+    team: tokio::sync::OnceCell<()>,
     ahead: Ahead,
 }
 
@@ -97,7 +99,8 @@ impl CodingSource {
         }
         let client = builder.build().map_err(unusable)?;
         let ahead = Ahead { ms: AtomicI64::new(0), window: Mutex::new((0, 0)) };
-        Ok(CodingSource { client, settings, clock, user: tokio::sync::OnceCell::new(), ahead })
+        let (user, team) = (tokio::sync::OnceCell::new(), tokio::sync::OnceCell::new());
+        Ok(CodingSource { client, settings, clock, user, team, ahead })
     }
 
     /// The client, for checks and previews.
@@ -123,6 +126,38 @@ impl CodingSource {
             Urgency::Load => Priority::Load,
             Urgency::Census => Priority::Census,
             Urgency::Detail => Priority::Detail,
+        })
+    }
+
+    /// Fails when the credential belongs to another team than the configured one: CODING goes by the token
+    /// alone, and the team is part of the key of every row.
+    pub(super) async fn prove_team(&self, client: &Client) -> Result<(), SourceError> {
+        self.team.get_or_try_init(|| self.ask_team(client)).await.copied()
+    }
+
+    async fn ask_team(&self, client: &Client) -> Result<(), SourceError> {
+        let team = match client.team().await {
+            Ok(reply) => reply.value,
+            Err(error) if error.remedy() == coding_api::Remedy::Retry => {
+                return Err(source_error("learn whose team this is", error));
+            }
+            // Not every credential may ask; whether it is good for anything, others find out.
+            Err(_) => return Ok(()),
+        };
+        let host = team.text("TeamHost").and_then(|host| host.split_once("://")).map_or("", |(_, host)| host);
+        let label = host.trim_end_matches('/').strip_suffix(".coding.net").unwrap_or_default();
+        if label.is_empty() || label.eq_ignore_ascii_case(&self.settings.team) {
+            return Ok(());
+        }
+        Err(SourceError {
+            kind: SourceErrorKind::Refused,
+            problem: Problem::new(
+                "CODING-TEAM",
+                format!("Cannot read team `{}`", self.settings.team),
+                format!("the credential belongs to team `{label}`"),
+                format!("Write `team: {label}`, or put a token of team `{}` into `source.auth`.", self.settings.team),
+            ),
+            source: None,
         })
     }
 
@@ -217,6 +252,7 @@ impl Source for CodingSource {
 
     async fn roster(&self, urgency: Urgency) -> Result<Vec<Project>, SourceError> {
         let client = self.at(urgency);
+        self.prove_team(&client).await?;
         let mut roster = match &self.settings.projects {
             Projects::All => Vec::new(),
             Projects::Named(names) => {

@@ -178,11 +178,9 @@ impl<S: Source, J: Journal> Capture<S, J> {
                     let row = crate::observation::LookedUp { settled: true, ..row };
                     return Ok(Some(observation(Seen::LookedUp(row))));
                 }
-                Some(row) => {
-                    let updated_ms = row.row.updated_ms(table);
-                    self.recorder.observe(vec![observation(Seen::LookedUp(row))]).await?;
-                    self.settle(updated_ms).await;
-                }
+                // Not recorded from here: nobody polls this look-up while others are being recorded, so it would
+                // hold its place in the recorder's queue and, with some more like it, stop everything.
+                Some(row) => self.settle(row.row.updated_ms(table)).await,
             }
         }
         Ok(None)
