@@ -1,6 +1,6 @@
 //! The actions of the Open API: who may call them, what they answer.
 //!
-//! [`handle`] is the way in; one module per family. An action answers a [`Payload`], the envelope
+//! [`read`] and [`write()`] are the ways in; one module per family. An action answers a [`Payload`], the envelope
 //! without its end, written straight to bytes.
 
 mod account;

@@ -155,7 +155,10 @@ impl CodingSource {
                 "CODING-TEAM",
                 format!("Cannot read team `{}`", self.settings.team),
                 format!("the credential belongs to team `{label}`"),
-                format!("Write `team: {label}`, or put a token of team `{}` into `source.auth`.", self.settings.team),
+                format!(
+                    "Write `team: {label}`, or put a token of team `{}` into `source.auth`.",
+                    self.settings.team
+                ),
             ),
             source: None,
         })
