@@ -28,6 +28,7 @@ const LIST_AGAIN: u64 = 50;
 const CANDIDATES: u32 = 1_000;
 /// Not-found answers that one control look-up vouches for.
 const PER_CONTROL: usize = 100;
+
 impl<S: Source, J: Journal> Capture<S, J> {
     /// Compares a table with the mirror, and deletes what is proven gone.
     pub(super) async fn census(
@@ -108,6 +109,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
         if table.look_up {
             let mut second = self.read(reading, None).await?;
             second.distinct = second.distinct.saturating_add(first.distinct);
+            second.rows = second.rows.saturating_add(first.rows);
             if second.controls.is_empty() {
                 second.controls = first.controls;
             }

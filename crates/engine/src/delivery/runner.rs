@@ -25,9 +25,9 @@ use crate::status::{Board, State, Written};
 use crate::target::{Batch, Effect, Owned, Plan, TableBatch, Target, TargetError, TargetErrorKind};
 
 /// A batch is cut at so many bytes of rows ...
-const BATCH_BYTES: usize = 8 << 20;
+const BATCH_BYTES: usize = 4 << 20;
 /// ... or so many rows, whichever comes first.
-const BATCH_ROWS: u32 = 4_000;
+const BATCH_ROWS: u32 = 2_000;
 /// Wait before a call that may pass is repeated.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Wait before a write is repeated when there is no room.
