@@ -126,6 +126,8 @@ impl Case {
         while let Some(ended) = tasks.join_next().await {
             ended.unwrap().unwrap_or_else(|error| panic!("seed {}: {error}", self.seed));
         }
+        let complete = self.narrow.position().is_some() && self.wide.position().is_some();
+        assert!(complete, "seed {}: a run that ends well has read every project", self.seed);
         let changes = self.check_log(&journal).await;
         let head = journal.bounds().await.unwrap().head;
         Arc::into_inner(journal).unwrap().close().await.unwrap();

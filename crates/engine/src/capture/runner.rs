@@ -397,12 +397,12 @@ impl<S: Source, J: Journal> Capture<S, J> {
         let mut began = began;
         for pass in 1..=PASSES {
             self.insistently(|| self.look_around_once().boxed()).await?;
-            self.insistently(|| self.load_all(began).boxed()).await?;
+            self.insistently(|| self.in_full_view(self.load_all(began)).boxed()).await?;
             began = true;
             self.board.update(|status| status.capture.enter(State::Polling));
-            self.insistently(|| self.poll_all().boxed()).await?;
+            self.insistently(|| self.in_full_view(self.poll_all()).boxed()).await?;
             self.board.update(|status| status.capture.enter(State::Census));
-            self.insistently(|| self.census_all().boxed()).await?;
+            self.insistently(|| self.in_full_view(self.census_all()).boxed()).await?;
             self.board.update(|status| status.capture.enter(State::Detailing));
             self.in_flight.retry_now();
             self.await_details().await?;
@@ -415,6 +415,15 @@ impl<S: Source, J: Journal> Capture<S, J> {
         self.progress.send_modify(|progress| progress.finished = true);
         self.board.update(|status| status.capture.enter(State::Stopped));
         Ok(())
+    }
+
+    /// A step of `once`, unless a project has gone out of view: left out in silence it would pass for done.
+    async fn in_full_view(
+        &self,
+        step: impl Future<Output = Result<(), CaptureError>>,
+    ) -> Result<(), CaptureError> {
+        self.complain_of_lost_access()?;
+        step.await
     }
 
     /// Waits until every detail is there that can be had; not for ever where none comes any more.
