@@ -12,7 +12,8 @@ help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
 demo: ## Build, start a simulated CODING, load it into SQLite and follow its changes (ends with Ctrl-C)
-	$(CARGO) run --package tributary --quiet -- demo
+	@echo "building; the first time takes some minutes"
+	$(CARGO) run --package tributary -- demo
 
 test: ## Run every test
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \

@@ -193,7 +193,10 @@ impl CodingSource {
     async fn team_projects(&self, client: &Client) -> Result<Vec<Project>, SourceError> {
         let pages: Result<Vec<coding_api::Page>, _> = client.projects().stream(1).try_collect().await;
         match pages {
-            Ok(pages) => Ok(pages.iter().flat_map(|page| &page.rows).filter_map(project).collect()),
+            Ok(pages) => {
+                pages.iter().for_each(|page| self.ahead.note(page.server_time));
+                Ok(pages.iter().flat_map(|page| &page.rows).filter_map(project).collect())
+            }
             // Some credentials see their own projects only.
             Err(error) if matches!(error.kind(), ErrorKind::Forbidden) => Ok(Vec::new()),
             Err(error) => Err(source_error("list the team's projects", error)),

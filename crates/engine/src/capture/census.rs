@@ -148,14 +148,15 @@ impl<S: Source, J: Journal> Capture<S, J> {
         };
         if held != before {
             match &held {
-                Some(held) => tracing::warn!(
+                // Whoever shows the board says it; here it is for whoever reads along.
+                Some(held) => tracing::debug!(
                     project = %project.name, table = table.name, rows = held.rows, of = held.of,
                     "{} of {} rows vanished at once: their deletes are held until the rows are seen again or \
                      you run `tributary sync --accept-deletes`",
                     held.rows, held.of
                 ),
                 None => {
-                    tracing::info!(project = %project.name, table = table.name, "deletes are no longer held")
+                    tracing::debug!(project = %project.name, table = table.name, "deletes are no longer held")
                 }
             }
             self.remember(&name, &held.as_ref().map_or(Value::Null, |held| json!(held))).await?;

@@ -88,6 +88,7 @@ pub async fn run<S: Source, J: Journal>(
         board.clone(),
         recording_ends.clone(),
     );
+    let told = board.clone();
     let capture = Capture {
         source,
         journal,
@@ -116,7 +117,11 @@ pub async fn run<S: Source, J: Journal>(
     };
     let (recorded, outcome) = tokio::join!(recording.run().boxed(), channels.boxed());
     // The recorder's error is the cause when both failed.
-    recorded?;
+    let outcome = recorded.map_err(CaptureError::from).and(outcome);
+    if let Err(error) = &outcome {
+        let problem = error.problem().clone();
+        told.update(|status| status.capture.enter(State::Waiting { problem, next: None }));
+    }
     outcome
 }
 
@@ -165,10 +170,11 @@ impl<S: Source, J: Journal> Capture<S, J> {
         let known = self.remembered().await?;
         // A host that never answered is most likely a mistake, one that answers badly is in trouble.
         let mut silent = true;
+        let mut last = None;
         loop {
             let patience = if silent { FIRST_ANSWER } else { ONCE_PATIENCE };
             let answer = tokio::time::timeout(patience.saturating_sub(began.elapsed()), self.look_around());
-            match answer.await.unwrap_or_else(|_| Err(no_answer().into())) {
+            match answer.await.unwrap_or_else(|_| Err(last.take().unwrap_or_else(|| no_answer().into()))) {
                 Ok(()) => {
                     let lost = self.complain_of_lost_access();
                     if until == Until::Cancelled && known {
@@ -183,6 +189,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
                         return Err(error);
                     }
                     self.wait(&error, ONCE_PAUSE, since).await;
+                    last = Some(error);
                 }
                 Err(error) => return Err(error),
             }

@@ -64,6 +64,16 @@ struct Writing {
     acknowledged: Mutex<BTreeMap<String, Sequence>>,
 }
 
+/// Makes the file, if there is none, so that only its owner can read it: it holds everything that was observed.
+/// SQLite gives its other files the same mode.
+fn keep_private(file: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(file).map(drop)
+}
+
 impl SqliteJournal {
     /// Opens the journal in `dir`, making it when there is none. A new generation begins.
     ///
@@ -75,6 +85,7 @@ impl SqliteJournal {
 
     async fn opened(dir: &Path) -> Result<SqliteJournal, Fault> {
         let file = dir.join(FILE);
+        keep_private(&file).map_err(Fault::Io)?;
         schema::check_header(&file)?;
         let writer = schema::writer(&file).await?;
         schema::prepare(&writer).await?;

@@ -130,3 +130,19 @@ async fn a_reader_beside_the_writer_sees_commits_and_writes_nothing() {
     let reader = SqliteJournal::open_read_only(dir.path()).await.unwrap();
     assert_eq!(reader.bounds().await.unwrap().head, Sequence(3), "also with nobody else there");
 }
+
+/// What was observed is nobody else's business, also in a directory that others may enter.
+#[cfg(unix)]
+#[tokio::test]
+async fn only_the_owner_can_read_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let journal = SqliteJournal::open(dir.path()).await.unwrap();
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{:?}", entry.file_name());
+    }
+    journal.close().await.unwrap();
+}

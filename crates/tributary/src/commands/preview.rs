@@ -61,17 +61,22 @@ async fn preview(look: &Look, args: &PreviewArgs, details: bool) -> Result<Repor
         )
     })?;
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
-    let mut rows = Vec::new();
+    let mut found = Vec::new();
     for project in look.projects().await? {
-        let wanted = limit.saturating_sub(rows.len());
-        for (id, listed) in newest(source, &project, table, wanted).await? {
-            let row = if details && table.look_up && table.has_detail() {
-                full(source, &project, table, id, listed).await?
-            } else {
-                listed
-            };
-            rows.push(Previewed { project: project.name.clone(), key: id.0, row });
-        }
+        let newest = newest(source, &project, table, limit).await?;
+        found.extend(newest.into_iter().map(|(id, listed)| (project.clone(), id, listed)));
+    }
+    // The newest of all projects; tables without a time keep the order of the listings.
+    found.sort_by_key(|(_, _, listed)| std::cmp::Reverse(listed.updated_ms(table)));
+    found.truncate(limit);
+    let mut rows = Vec::new();
+    for (project, id, listed) in found {
+        let row = if details && table.look_up && table.has_detail() {
+            full(source, &project, table, id, listed).await?
+        } else {
+            listed
+        };
+        rows.push(Previewed { project: project.name, key: id.0, row });
     }
     Ok(Report { table: table.name, rows })
 }

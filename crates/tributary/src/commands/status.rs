@@ -71,7 +71,7 @@ fn text(report: &Report<'_>, now: Timestamp) -> String {
     let Some(status) = &report.status else {
         return format!("{}: nothing has run yet (state: {})", report.task, report.state.display());
     };
-    let runs = if report.running { "running" } else { "not running; this is how the last run ended" };
+    let runs = if report.running { "running" } else { "not running; this is the last that was heard" };
     let mut lines = vec![format!("{} ({runs})", report.state.display())];
     lines.push(format!("source: {}", activity(&status.capture, now)));
     problem(&status.capture, now, &mut lines);

@@ -15,7 +15,7 @@ mod words;
 mod tests;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use connectors::coding::config::CodingSettings;
 use connectors::finding::Finding;
@@ -173,7 +173,8 @@ fn meaning(file: &Path, config: PipelineConfig, found: &mut Found) -> Option<Pip
     }
     let target = match config.target {
         Some(TargetConfig::Sqlite(sqlite)) => {
-            if !sqlite.path.as_os_str().is_empty() && base_dir.join(&sqlite.path).starts_with(&state) {
+            let named = !sqlite.path.as_os_str().is_empty() && !config.state.as_os_str().is_empty();
+            if named && plain(&base_dir.join(&sqlite.path)).starts_with(plain(&state)) {
                 found.meaning.push(Finding::new(
                     "target.sqlite.path",
                     "CONFIG-CONTRADICTION",
@@ -224,4 +225,20 @@ fn name(file: &Path, given: Option<&str>, findings: &mut Vec<Finding>) -> Option
         return None;
     }
     Some(name)
+}
+
+/// A path without detours, so that two spellings of one place are alike. Looks at no file.
+fn plain(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::CurDir => {}
+            other => plain.push(other),
+        }
+    }
+    plain
 }

@@ -290,13 +290,18 @@ fn contradictions_are_found() {
              or name the types without it. [CONFIG-CONTRADICTION]",
         ]
     );
-    assert_eq!(
-        wrong(&with("", "state: .\n").replace("c.db", "./c.db")),
-        [
-            "target.sqlite.path: The database lies in the state directory: that directory belongs to tributary alone. \
-          Give the database a place outside of `state`. [CONFIG-CONTRADICTION]"
-        ]
-    );
+    for (state, database) in
+        [(".", "./c.db"), (".", "c.db"), ("sub/../sub", "sub/c.db"), ("./s", "other/../s/c.db")]
+    {
+        assert_eq!(
+            wrong(&with("", &format!("state: {state}\n")).replace("c.db", database)),
+            [
+                "target.sqlite.path: The database lies in the state directory: that directory belongs to tributary \
+                 alone. Give the database a place outside of `state`. [CONFIG-CONTRADICTION]"
+            ],
+            "{state} {database}"
+        );
+    }
 }
 
 #[test]

@@ -287,7 +287,7 @@ fn tasks(
         }
         let copying = matches!(task.activity.state, State::Loading | State::Rebuilding | State::Starting);
         if copying {
-            if progress {
+            if progress && task.activity.state != State::Starting {
                 let rows = task.tables.values().map(|table| table.rows).sum();
                 lines.push(Line::Copying { task: name.clone(), rows });
             }

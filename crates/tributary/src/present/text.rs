@@ -40,10 +40,10 @@ pub(crate) fn between(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }
 
-/// What somebody is doing, in words: `polling since 3 s`.
+/// What somebody is doing, in words: `looking for changes (for 3 s)`.
 pub(crate) fn activity(activity: &Activity, now: Timestamp) -> String {
     let since = span(between(activity.since, now));
-    let doing = |what: &str| format!("{what} since {since}");
+    let doing = |what: &str| format!("{what} (for {since})");
     match &activity.state {
         State::Starting => doing("starting"),
         State::Loading => doing("loading"),
@@ -56,7 +56,7 @@ pub(crate) fn activity(activity: &Activity, now: Timestamp) -> String {
         }
         State::Following { next: None } => "following".to_owned(),
         State::Waiting { problem, next: Some(next) } => {
-            format!("waiting since {since}. {problem} Next try {}.", until(*next, now))
+            format!("waiting for {since}. {problem} Next try {}.", until(*next, now))
         }
         State::Waiting { problem, next: None } => format!("ended {since} ago. {problem}"),
         State::Stopped => "stopped".to_owned(),
@@ -102,14 +102,14 @@ mod tests {
     fn what_somebody_does_or_waits_for_is_said() {
         let at = |second: i64| Timestamp::from_second(second).unwrap();
         let doing = |state| Activity { state, since: at(100), last_problem: None };
-        assert_eq!(activity(&doing(State::Polling), at(103)), "looking for changes since 3.0 s");
+        assert_eq!(activity(&doing(State::Polling), at(103)), "looking for changes (for 3.0 s)");
         let following = doing(State::Following { next: Some(at(190)) });
         assert_eq!(activity(&following, at(110)), "following; next look in 1 min 20 s");
         let problem = Problem::new("X", "Cannot read", "it is gone", "Bring it back.");
         let waiting = doing(State::Waiting { problem, next: Some(at(115)) });
         assert_eq!(
             activity(&waiting, at(110)),
-            "waiting since 10 s. Cannot read: it is gone. Bring it back. [X] Next try in 5 s."
+            "waiting for 10 s. Cannot read: it is gone. Bring it back. [X] Next try in 5 s."
         );
         assert_eq!(until(at(5), at(9)), "now");
     }
