@@ -121,3 +121,28 @@ async fn a_token_of_another_team_is_refused() {
     assert!(checked.stdout.contains("source: team"), "{checked:?}");
     stage.sim.stop().await;
 }
+
+/// `check` tries the state directory as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn check_finds_a_state_directory_that_cannot_be_used() {
+    let stage = Stage::new(5).await;
+    let file = stage.pipeline("app", "", "");
+    let check = async || {
+        let mut command = tributary(stage.dir.path());
+        command.arg("check").arg(&file);
+        run(command).await
+    };
+    assert!(check().await.expect(0).stdout.contains("is made by the first run"));
+    assert!(!stage.path("coding.state").exists(), "a check makes none");
+    once(stage.dir.path(), &file).await.expect(0);
+    assert!(check().await.expect(0).stdout.contains("its journal can be read"));
+    let state = stage.dir.path().read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let state = state.into_iter().find(|path| path.is_dir()).unwrap();
+    std::fs::write(state.join("journal.db"), "not a journal at all, and long enough to have a header")
+        .unwrap();
+    assert!(check().await.expect(1).stdout.contains("FAILED   state: directory"));
+    std::fs::remove_dir_all(&state).unwrap();
+    std::fs::write(&state, "a file").unwrap();
+    assert!(check().await.expect(1).stdout.contains("FAILED   state: directory"));
+    stage.sim.stop().await;
+}

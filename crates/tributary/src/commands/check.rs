@@ -1,8 +1,12 @@
 //! `tributary check`: tries everything a pipeline needs, item by item.
 
+use std::path::Path;
+
 use connectors::check::{CheckItem, Outcome};
 use engine::problem::Problem;
 use serde::Serialize;
+use store::journal::SqliteJournal;
+use store::state_dir::StateDir;
 
 use super::load_one;
 use super::look::Look;
@@ -49,7 +53,38 @@ async fn check(pipeline: &Pipeline) -> Vec<CheckItem> {
     };
     let TargetSettings::Sqlite(sqlite) = &pipeline.target;
     items.extend(connectors::sqlite::config::check(sqlite).await);
+    items.push(check_state(&pipeline.state).await);
     items
+}
+
+/// Whether the state directory can be used, beside a running sync too. Makes none.
+async fn check_state(path: &Path) -> CheckItem {
+    let name = "state: directory";
+    let failed = |problem: &Problem| CheckItem::failed(name, said(problem), problem.fix.as_str());
+    if !path.exists() {
+        return CheckItem::ok(name, format!("{} is made by the first run", path.display()));
+    }
+    match StateDir::is_running(path) {
+        Ok(true) => return CheckItem::ok(name, "a sync runs on it"),
+        Ok(false) => {}
+        Err(error) => return failed(&error.problem),
+    }
+    // Held only until the journal has been looked at.
+    let held = match StateDir::open(path) {
+        Ok(held) => held,
+        Err(error) => return failed(&error.problem),
+    };
+    if !held.path().join(store::journal::FILE).exists() {
+        return CheckItem::ok(name, "can be written; nothing has run in it yet");
+    }
+    let journal = match SqliteJournal::open_read_only(path).await {
+        Ok(journal) => journal,
+        Err(error) => return failed(&error.problem),
+    };
+    match journal.close().await {
+        Ok(()) => CheckItem::ok(name, "can be written, and its journal can be read"),
+        Err(error) => failed(&error.problem),
+    }
 }
 
 /// Whether everything is there that the task's filter names.
