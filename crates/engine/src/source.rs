@@ -127,6 +127,11 @@ pub trait Source: Send + Sync + 'static {
     /// The tables it offers, those first whose rows others refer to.
     fn tables(&self) -> &'static [Table];
 
+    /// One of its tables, by number.
+    fn table(&self, id: TableId) -> Option<&'static Table> {
+        self.tables().iter().find(|table| table.id == id)
+    }
+
     /// The projects that the credential sees now: the proof of access.
     fn roster(&self, urgency: Urgency) -> impl Future<Output = Result<Vec<Project>, SourceError>> + Send;
 

@@ -140,9 +140,3 @@ pub static TABLES: [Table; 3] = [
         project_id_column: false,
     },
 ];
-
-/// A table by its name.
-#[must_use]
-pub fn table(name: &str) -> Option<&'static Table> {
-    TABLES.iter().find(|table| table.name == name)
-}

@@ -149,7 +149,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
 
     async fn fetch(&self, known: Known) -> Fetched {
         let key = known.key;
-        let table = self.source.tables().iter().find(|table| table.id == key.table);
+        let table = self.source.table(key.table);
         let (Some(project), Some(table)) = (self.access.find(key.project), table) else {
             self.in_flight.defer(key);
             return Ok(None);
@@ -205,7 +205,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
         for key in keys {
             self.in_flight.done(key);
             let project = self.access.find(key.project);
-            let table = self.source.tables().iter().find(|table| table.id == key.table);
+            let table = self.source.table(key.table);
             if let (Some(project), Some(table)) = (project, table) {
                 self.board.table(&project.name, table.name, |status| {
                     status.detailed = status.detailed.saturating_add(1);

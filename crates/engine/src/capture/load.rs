@@ -10,6 +10,7 @@ use crate::journal::Journal;
 use crate::observation::Channel;
 use crate::schema::Table;
 use crate::source::{Order, Project, Source, Urgency};
+use crate::status::State;
 
 /// Rows between two notes of how far a load is.
 const NOTE_EVERY: u64 = 5_000;
@@ -67,6 +68,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
             self.board.table(&project.name, table.name, |status| status.loaded = true);
             return self.count(project, table).await;
         }
+        self.board.update(|status| status.capture.enter(State::Loading));
         if table.newest_first && loaded.rows == 0 {
             self.start_watermark(project, table).await?;
         }

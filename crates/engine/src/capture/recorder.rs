@@ -240,7 +240,7 @@ impl<S: Source, J: Journal> Recording<S, J> {
     fn digests(&self, observations: &[Observation]) -> Vec<Option<Digest>> {
         let digest = |observation: &Observation| match &observation.seen {
             Seen::Listed(row) | Seen::Whole(row, _) => {
-                self.table(observation.key).map(|table| row.digest(table))
+                self.source.table(observation.key.table).map(|table| row.digest(table))
             }
             Seen::LookedUp(_) | Seen::Gone | Seen::Derived(_) => None,
         };
@@ -286,12 +286,8 @@ impl<S: Source, J: Journal> Recording<S, J> {
         Ok(rows.into_iter().map(|row| (row.key, row)).collect())
     }
 
-    fn table(&self, key: RowKey) -> Option<&'static Table> {
-        self.source.tables().iter().find(|table| table.id == key.table)
-    }
-
     fn judge(&mut self, draft: &mut Draft, observation: &Observation, digest: Option<Digest>) {
-        let Some(table) = self.table(observation.key) else { return };
+        let Some(table) = self.source.table(observation.key.table) else { return };
         let before = draft.rows.get(&observation.key);
         match self.details.judge(table, before, observation, digest) {
             Verdict::Nothing => {}

@@ -228,9 +228,6 @@ impl<S: Source, J: Journal> Capture<S, J> {
     async fn load_project(&self, project: Project) -> Result<(), CaptureError> {
         let mut outcome = Ok(());
         for table in &self.settings.tables {
-            if !self.is_loaded(&project, table).await? {
-                self.board.update(|status| status.capture.enter(State::Loading));
-            }
             outcome = outcome.and(self.load(&project, table).await);
         }
         outcome
