@@ -15,7 +15,8 @@ demo: ## Build, start a simulated CODING, load it into SQLite and follow its cha
 	@echo "building; the first time takes some minutes"
 	$(CARGO) run --package tributary -- demo
 
-test: ## Run every test
+test: ## Run every test (installs a PostgreSQL server for them, where none is)
+	@.ci/postgres
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		$(CARGO) nextest run --workspace --all-features --profile $(NEXTEST_PROFILE); \
 	else \
