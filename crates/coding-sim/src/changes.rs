@@ -6,12 +6,11 @@
 
 use crate::calendar::{UNSET_DAY, floor_second, now_ms, parse_day};
 use crate::failure::Failure;
-use crate::operation::{Applied, CustomContent, IssueFields, Operation};
+use crate::operation::{Applied, IssueFields, Operation};
 use crate::texts::Text;
 use crate::world::World;
-use crate::world::catalog::{
-    Component, Kind, PROJECT_ROLES, Phase, STATUSES, custom_field, issue_type, status, system_type,
-};
+use crate::world::catalog::{Kind, PROJECT_ROLES, Phase, STATUSES, issue_type, status, system_type};
+use crate::world::field::{Component, Field};
 use crate::world::issue::{Custom, Issue, Link, Value};
 use crate::world::iteration::{Iteration, Tally};
 use crate::world::project::Project;
@@ -204,7 +203,8 @@ impl World {
             issue.watchers = watchers.as_slice().into();
         }
         for content in &fields.custom {
-            set_custom(issue, content)?;
+            let field = self.field(content.id).ok_or_else(|| Failure::invalid("custom_field_not_exist"))?;
+            put_custom(issue, field.id, custom_value(field.component, &content.content));
         }
         if !fields.third_links.is_empty() {
             let mut links = std::mem::take(&mut issue.links).into_vec();
@@ -322,6 +322,45 @@ impl World {
         Ok(())
     }
 
+    /// Adds a custom field, which no issue has a value of, and answers its id.
+    pub(crate) fn add_field(
+        &mut self,
+        name: &str,
+        component: &str,
+        options: &[String],
+    ) -> Result<u32, Failure> {
+        let component = Component::parse(component)
+            .ok_or_else(|| Failure::invalid(format!("`{component}` is no component")))?;
+        let now = floor_second(self.now());
+        self.last_field_id += 1;
+        self.fields.push(Field {
+            id: self.last_field_id,
+            name: name.to_owned(),
+            component,
+            options: options.to_vec(),
+            unit: String::new(),
+            created_at: now,
+            updated_at: now,
+        });
+        Ok(self.last_field_id)
+    }
+
+    /// Gives a custom field another name; issues show it and are not stamped.
+    pub(crate) fn rename_field(&mut self, field: u32, name: &str) -> Result<(), Failure> {
+        let now = floor_second(self.now());
+        let field = self.field_mut(field).ok_or_else(Failure::not_found)?;
+        name.clone_into(&mut field.name);
+        field.updated_at = now;
+        Ok(())
+    }
+
+    /// Removes a custom field; issues no longer show it and are not stamped.
+    pub(crate) fn remove_field(&mut self, field: u32) -> Result<(), Failure> {
+        self.field(field).ok_or_else(Failure::not_found)?;
+        self.fields.retain(|known| known.id != field);
+        Ok(())
+    }
+
     /// Applies one operation, except those about access, which belong to the faults.
     pub(crate) fn apply(&mut self, operation: &Operation) -> Result<Applied, Failure> {
         match operation {
@@ -374,6 +413,18 @@ impl World {
                 name.clone_into(&mut place.name);
                 Ok(applied("rename_project", "Projects", name, place.id))
             }
+            Operation::AddField { name, component, options } => {
+                let field = self.add_field(name, component, options)?;
+                Ok(applied("add_field", "Fields", "", field))
+            }
+            Operation::RenameField { field, name } => {
+                self.rename_field(*field, name)?;
+                Ok(applied("rename_field", "Fields", "", *field))
+            }
+            Operation::RemoveField { field } => {
+                self.remove_field(*field)?;
+                Ok(applied("remove_field", "Fields", "", *field))
+            }
             Operation::LoseAccess { project, .. } | Operation::RestoreAccess { project } => {
                 Ok(applied("access", "Projects", project, self.need(project)?.id))
             }
@@ -407,19 +458,17 @@ fn day_field(day: &str, offset: i64) -> Result<i64, Failure> {
     Ok(start.saturating_add(offset))
 }
 
-fn set_custom(issue: &mut Issue, content: &CustomContent) -> Result<(), Failure> {
-    let field = custom_field(content.id).ok_or_else(|| Failure::invalid("custom_field_not_exist"))?;
-    let parts = || content.content.split(',').map(str::trim).filter(|part| !part.is_empty());
+/// The value that a caller's text means for a component.
+fn custom_value(component: Component, content: &str) -> Value {
+    let parts = || content.split(',').map(str::trim).filter(|part| !part.is_empty());
     let ids = || parts().filter_map(|part| part.parse::<u32>().ok());
-    let value = match field.component {
-        _ if content.content.is_empty() => Value::Plain(Box::default()),
+    match component {
+        _ if content.is_empty() => Value::Plain(Box::default()),
         Component::MemberSingle => Value::Member(ids().next().unwrap_or(0)),
         Component::MemberMulti => Value::Members(ids().collect()),
         Component::SelectMulti => Value::Choices(parts().map(Box::from).collect()),
-        _ => Value::Plain(content.content.as_str().into()),
-    };
-    put_custom(issue, content.id, value);
-    Ok(())
+        _ => Value::Plain(content.into()),
+    }
 }
 
 /// Sets the value of a custom field, in the order of the fields.

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::calendar::parse_range;
 use crate::failure::Failure;
-use crate::render::{contains, value_string};
+use crate::render::{contains, custom_text};
 use crate::request::Fields;
 use crate::world::World;
 use crate::world::catalog::{Kind, Phase};
@@ -168,13 +168,10 @@ impl Condition {
             Self::Between(key, from, to) => key.of(issue).is_some_and(|time| (*from..=*to).contains(&time)),
             Self::Hours(from, to) => (*from..=*to).contains(&issue.working_hours),
             Self::Keyword(word) => contains(&issue.name, word) || issue.code.to_string() == *word,
-            Self::Custom(field, wanted) => issue.custom.iter().any(|custom| {
-                custom.field == *field && value_string(world, &custom.value) == wanted.as_str()
-            }),
-            Self::CustomUnset(field) => !issue
-                .custom
-                .iter()
-                .any(|custom| custom.field == *field && !value_string(world, &custom.value).is_empty()),
+            Self::Custom(field, wanted) => {
+                custom_text(world, issue, *field).is_some_and(|text| text == wanted.as_str())
+            }
+            Self::CustomUnset(field) => custom_text(world, issue, *field).is_none_or(|text| text.is_empty()),
         }
     }
 }

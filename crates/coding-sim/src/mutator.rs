@@ -10,7 +10,7 @@ use crate::operation::{Applied, IssueFields, Operation};
 use crate::seed::value;
 use crate::texts::{Text, person};
 use crate::world::World;
-use crate::world::catalog::{FIELDS, Kind, PROJECT_ROLES, Phase, STATUSES, status};
+use crate::world::catalog::{Kind, PROJECT_ROLES, Phase, STATUSES, status};
 use crate::world::issue::Issue;
 
 /// A sort of change that the mutator makes.
@@ -259,7 +259,7 @@ impl Turn<'_> {
     fn edit_custom(&mut self, issue: &mut Issue) -> bool {
         let Some(place) = self.world.project(self.project) else { return false };
         let people: Vec<u32> = place.members.keys().copied().collect();
-        let Some(field) = self.dice.pick(&FIELDS) else { return false };
+        let Some(field) = self.dice.pick(&self.world.fields) else { return false };
         let value = value(self.dice, field, &people, place.last_iteration);
         put_custom(issue, field.id, value);
         true

@@ -102,6 +102,29 @@ pub enum Operation {
         /// The new one.
         name: String,
     },
+    /// Adds a custom field to all issue types of all projects. [`Applied::key`] is its id; values are set
+    /// by [`IssueFields::custom`].
+    AddField {
+        /// Its name; several fields may have the same.
+        name: String,
+        /// The component type as the API spells it, for example `TEXT_INTEGER`.
+        component: String,
+        /// What can be chosen, for components that choose.
+        #[serde(default)]
+        options: Vec<String>,
+    },
+    /// Gives a custom field another name; no `UpdatedAt` of an issue moves.
+    RenameField {
+        /// Id of the field.
+        field: u32,
+        /// The new name.
+        name: String,
+    },
+    /// Removes a custom field from the list of fields and from all issues; no `UpdatedAt` moves.
+    RemoveField {
+        /// Id of the field.
+        field: u32,
+    },
     /// Hides a project from all credentials.
     LoseAccess {
         /// Identifier of the project.
@@ -194,9 +217,9 @@ pub struct ThirdLink {
 pub struct Applied {
     /// What was done, for example `set_issue`.
     pub kind: String,
-    /// `Issues`, `Iterations`, `ProjectMembers`, `Users` or `Projects`.
+    /// `Issues`, `Iterations`, `ProjectMembers`, `Users`, `Fields` or `Projects`.
     pub table: String,
-    /// Identifier of the project, empty for users.
+    /// Identifier of the project, empty for users and fields.
     pub project: String,
     /// Code or id of the row.
     pub key: u32,

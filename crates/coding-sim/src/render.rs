@@ -13,7 +13,7 @@ use crate::wire::{
     TypeBody, UserBody,
 };
 use crate::world::catalog::{
-    DEFECT_TYPES, Kind, PROJECT_ROLES, REQUIREMENT_TYPES, Role, TEAM_ROLES, custom_field, issue_type, status,
+    DEFECT_TYPES, Kind, PROJECT_ROLES, REQUIREMENT_TYPES, Role, TEAM_ROLES, issue_type, status,
 };
 use crate::world::issue::{Issue, Value};
 use crate::world::iteration::Iteration;
@@ -102,7 +102,7 @@ fn custom_user(world: &World, id: u32) -> Option<CustomUser<'_>> {
 }
 
 /// The text of a custom field's value.
-pub(crate) fn value_string<'a>(world: &'a World, value: &'a Value) -> Cow<'a, str> {
+fn value_string<'a>(world: &'a World, value: &'a Value) -> Cow<'a, str> {
     let json = |text: serde_json::Result<String>| Cow::Owned(text.unwrap_or_default());
     match value {
         Value::Plain(text) => Cow::Borrowed(text),
@@ -117,15 +117,21 @@ pub(crate) fn value_string<'a>(world: &'a World, value: &'a Value) -> Cow<'a, st
     }
 }
 
+/// What an issue shows for a custom field; nothing when it holds none or the field is gone.
+pub(crate) fn custom_text<'a>(world: &'a World, issue: &'a Issue, field: u32) -> Option<Cow<'a, str>> {
+    let custom = issue.custom.iter().find(|custom| custom.field == field)?;
+    world.field(field).map(|_| value_string(world, &custom.value))
+}
+
 fn customs<'a>(world: &'a World, issue: &'a Issue) -> Vec<CustomBody<'a>> {
     issue
         .custom
         .iter()
         .filter_map(|custom| {
-            let field = custom_field(custom.field)?;
+            let field = world.field(custom.field)?;
             Some(CustomBody {
                 id: field.id,
-                name: field.name,
+                name: &field.name,
                 value_string: value_string(world, &custom.value),
             })
         })

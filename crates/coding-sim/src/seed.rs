@@ -5,9 +5,9 @@ use crate::config::{ProjectConfig, SimConfig};
 use crate::dice::Dice;
 use crate::texts::{LONE_SURROGATE, Text, person};
 use crate::world::catalog::{
-    Component, DEFECT_TYPES, FIELDS, Field, ISSUE_TYPES, Kind, PROJECT_ROLES, Phase, REQUIREMENT_TYPES,
-    STATUSES, system_type,
+    DEFECT_TYPES, ISSUE_TYPES, Kind, PROJECT_ROLES, Phase, REQUIREMENT_TYPES, STATUSES, system_type,
 };
+use crate::world::field::{Component, Field, first_fields};
 use crate::world::issue::{Custom, File, Issue, Link, Value};
 use crate::world::iteration::{Iteration, Tally};
 use crate::world::project::{Label, Module, Project};
@@ -21,6 +21,7 @@ const TEAM_ID: u32 = 4_200_042;
 /// Makes the world of `config`.
 pub(crate) fn world(config: &SimConfig) -> World {
     let epoch = floor_second(config.epoch_ms);
+    let fields = first_fields(epoch);
     let mut world = World {
         team: config.team.clone(),
         team_id: TEAM_ID,
@@ -32,6 +33,8 @@ pub(crate) fn world(config: &SimConfig) -> World {
         last_issue_id: 1_000_000,
         last_iteration_id: 30_000,
         last_file_id: 600_000,
+        last_field_id: fields.last().map_or(0, |field| field.id),
+        fields,
         dice: Dice::of(config.seed, &[7]),
         clock_skew_ms: config.faults.updated_at_skew_seconds.saturating_mul(1_000),
         undo: std::collections::VecDeque::new(),
@@ -320,8 +323,8 @@ impl Maker<'_> {
         if dice.chance(0.4) {
             return Box::default();
         }
-        FIELDS
-            .iter()
+        let fields = self.world.fields.iter();
+        fields
             .filter_map(|field| {
                 if !dice.chance(0.35) {
                     return None;
@@ -340,15 +343,15 @@ pub(crate) fn value(dice: &mut Dice, field: &Field, people: &[u32], iterations: 
         return Value::Plain(Box::default());
     }
     let plain = |text: String| Value::Plain(text.into_boxed_str());
-    let option = |dice: &mut Dice| dice.pick(field.options).copied().unwrap_or_default();
+    let option = |dice: &mut Dice| dice.pick(&field.options).cloned().unwrap_or_default();
     match field.component {
         Component::TextSingleLine => plain(Text::Derived(dice.bits()).title().into_owned()),
         Component::TextMultiLine => plain(Text::Derived(dice.bits()).description(80).into_owned()),
-        Component::SelectSingle | Component::Radio | Component::Checkbox => plain(option(dice).to_owned()),
+        Component::SelectSingle | Component::Radio | Component::Checkbox => plain(option(dice)),
         Component::SelectMulti => {
             let wanted = dice.bits();
-            let chosen = (0_u32..).zip(field.options).filter(|(index, _)| wanted >> index & 1 == 1);
-            Value::Choices(chosen.map(|(_, option)| Box::from(*option)).collect())
+            let chosen = (0_u32..).zip(&field.options).filter(|(index, _)| wanted >> index & 1 == 1);
+            Value::Choices(chosen.map(|(_, option)| option.as_str().into()).collect())
         }
         Component::MemberSingle => Value::Member(dice.pick(people).copied().unwrap_or(0)),
         Component::MemberMulti => {

@@ -56,7 +56,7 @@ pub(crate) struct LabelBody<'a> {
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct CustomBody<'a> {
     pub(crate) id: u32,
-    pub(crate) name: &'static str,
+    pub(crate) name: &'a str,
     pub(crate) value_string: Cow<'a, str>,
 }
 

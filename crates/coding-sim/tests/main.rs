@@ -9,6 +9,7 @@
 mod access;
 mod client;
 mod faults;
+mod fields;
 mod listing;
 mod mutator;
 mod paging;

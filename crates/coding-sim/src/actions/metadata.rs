@@ -7,7 +7,8 @@ use crate::failure::Failure;
 use crate::render::type_body;
 use crate::wire::TypeBody;
 use crate::world::World;
-use crate::world::catalog::{Component, FIELDS, Field, ISSUE_TYPES, Kind, STATUSES};
+use crate::world::catalog::{ISSUE_TYPES, Kind, STATUSES};
+use crate::world::field::{Component, Field};
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -49,7 +50,7 @@ struct StatusBody {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct ProjectField {
+struct ProjectField<'a> {
     issue_field_id: u32,
     issue_type: &'static str,
     need_default: bool,
@@ -57,22 +58,22 @@ struct ProjectField {
     value_string: &'static str,
     created_at: i64,
     updated_at: i64,
-    issue_field: FieldBody,
+    issue_field: FieldBody<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct FieldBody {
+struct FieldBody<'a> {
     id: u32,
     team_id: u32,
-    name: &'static str,
+    name: &'a str,
     icon_url: &'static str,
     #[serde(rename = "Type")]
     kind: &'static str,
     component_type: &'static str,
     description: &'static str,
-    options: Vec<OptionBody>,
-    unit: &'static str,
+    options: Vec<OptionBody<'a>>,
+    unit: &'a str,
     selectable: bool,
     required: bool,
     editable: bool,
@@ -85,9 +86,9 @@ struct FieldBody {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct OptionBody {
-    title: &'static str,
-    value: &'static str,
+struct OptionBody<'a> {
+    title: &'a str,
+    value: &'a str,
     sort: usize,
     icon: &'static str,
 }
@@ -146,54 +147,66 @@ pub(crate) fn statuses(world: &World, call: &Call<'_>) -> Result<Payload, Failur
 /// `DescribeProjectIssueFieldList`: two of the system's fields and all custom ones.
 pub(crate) fn fields(world: &World, call: &Call<'_>) -> Result<Payload, Failure> {
     let (project, _) = call.project(world)?;
-    let (issue_type, at) = (kind(call)?.as_str(), project.created_at);
-    let entry =
-        |id: u32, name, kind, component: Component, value_string, field: Option<&Field>| ProjectField {
-            issue_field_id: id,
-            issue_type,
-            need_default: !str::is_empty(value_string),
-            required: false,
-            value_string,
-            created_at: at,
-            updated_at: at,
-            issue_field: FieldBody {
-                id,
-                team_id: world.team_id,
-                name,
-                icon_url: "",
-                kind,
-                component_type: component.as_str(),
-                description: "",
-                options: field.map(options).unwrap_or_default(),
-                unit: field.map_or("", |field| field.unit),
-                selectable: field.is_some(),
-                required: false,
-                editable: field.is_some(),
-                deletable: field.is_some(),
-                sortable: true,
-                created_by: if field.is_some() { world.owner } else { 0 },
-                created_at: world.created_at,
-                updated_at: world.created_at,
-            },
-        };
-    let mut list = vec![
-        entry(80_001, "处理人", "ASSIGNEE", Component::MemberSingle, "", None),
-        entry(
-            80_002,
-            "关注者",
-            "WATCHER",
-            Component::MemberMulti,
-            "{\"type\":\"VARIABLE\",\"value\":\"CREATOR\"}",
-            None,
-        ),
+    let issue_type = kind(call)?.as_str();
+    let watchers = "{\"type\":\"VARIABLE\",\"value\":\"CREATOR\"}";
+    let of_team = [
+        (system_field(world, 80_001, "处理人", "ASSIGNEE", Component::MemberSingle), ""),
+        (system_field(world, 80_002, "关注者", "WATCHER", Component::MemberMulti), watchers),
     ];
-    list.extend(
-        FIELDS.iter().map(|field| entry(field.id, field.name, "CUSTOM", field.component, "", Some(field))),
-    );
-    Ok(Payload::of("ProjectIssueFieldList", &list))
+    let of_team =
+        of_team.into_iter().chain(world.fields.iter().map(|field| (custom_field(world, field), "")));
+    let list = of_team.map(|(field, value_string)| ProjectField {
+        issue_field_id: field.id,
+        issue_type,
+        need_default: !value_string.is_empty(),
+        required: false,
+        value_string,
+        created_at: project.created_at.max(field.created_at),
+        updated_at: project.created_at.max(field.created_at),
+        issue_field: field,
+    });
+    Ok(Payload::of("ProjectIssueFieldList", &list.collect::<Vec<_>>()))
 }
 
-fn options(field: &Field) -> Vec<OptionBody> {
-    let entries = field.options.iter().enumerate();
-    entries.map(|(sort, title)| OptionBody { title, value: title, sort, icon: "" }).collect()
+fn system_field<'a>(
+    world: &World,
+    id: u32,
+    name: &'a str,
+    kind: &'static str,
+    component: Component,
+) -> FieldBody<'a> {
+    FieldBody {
+        id,
+        team_id: world.team_id,
+        name,
+        icon_url: "",
+        kind,
+        component_type: component.as_str(),
+        description: "",
+        options: Vec::new(),
+        unit: "",
+        selectable: false,
+        required: false,
+        editable: false,
+        deletable: false,
+        sortable: true,
+        created_by: 0,
+        created_at: world.created_at,
+        updated_at: world.created_at,
+    }
+}
+
+fn custom_field<'a>(world: &World, field: &'a Field) -> FieldBody<'a> {
+    let options = field.options.iter().enumerate();
+    FieldBody {
+        options: options.map(|(sort, title)| OptionBody { title, value: title, sort, icon: "" }).collect(),
+        unit: &field.unit,
+        selectable: true,
+        editable: true,
+        deletable: true,
+        created_by: world.owner,
+        created_at: field.created_at,
+        updated_at: field.updated_at,
+        ..system_field(world, field.id, &field.name, "CUSTOM", field.component)
+    }
 }

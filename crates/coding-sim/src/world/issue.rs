@@ -85,7 +85,7 @@ pub(crate) struct Link {
     pub(crate) title: Box<str>,
 }
 
-/// The value of a custom field.
+/// The value of a custom field. It stays when the field goes, and is shown nowhere then.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Custom {
     pub(crate) field: u32,

@@ -2,6 +2,7 @@
 //! changes it, [`crate::seed`] makes it.
 
 pub(crate) mod catalog;
+pub(crate) mod field;
 pub(crate) mod issue;
 pub(crate) mod iteration;
 pub(crate) mod project;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::SimConfig;
 use crate::dice::Dice;
+use crate::world::field::Field;
 use crate::world::issue::Issue;
 use crate::world::project::Project;
 
@@ -26,9 +28,12 @@ pub(crate) struct World {
     pub(crate) owner: u32,
     pub(crate) users: BTreeMap<u32, User>,
     pub(crate) projects: Vec<Project>,
+    /// Custom fields, ascending by id.
+    pub(crate) fields: Vec<Field>,
     pub(crate) last_issue_id: u32,
     pub(crate) last_iteration_id: u32,
     pub(crate) last_file_id: u32,
+    pub(crate) last_field_id: u32,
     /// Drives the built-in mutator.
     pub(crate) dice: Dice,
     /// Added to the clock when a row is stamped.
@@ -83,6 +88,18 @@ impl World {
     /// The project with this id.
     pub(crate) fn project_by_id(&self, id: u32) -> Option<&Project> {
         self.projects.iter().find(|project| project.id == id)
+    }
+
+    /// The custom field with this id.
+    pub(crate) fn field(&self, id: u32) -> Option<&Field> {
+        let at = self.fields.binary_search_by_key(&id, |field| field.id).ok()?;
+        self.fields.get(at)
+    }
+
+    /// The custom field with this id, to change it.
+    pub(crate) fn field_mut(&mut self, id: u32) -> Option<&mut Field> {
+        let at = self.fields.binary_search_by_key(&id, |field| field.id).ok()?;
+        self.fields.get_mut(at)
     }
 
     /// Remembers how a row was before a change that happens now.
