@@ -35,6 +35,13 @@ impl IssueType {
             Self::SubTask => "SUB_TASK",
         }
     }
+
+    /// The type that the API spells so; `None` for one that is not known here.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let all = [Self::Defect, Self::Requirement, Self::Mission, Self::Epic, Self::SubTask];
+        all.into_iter().find(|one| one.as_str() == text)
+    }
 }
 
 /// By what a listing of issues is sorted.

@@ -16,7 +16,7 @@ use engine::change::{Change, ChangeKind};
 use engine::clock::Clock;
 use engine::delivery;
 use engine::delivery::filter::{Filter, Rule, Test};
-use engine::delivery::shape::{Deletes, Naming, Task};
+use engine::delivery::shape::{Deletes, Mode, Naming, Task};
 use engine::journal::{Journal, Limit, MirrorRow};
 use engine::position::Sequence;
 use engine::row::{ProjectId, Row, RowKey};
@@ -79,6 +79,7 @@ impl Case {
         Settings {
             projects: Projects::Named(PROJECTS.iter().map(|(_, name)| (*name).to_owned()).collect()),
             tables: TABLES.iter().collect(),
+            custom_fields: false,
             details: self.details,
             poll_interval: Duration::from_secs(1),
             census_interval: Duration::from_secs(1),
@@ -230,6 +231,7 @@ fn wide() -> Task {
         filter: Filter::default(),
         naming: Naming::Original,
         deletes: Deletes::Hard,
+        mode: Mode::Document,
         listed_only: false,
         accept_deletes: false,
     }

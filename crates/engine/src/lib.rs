@@ -9,6 +9,7 @@
 pub mod capture;
 pub mod change;
 pub mod clock;
+pub mod custom;
 pub mod delivery;
 pub mod journal;
 pub mod observation;

@@ -12,7 +12,7 @@ pub struct Sequence(pub i64);
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Generation(pub String);
 
-/// A digest of everything that shaped a target: tables, filters, mode, naming, deletes.
+/// A digest of everything that shaped a target: tables, filters, mode, custom fields, naming, deletes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Fingerprint(pub String);
 
@@ -40,7 +40,7 @@ pub enum RebuildReason {
     OtherJournal,
     /// Deletions after the position have been forgotten.
     BehindTombstones,
-    /// Tables, filters, mode, naming or deletes changed.
+    /// Tables, filters, mode, custom fields, naming or deletes changed.
     Reshaped,
     /// A project's identifier changed.
     Renamed,

@@ -50,7 +50,7 @@ pub struct Merged {
 }
 
 /// What CODING sends for a day that is not set: day 0 at UTC+8, in milliseconds.
-const UNSET_DAY_MS: f64 = -28_800_000.0;
+pub(crate) const UNSET_DAY_MS: f64 = -28_800_000.0;
 
 /// Keys that say which thing a nested object is.
 const IDENTITY: [&str; 3] = ["Code", "Id", "FileId"];

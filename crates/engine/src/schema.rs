@@ -21,6 +21,8 @@ pub enum Kind {
     Json,
     /// A moment, UTC.
     Timestamp,
+    /// A day of the calendar.
+    Date,
 }
 
 /// Which shapes of a row carry a field.
@@ -43,6 +45,63 @@ pub struct Field {
     pub kind: Kind,
     /// Where it is seen.
     pub shape: Shape,
+}
+
+/// A way to a value inside a row: a field, then keys.
+pub type Path = &'static [&'static str];
+
+/// A column of flat mode: one scalar, taken out of a row.
+///
+/// A unit of the source becomes one of the column's kind: milliseconds become a moment or, at UTC+8, a day.
+#[derive(Clone, Copy, Debug)]
+pub struct FlatColumn {
+    /// Its name, spelled as the source spells its fields.
+    pub name: &'static str,
+    /// What it holds.
+    pub kind: Kind,
+    /// Where its value comes from.
+    pub take: Take,
+    /// Whether a zero is a number; else it says "unset".
+    pub zero: bool,
+}
+
+/// Where a flat column's value comes from.
+#[derive(Clone, Copy, Debug)]
+pub enum Take {
+    /// From the first of these places that the row has, set or not.
+    First(&'static [Path]),
+    /// `key` of the object, in one of the fields (an object or a list of them), whose `Id` stands at the first
+    /// place of `id` that the row has: an older copy, of somebody else, is passed over.
+    Named {
+        /// Where the id stands.
+        id: &'static [Path],
+        /// Where the object may stand.
+        within: &'static [&'static str],
+        /// What of the object.
+        key: &'static str,
+    },
+    /// `key` of every object of a list, joined with `|`.
+    Joined {
+        /// The field that holds the list.
+        list: &'static str,
+        /// What of each object.
+        key: &'static str,
+    },
+    /// The word for the number there.
+    Word(Path, &'static [&'static str]),
+}
+
+/// Where rows carry the values of fields that people of the source defined: a list of objects.
+#[derive(Clone, Copy, Debug)]
+pub struct CustomValues {
+    /// The field that holds the list.
+    pub list: &'static str,
+    /// Key of the custom field's number.
+    pub id: &'static str,
+    /// Key of its name.
+    pub name: &'static str,
+    /// Key of the value, a text.
+    pub value: &'static str,
 }
 
 /// A table that a source offers.
@@ -69,6 +128,10 @@ pub struct Table {
     pub newest_first: bool,
     /// Whether rows carry the project's id in a column of their own.
     pub project_id_column: bool,
+    /// Its columns in flat mode, after the key.
+    pub flat: &'static [FlatColumn],
+    /// Where rows carry custom fields, where they do.
+    pub custom: Option<CustomValues>,
 }
 
 impl Table {

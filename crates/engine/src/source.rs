@@ -6,6 +6,7 @@ use futures::Stream;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
+use crate::custom::CustomField;
 use crate::journal::{MirrorRow, Reference};
 use crate::problem::{Problem, Remedy};
 use crate::row::{ProjectId, Row, RowId, RowKey};
@@ -151,6 +152,14 @@ pub trait Source: Send + Sync + 'static {
         key: RowKey,
         urgency: Urgency,
     ) -> impl Future<Output = Result<LookUp, SourceError>> + Send;
+
+    /// The custom fields of a table of a project. Only for tables with [`Table::custom`].
+    fn custom_fields(
+        &self,
+        project: &Project,
+        table: &'static Table,
+        urgency: Urgency,
+    ) -> impl Future<Output = Result<Vec<CustomField>, SourceError>> + Send;
 
     /// References of a row, for finding the holders of copies later.
     fn references(&self, table: &Table, row: &Row) -> Vec<Reference>;

@@ -12,6 +12,32 @@ pub struct Column {
     pub name: String,
     /// What it holds.
     pub kind: Kind,
+    /// The custom field behind it; `None` for all others.
+    pub custom: Option<CustomColumn>,
+}
+
+/// The custom field behind a column.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CustomColumn {
+    /// The team that defined it.
+    pub team: String,
+    /// Its number there.
+    pub field_id: i64,
+    /// What people call it now.
+    pub field_name: String,
+}
+
+/// A column that stands for a custom field in a target, as the target's `_tributary_fields` says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StoredField {
+    /// The target's table.
+    pub table: String,
+    /// The column. It keeps its name when people rename the field.
+    pub column: String,
+    /// The field's team.
+    pub team: String,
+    /// The field's number.
+    pub field_id: i64,
 }
 
 /// A table as the target shall have it.
@@ -47,6 +73,8 @@ pub enum Cell {
     Json(String),
     /// A moment, microseconds since 1970, UTC.
     Timestamp(i64),
+    /// A day, days since 1970-01-01.
+    Date(i32),
 }
 
 /// What a batch does to one table. A key stands in at most one of the two lists, and at most once.
@@ -58,6 +86,9 @@ pub struct TableBatch {
     pub deletes: Vec<Vec<Cell>>,
     /// The time of this write, microseconds; a soft delete stores it in `deleted_at` and `synced_at`.
     pub now: i64,
+    /// Whether most likely none of the `upserts` has a row yet, so that inserting them straight is worth a try. A
+    /// hint: a repeated batch finds its rows there.
+    pub new: bool,
 }
 
 /// Rows and the position they lead to, written in one transaction.
@@ -94,6 +125,8 @@ pub struct Opened {
     pub position: Option<Position>,
     /// The team and projects whose rows this task has written.
     pub owned: Vec<Owned>,
+    /// The columns that stand for custom fields in the plan's tables, whichever task made them.
+    pub fields: Vec<StoredField>,
 }
 
 /// A project whose rows a task has written.
@@ -162,14 +195,16 @@ impl TargetError {
 /// Every write checks, in its own transaction, that nobody opened the task after us ([`TargetErrorKind::Fenced`]).
 pub trait Target: Send + 'static {
     /// Takes the task over: raises its epoch in the target, so that an older writer cannot commit any more,
-    /// and reads what is stored. Touches no table of rows, except that it refuses a foreign one.
+    /// and reads what is stored. Touches no table of rows, except that it refuses a foreign one. The plan may
+    /// still lack columns of custom fields: which they are is known when this has returned.
     fn open(&mut self, plan: &Plan) -> impl Future<Output = Result<Opened, TargetError>> + Send;
 
-    /// Makes the tables fit the plan: creates what is missing, adds missing columns. With a `rebuild` whose
-    /// reason is a new shape, tables whose definition differs are dropped and made anew. Stores `position`,
-    /// whose `rebuilding` is set for a rebuild.
+    /// Makes the tables fit the plan, which is the one of every call from now on: creates what is missing, adds
+    /// missing columns, notes custom fields in `_tributary_fields`. With a `rebuild`, tables whose definition
+    /// differs are dropped and made anew. Stores `position`, whose `rebuilding` is set for a rebuild.
     fn prepare(
         &mut self,
+        plan: &Plan,
         rebuild: Option<RebuildReason>,
         position: &Position,
     ) -> impl Future<Output = Result<(), TargetError>> + Send;

@@ -2,7 +2,7 @@
 
 use engine::clock::Moment;
 use engine::delivery::filter::{Filter, Rule, Test};
-use engine::delivery::shape::{Deletes, Delivered, Naming, Shaper, Task};
+use engine::delivery::shape::{Deletes, Delivered, Mode, Naming, Shaper, Task};
 use engine::row::{Row, RowId};
 use engine::schema::{Kind, Shape};
 use engine::target::Cell;
@@ -21,6 +21,7 @@ fn task() -> Task {
         filter: Filter::default(),
         naming: Naming::Original,
         deletes: Deletes::Hard,
+        mode: Mode::Document,
         listed_only: false,
         accept_deletes: false,
     }

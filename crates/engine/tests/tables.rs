@@ -31,6 +31,8 @@ pub(crate) static THINGS: Table = Table {
     look_up: true,
     newest_first: true,
     project_id_column: true,
+    flat: &[],
+    custom: None,
 };
 
 /// Rows that are only ever listed, without a time of their own.
@@ -45,6 +47,8 @@ pub(crate) static PEOPLE: Table = Table {
     look_up: false,
     newest_first: false,
     project_id_column: true,
+    flat: &[],
+    custom: None,
 };
 
 /// A row of `table`.

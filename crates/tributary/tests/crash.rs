@@ -6,9 +6,10 @@ use std::time::Duration;
 use coding_sim::{ProjectConfig, SimConfig};
 use connectors::coding::tables::TABLES;
 use engine::delivery::filter::Filter;
-use engine::delivery::shape::{Deletes, Naming, Task};
+use engine::delivery::shape::{Deletes, Mode, Naming, Task};
 
 use crate::compare::assert_same;
+use crate::place::Place;
 use crate::support::{Running, Stage, run, tributary, until};
 
 /// Kills in one run of the suite.
@@ -36,6 +37,7 @@ fn task(name: &str) -> Task {
         filter: Filter::default(),
         naming: Naming::SnakeCase,
         deletes: Deletes::Hard,
+        mode: Mode::Document,
         listed_only: false,
         accept_deletes: false,
     }
@@ -76,7 +78,7 @@ async fn killed_at_random_moments_it_is_exact_at_the_end() {
     stage.sim.world().set_mutator(0.0);
     let ended = run(sync(stage.dir.path(), &file, &["--once", "--json"])).await.expect(0);
     let summary = ended.json();
-    assert_same(&stage.sim.world(), &stage.path("app.db"), &task("app")).await;
+    assert_same(&stage.sim.world(), &Place::Sqlite(stage.path("app.db")), &task("app")).await;
     // A reading from zero would insert every row again.
     let inserted = summary["tables"]["Issues"]["inserted"].as_u64().unwrap();
     assert!(inserted < 700, "the load was not resumed: {summary}");

@@ -7,6 +7,7 @@ pub mod config;
 pub mod check;
 mod fault;
 pub mod filter;
+mod flat;
 mod relation;
 pub mod source;
 pub mod tables;

@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use coding_api::{
-    Client, ClientError, Credential, ErrorKind, IssueQuery, Listing, OAuthCredential, PageSize, Priority,
-    Reply, RowExt, SortKey, TokenStore,
+    Client, ClientError, Credential, ErrorKind, IssueQuery, IssueType, Listing, OAuthCredential, PageSize,
+    Priority, Reply, RowExt, SortKey, TokenStore,
 };
 use engine::clock::Clock;
+use engine::custom::{CustomField, Holds};
 use engine::journal::{MirrorRow, Reference};
 use engine::problem::Problem;
 use engine::row::{ProjectId, Row, RowId, RowKey};
@@ -27,6 +28,30 @@ use super::config::{AuthConfig, CodingSettings, Projects};
 use super::fault::source_error;
 use super::relation;
 use super::tables::{ISSUES, ITERATIONS, TABLES};
+
+/// A custom field, from an entry of a project's list of fields; `None` for the system's own.
+fn custom_field(entry: &coding_api::Row) -> Option<CustomField> {
+    let field = entry.get("IssueField")?.as_object()?;
+    if field.text("Type") != Some("CUSTOM") {
+        return None;
+    }
+    let holds = match field.text("ComponentType").unwrap_or_default() {
+        "TEXT_INTEGER" => Holds::Integer,
+        "TEXT_DECIMAL" => Holds::Real,
+        "TEXT_DATE" => Holds::Date,
+        "TEXT_DATETIME" => Holds::Timestamp,
+        "SELECT_MULTI" => Holds::Texts,
+        "SELECT_MEMBER_SINGLE" => Holds::Name,
+        "SELECT_MEMBER_MULTI" => Holds::Names,
+        // Texts, choices, iterations, and what is not known yet.
+        _ => Holds::Text,
+    };
+    Some(CustomField {
+        id: field.integer("Id")?,
+        name: field.text("Name").unwrap_or_default().to_owned(),
+        holds,
+    })
+}
 
 /// Rows a page when a whole table is read: the most that CODING gives.
 const WHOLE_PAGE: u32 = 500;
@@ -331,6 +356,27 @@ impl Source for CodingSource {
                 Err(source_error(format!("look up {id} in project `{}`", project.name), error))
             }
         }
+    }
+
+    async fn custom_fields(
+        &self,
+        project: &Project,
+        _table: &'static Table,
+        urgency: Urgency,
+    ) -> Result<Vec<CustomField>, SourceError> {
+        let client = self.at(urgency);
+        let what = format!("Cannot read the custom fields of project `{}`", project.name);
+        let failed = |error| source_error(&what, error);
+        // Each type of issue has fields of its own; one is shown with every type that has it.
+        let types = client.project_issue_types(&project.name).await.map_err(failed)?;
+        let mut found: BTreeMap<i64, CustomField> = BTreeMap::new();
+        for one in &types.value {
+            let Some(base) = one.text("IssueType").and_then(IssueType::parse) else { continue };
+            let entries = client.issue_fields(&project.name, base, one.integer("Id")).await;
+            let entries = entries.map_err(failed)?.value;
+            found.extend(entries.iter().filter_map(custom_field).map(|field| (field.id, field)));
+        }
+        Ok(found.into_values().collect())
     }
 
     fn references(&self, table: &Table, row: &Row) -> Vec<Reference> {

@@ -3,7 +3,9 @@
 //! A field stands here when the reference of the API names it; anything else survives in `_extra`. Numbers of
 //! tables are stored: never give one to another table.
 
-use engine::schema::{Field, Kind, Shape, Table, TableId};
+use engine::schema::{CustomValues, Field, Kind, Shape, Table, TableId};
+
+use super::flat;
 
 /// Issues of all types, sub-tasks and epics included.
 pub const ISSUES: TableId = TableId(1);
@@ -51,6 +53,8 @@ pub static TABLES: [Table; 3] = [
         look_up: false,
         newest_first: false,
         project_id_column: true,
+        flat: flat::PROJECT_MEMBERS,
+        custom: None,
     },
     Table {
         id: ITERATIONS,
@@ -86,6 +90,8 @@ pub static TABLES: [Table; 3] = [
         look_up: true,
         newest_first: false,
         project_id_column: true,
+        flat: flat::ITERATIONS,
+        custom: None,
     },
     Table {
         id: ISSUES,
@@ -138,5 +144,7 @@ pub static TABLES: [Table; 3] = [
         look_up: true,
         newest_first: true,
         project_id_column: false,
+        flat: flat::ISSUES,
+        custom: Some(CustomValues { list: "CustomFields", id: "Id", name: "Name", value: "ValueString" }),
     },
 ];

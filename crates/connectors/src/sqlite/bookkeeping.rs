@@ -5,18 +5,18 @@
 
 use engine::position::{Fingerprint, Generation, Position, Sequence};
 use engine::problem::Problem;
-use engine::target::{Owned, TargetErrorKind};
+use engine::target::{CustomColumn, Owned, StoredField, TargetErrorKind, TargetTable};
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
 use super::fault::Fault;
-use super::shape::Definition;
+use super::shape::{Definition, kind_name};
 
 /// The version of these tables. A file with a greater one was made by a newer tributary.
 const FORMAT: i64 = 1;
 
 /// Names of tables compare as SQLite compares them.
-const TABLES: [&str; 5] = [
+const TABLES: [&str; 6] = [
     "CREATE TABLE IF NOT EXISTS _tributary_format (version INTEGER NOT NULL)",
     "CREATE TABLE IF NOT EXISTS _tributary_tasks (
         task TEXT NOT NULL PRIMARY KEY,
@@ -47,6 +47,19 @@ const TABLES: [&str; 5] = [
         reason TEXT NOT NULL,
         at TEXT NOT NULL,
         PRIMARY KEY (task, table_name, key)
+    )",
+    // For people too: which custom field stands behind which column.
+    "CREATE TABLE IF NOT EXISTS _tributary_fields (
+        table_name TEXT NOT NULL COLLATE NOCASE,
+        column_name TEXT NOT NULL COLLATE NOCASE,
+        team TEXT NOT NULL,
+        field_id INTEGER NOT NULL,
+        field_name TEXT NOT NULL,
+        type TEXT NOT NULL,
+        added_at TEXT NOT NULL,
+        named_at TEXT NOT NULL,
+        PRIMARY KEY (table_name, column_name),
+        UNIQUE (table_name, team, field_id)
     )",
 ];
 
@@ -296,6 +309,77 @@ pub(super) async fn define(
     .bind(env!("CARGO_PKG_VERSION"))
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// The columns of `table` that stand for custom fields.
+pub(super) async fn fields(
+    connection: &mut SqliteConnection,
+    table: &str,
+) -> Result<Vec<StoredField>, Fault> {
+    let fields: Vec<(String, String, i64)> = sqlx::query_as(
+        "SELECT column_name, team, field_id FROM _tributary_fields WHERE table_name = ? ORDER BY added_at, field_id",
+    )
+    .bind(table)
+    .fetch_all(connection)
+    .await?;
+    let stored = |(column, team, field_id)| StoredField { table: table.to_owned(), column, team, field_id };
+    Ok(fields.into_iter().map(stored).collect())
+}
+
+/// Notes which custom fields stand behind which columns of `table`, and how they are called now. Other teams'
+/// fields stay; a column that another task has just given to one of them is refused.
+pub(super) async fn note_fields(connection: &mut SqliteConnection, table: &TargetTable) -> Result<(), Fault> {
+    let now = now();
+    for stored in fields(connection, &table.name).await? {
+        // The field has another column now, because this one is wanted for something else.
+        let column = table.columns.iter().find(|column| column.name.eq_ignore_ascii_case(&stored.column));
+        let is_plain = column.is_some_and(|column| column.custom.is_none());
+        let has_moved = table.columns.iter().any(|column| {
+            let is_it =
+                |custom: &CustomColumn| custom.team == stored.team && custom.field_id == stored.field_id;
+            column.custom.as_ref().is_some_and(is_it) && column.name != stored.column
+        });
+        if is_plain || has_moved {
+            sqlx::query("DELETE FROM _tributary_fields WHERE table_name = ? AND column_name = ?")
+                .bind(&table.name)
+                .bind(&stored.column)
+                .execute(&mut *connection)
+                .await?;
+        }
+    }
+    for column in &table.columns {
+        let Some(CustomColumn { team, field_id, field_name }) = &column.custom else { continue };
+        let noted = sqlx::query(
+            "INSERT INTO _tributary_fields \
+             (table_name, column_name, team, field_id, field_name, type, added_at, named_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7) ON CONFLICT (table_name, column_name) DO UPDATE SET \
+             named_at = CASE WHEN field_name = excluded.field_name THEN named_at ELSE excluded.named_at END, \
+             field_name = excluded.field_name, type = excluded.type \
+             WHERE team = excluded.team AND field_id = excluded.field_id",
+        )
+        .bind(&table.name)
+        .bind(&column.name)
+        .bind(team)
+        .bind(field_id)
+        .bind(field_name)
+        .bind(kind_name(column.kind))
+        .bind(&now)
+        .execute(&mut *connection)
+        .await?;
+        if noted.rows_affected() == 0 {
+            let problem = Problem::new(
+                "SQLITE-FIELD",
+                format!(
+                    "Cannot use column `{}` of table `{}` for the field `{field_name}`",
+                    column.name, table.name
+                ),
+                "another task has just taken it for another field",
+                "Start again: the field gets a column of its own.",
+            );
+            return Err(Fault::refused(TargetErrorKind::Shape, problem));
+        }
+    }
     Ok(())
 }
 

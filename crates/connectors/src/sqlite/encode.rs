@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use engine::schema::Kind;
 use engine::target::{Cell, TargetTable};
-use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::{Span, Timestamp};
 use sqlx::Arguments;
 use sqlx::sqlite::SqliteArguments;
 
@@ -33,7 +34,7 @@ pub(super) fn quote(name: &str) -> String {
 /// affinity, which turns the text `5` into a number.
 pub(super) fn declared_type(kind: Kind) -> &'static str {
     match kind {
-        Kind::Text | Kind::Json | Kind::Timestamp => "TEXT",
+        Kind::Text | Kind::Json | Kind::Timestamp | Kind::Date => "TEXT",
         Kind::Integer | Kind::Boolean => "INTEGER",
         Kind::Real => "REAL",
     }
@@ -146,6 +147,9 @@ pub(super) enum Unstorable {
     /// No calendar reaches that far.
     #[error("the time {0} µs is outside of the years -9999 to 9999")]
     Time(i64),
+    /// No calendar reaches that far.
+    #[error("the day {0} is outside of the years -9999 to 9999")]
+    Day(i32),
     /// Too few or too many cells.
     #[error("{cells} cells for {columns} columns")]
     Width { cells: usize, columns: usize },
@@ -179,12 +183,14 @@ pub(super) fn bind(arguments: &mut SqliteArguments, kind: Kind, cell: &Cell) -> 
         (Cell::Real(number), "REAL") => arguments.add(*number),
         (Cell::Text(text) | Cell::Json(text), "TEXT") => arguments.add(text.as_str()),
         (Cell::Timestamp(micros), "TEXT") => arguments.add(time(*micros).ok_or(Unstorable::Time(*micros))?),
+        (Cell::Date(days), "TEXT") => arguments.add(day(*days).ok_or(Unstorable::Day(*days))?),
         (Cell::Boolean(_), _) => return wrong("boolean"),
         (Cell::Integer(_), _) => return wrong("integer"),
         (Cell::Real(_), _) => return wrong("float"),
         (Cell::Text(_), _) => return wrong("text"),
         (Cell::Json(_), _) => return wrong("JSON value"),
         (Cell::Timestamp(_), _) => return wrong("time"),
+        (Cell::Date(_), _) => return wrong("day"),
     };
     added.map_err(|_| Unstorable::Driver)
 }
@@ -192,6 +198,12 @@ pub(super) fn bind(arguments: &mut SqliteArguments, kind: Kind, cell: &Cell) -> 
 /// A moment as RFC 3339 in UTC, always with six digits, so that texts sort as times do.
 pub(super) fn time(micros: i64) -> Option<String> {
     Timestamp::from_microsecond(micros).ok().map(|moment| format!("{moment:.6}"))
+}
+
+/// A day as ISO 8601 has it.
+pub(super) fn day(days: i32) -> Option<String> {
+    let day = Date::constant(1970, 1, 1).checked_add(Span::new().try_days(days).ok()?).ok()?;
+    Some(day.to_string())
 }
 
 /// A key as a JSON list.
@@ -203,6 +215,7 @@ pub(super) fn key_json(key: &[Cell]) -> String {
         Cell::Real(number) => (*number).into(),
         Cell::Text(text) | Cell::Json(text) => text.as_str().into(),
         Cell::Timestamp(micros) => time(*micros).map_or_else(|| (*micros).into(), Into::into),
+        Cell::Date(days) => day(*days).map_or_else(|| (*days).into(), Into::into),
     };
     serde_json::Value::Array(key.iter().map(value).collect()).to_string()
 }

@@ -58,7 +58,7 @@ pub(super) enum Fit {
     Differs(Vec<String>),
 }
 
-fn kind_name(kind: Kind) -> &'static str {
+pub(super) fn kind_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Text => "text",
         Kind::Integer => "integer",
@@ -66,12 +66,13 @@ fn kind_name(kind: Kind) -> &'static str {
         Kind::Boolean => "boolean",
         Kind::Json => "json",
         Kind::Timestamp => "timestamp",
+        Kind::Date => "date",
     }
 }
 
 /// The declared type behind a stored kind; a kind of a newer version is not known.
 fn stored_type(kind: &str) -> &'static str {
-    [Kind::Text, Kind::Integer, Kind::Real, Kind::Boolean, Kind::Json, Kind::Timestamp]
+    [Kind::Text, Kind::Integer, Kind::Real, Kind::Boolean, Kind::Json, Kind::Timestamp, Kind::Date]
         .into_iter()
         .find(|known| kind_name(*known) == kind)
         .map_or("of an unknown type", declared_type)

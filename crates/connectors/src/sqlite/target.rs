@@ -158,25 +158,30 @@ impl SqliteTarget {
         let epoch = bookkeeping::raise_epoch(&mut transaction, &plan.task).await?;
         let position = bookkeeping::position(&mut transaction, &plan.task).await?;
         let owned = bookkeeping::owned(&mut transaction, &plan.task).await?;
+        let mut fields = Vec::new();
+        for table in &plan.tables {
+            fields.extend(bookkeeping::fields(&mut transaction, &table.name).await?);
+        }
         transaction.commit().await?;
         let statements = plan.tables.iter().map(|table| Statements::of(table, &[])).collect();
         self.session = Some(Session { plan: plan.clone(), epoch, statements });
         // Without one of its tables the target is not where the position says.
-        Ok(Opened { position: position.filter(|_| !lost), owned })
+        Ok(Opened { position: position.filter(|_| !lost), owned, fields })
     }
 
     async fn try_prepare(
         &mut self,
+        plan: &Plan,
         rebuild: Option<RebuildReason>,
         position: &Position,
     ) -> Result<(), Fault> {
         let (mut transaction, session) = self.begin().await?;
-        let plan = &session.plan;
         bookkeeping::advance(&mut transaction, &plan.task, session.epoch, position).await?;
         let mut statements = Vec::with_capacity(plan.tables.len());
         for table in &plan.tables {
             let leftovers = prepare_table(&mut transaction, &plan.task, table, rebuild).await?;
             statements.push(Statements::of(table, &leftovers));
+            bookkeeping::note_fields(&mut transaction, table).await?;
         }
         let names: Vec<&str> = plan.tables.iter().map(|table| table.name.as_str()).collect();
         // Read before tables are given up: a project known from one of them is written into the new ones as well.
@@ -191,6 +196,7 @@ impl SqliteTarget {
             bookkeeping::clear_aside(&mut transaction, &plan.task).await?;
         }
         transaction.commit().await?;
+        session.plan = plan.clone();
         session.statements = statements;
         Ok(())
     }
@@ -307,10 +313,11 @@ impl Target for SqliteTarget {
 
     async fn prepare(
         &mut self,
+        plan: &Plan,
         rebuild: Option<RebuildReason>,
         position: &Position,
     ) -> Result<(), TargetError> {
-        let result = self.try_prepare(rebuild, position).await;
+        let result = self.try_prepare(plan, rebuild, position).await;
         self.settle("prepare the tables of", result)
     }
 

@@ -33,7 +33,7 @@ fn file_in(dir: &TempDir) -> Validated {
 }
 
 fn column(name: &str, kind: Kind) -> Column {
-    Column { name: name.to_owned(), kind }
+    Column { name: name.to_owned(), kind, custom: None }
 }
 
 /// A table with a column of every kind, with soft deletes or hard ones.
@@ -92,7 +92,7 @@ fn row(table: &TargetTable, project: &str, code: i64, name: &str) -> Vec<Cell> {
 }
 
 fn batch(sequence: i64, upserts: Vec<Vec<Cell>>, deletes: Vec<Vec<Cell>>) -> Batch {
-    Batch { tables: vec![TableBatch { upserts, deletes, now: NOW }], position: at(sequence) }
+    Batch { tables: vec![TableBatch { upserts, deletes, now: NOW, new: false }], position: at(sequence) }
 }
 
 fn owned(project_id: i64, project: &str) -> Owned {
@@ -103,7 +103,7 @@ fn owned(project_id: i64, project: &str) -> Owned {
 async fn ready(file: &Validated, plan: &Plan) -> SqliteTarget {
     let mut target = SqliteTarget::new(file.clone());
     target.open(plan).await.unwrap();
-    target.prepare(Some(RebuildReason::New), &at(0)).await.unwrap();
+    target.prepare(plan, Some(RebuildReason::New), &at(0)).await.unwrap();
     target
 }
 
@@ -145,10 +145,10 @@ async fn rows_and_position_are_there_together() {
     let dir = TempDir::new().unwrap();
     let (file, plan) = (file_in(&dir), plan("a", issues(Deletes::Hard)));
     let mut target = SqliteTarget::new(file.clone());
-    let Opened { position, owned } = target.open(&plan).await.unwrap();
+    let Opened { position, owned, .. } = target.open(&plan).await.unwrap();
     assert_eq!((position, owned), (None, vec![]));
     let rebuilding = Position { rebuilding: true, ..at(0) };
-    target.prepare(Some(RebuildReason::New), &rebuilding).await.unwrap();
+    target.prepare(&plan, Some(RebuildReason::New), &rebuilding).await.unwrap();
     target.own(&[self::owned(7, "p")]).await.unwrap();
     target.write(&batch(5, vec![row(&plan.tables[0], "p", 1, "one")], vec![])).await.unwrap();
     target.close().await;
@@ -191,10 +191,10 @@ async fn invariant_6_a_later_opener_fences_the_earlier_one() {
     assert_kind(stale.own(&[owned(1, "p")]).await, fenced);
     assert_kind(stale.disown(&[owned(1, "p")]).await, fenced);
     assert_kind(stale.put_aside(0, &key("p", 1), "x").await, fenced);
-    assert_kind(stale.prepare(Some(RebuildReason::Asked), &at(9)).await, fenced);
+    assert_kind(stale.prepare(&plan, Some(RebuildReason::Asked), &at(9)).await, fenced);
     assert!(dump(&file, CODES).await.is_empty());
     assert!(dump(&file, "SELECT task FROM _tributary_owners").await.is_empty());
-    current.prepare(None, &at(0)).await.unwrap();
+    current.prepare(&plan, None, &at(0)).await.unwrap();
     current.write(&batch(1, vec![row(&plan.tables[0], "p", 1, "current")], vec![])).await.unwrap();
     assert_eq!(dump(&file, CODES).await, ["1|current"]);
     // Another task on the same file fences nobody.
@@ -300,7 +300,7 @@ async fn a_row_that_does_not_fit_is_data_and_can_be_put_aside() {
     assert_eq!(dump(&file, CODES).await, ["1|good"]);
     let aside = "SELECT task, table_name, key, reason FROM _tributary_aside";
     assert_eq!(dump(&file, aside).await, [r#"a|issues|["acme","p",2]|still too odd"#]);
-    target.prepare(Some(RebuildReason::Asked), &at(1)).await.unwrap();
+    target.prepare(&plan, Some(RebuildReason::Asked), &at(1)).await.unwrap();
     assert!(dump(&file, aside).await.is_empty());
 }
 
@@ -312,7 +312,7 @@ async fn a_full_disk_is_said_and_survived() {
     let small = |options: SqliteConnectOptions| options.pragma("max_page_count", "40");
     let mut target = SqliteTarget::adjusted(file.clone(), small);
     target.open(&plan).await.unwrap();
-    target.prepare(None, &at(0)).await.unwrap();
+    target.prepare(&plan, None, &at(0)).await.unwrap();
     let large = |code| row(&plan.tables[0], "p", code, &"x".repeat(2_000));
     let rows: Vec<_> = (0..500).map(large).collect();
     assert_kind(target.write(&batch(1, rows.clone(), vec![])).await, TargetErrorKind::Full);
@@ -322,7 +322,7 @@ async fn a_full_disk_is_said_and_survived() {
     target.close().await;
     let mut target = SqliteTarget::new(file.clone());
     assert_eq!(target.open(&plan).await.unwrap().position, Some(at(2)));
-    target.prepare(None, &at(2)).await.unwrap();
+    target.prepare(&plan, None, &at(2)).await.unwrap();
     target.write(&batch(3, rows, vec![])).await.unwrap();
     assert_eq!(target.count(0, &[owned(1, "p")]).await.unwrap(), 500);
 }
@@ -385,7 +385,7 @@ async fn a_busy_file_is_transient_and_the_repetition_succeeds() {
     let impatient = |options: SqliteConnectOptions| options.busy_timeout(Duration::from_millis(20));
     let mut target = SqliteTarget::adjusted(file.clone(), impatient);
     target.open(&plan).await.unwrap();
-    target.prepare(None, &at(0)).await.unwrap();
+    target.prepare(&plan, None, &at(0)).await.unwrap();
     let mut writer = other(&file).await;
     let lock = writer.begin_with("BEGIN IMMEDIATE").await.unwrap();
     let rows = batch(1, vec![row(&plan.tables[0], "p", 1, "x")], vec![]);

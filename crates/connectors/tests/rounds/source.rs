@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::MutexGuard;
 
 use engine::clock::Clock;
+use engine::custom::CustomField;
 use engine::journal::{MirrorRow, Reference};
 use engine::problem::Problem;
 use engine::row::{ProjectId, Row, RowKey};
@@ -214,6 +215,15 @@ impl Source for Memory {
             tokio::task::yield_now().await;
         }
         answer
+    }
+
+    async fn custom_fields(
+        &self,
+        _: &Project,
+        _: &'static Table,
+        _: Urgency,
+    ) -> Result<Vec<CustomField>, SourceError> {
+        Ok(Vec::new())
     }
 
     fn references(&self, _: &Table, _: &Row) -> Vec<Reference> {

@@ -39,6 +39,8 @@ const fn table(id: TableId, name: &'static str, fields: &'static [Field]) -> Tab
         look_up: true,
         newest_first: false,
         project_id_column: true,
+        flat: &[],
+        custom: None,
     }
 }
 

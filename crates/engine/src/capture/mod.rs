@@ -2,12 +2,13 @@
 //!
 //! Start with [`differ`], the one place that makes changes; then [`recorder`], the one place that writes
 //! them; then [`runner`], which says when each channel looks. The channels are [`load`], [`poll`],
-//! [`census`] and [`detail`]; relations follow every commit of the recorder.
+//! [`census`] and [`detail`]; [`fields`] keeps track of custom fields; relations follow every commit of the recorder.
 
 pub mod access;
 pub mod census;
 pub mod detail;
 pub mod differ;
+pub mod fields;
 mod listing;
 pub mod load;
 pub mod poll;
@@ -26,8 +27,10 @@ use tokio::sync::watch;
 use self::access::Access;
 use self::detail::InFlight;
 use self::differ::Details;
+use self::fields::Fields;
 use self::recorder::Recorder;
 use crate::clock::Clock;
+use crate::custom::CustomFields;
 use crate::journal::{Journal, JournalError};
 use crate::problem::{Problem, Remedy};
 use crate::row::ProjectId;
@@ -60,6 +63,8 @@ pub struct Settings {
     pub projects: Projects,
     /// Which tables, those first whose rows others refer to.
     pub tables: Vec<&'static Table>,
+    /// Whether custom fields are asked for: flat mode makes columns of them.
+    pub custom_fields: bool,
     /// When details are fetched.
     pub details: Details,
     /// Time between polls.
@@ -85,6 +90,8 @@ pub struct Progress {
     /// Whether everything that the credential sees is captured: a project that is not among `projects` may only
     /// be out of view.
     pub everything: bool,
+    /// The custom fields, as far as they are known; `None` before they have been read once.
+    pub custom: Option<Arc<CustomFields>>,
     /// Whether the journal's log has begun: changes after its floor can be read from it.
     pub logging: bool,
     /// Whether every table of every project has been read completely once.
@@ -166,6 +173,8 @@ pub struct Capture<S, J> {
     progress: watch::Sender<Progress>,
     access: Access,
     in_flight: InFlight,
+    /// Custom fields, where a task wants them.
+    fields: Option<Arc<Fields>>,
     /// Tables whose held deletes were accepted and carried out: accepting is for once.
     accepted: Mutex<HashSet<(TableId, ProjectId)>>,
     /// `--once`: a census goes on until every candidate has been looked up.

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::differ::{Changed, Details, Verdict};
+use super::fields::Fields;
 use super::relation;
 use crate::change::{Change, ChangeKind};
 use crate::journal::{Entry, Journal, JournalError, Limit, MirrorRow, Reference};
@@ -71,6 +72,8 @@ pub struct Recording<S, J> {
     source: Arc<S>,
     journal: Arc<J>,
     details: Details,
+    /// Where unknown custom fields are noted, if somebody wants to know.
+    fields: Option<Arc<Fields>>,
     board: Board,
     cancel: CancellationToken,
     next: Sequence,
@@ -93,6 +96,7 @@ pub fn recorder<S: Source, J: Journal>(
     journal: Arc<J>,
     details: Details,
     logging: bool,
+    fields: Option<Arc<Fields>>,
     board: Board,
     cancel: CancellationToken,
 ) -> (Recorder, Recording<S, J>) {
@@ -100,7 +104,18 @@ pub fn recorder<S: Source, J: Journal>(
     let next = Sequence(journal.head().borrow().0.saturating_add(1));
     (
         Recorder(sender),
-        Recording { jobs, source, journal, details, board, cancel, next, logging, noted: Instant::now() },
+        Recording {
+            jobs,
+            source,
+            journal,
+            details,
+            fields,
+            board,
+            cancel,
+            next,
+            logging,
+            noted: Instant::now(),
+        },
     )
 }
 
@@ -323,6 +338,9 @@ impl<S: Source, J: Journal> Recording<S, J> {
         before: Option<Row>,
     ) {
         let Changed { kind, first_detail, after: mut row } = changed;
+        if let (Some(fields), Some(row)) = (&self.fields, &row.row) {
+            fields.look_at(table, row);
+        }
         row.version.sequence = self.next;
         self.next = Sequence(self.next.0.saturating_add(1));
         let count = match kind {

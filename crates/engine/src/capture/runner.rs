@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::access::{Access, no_access};
 use super::detail::InFlight;
 use super::differ::Details;
+use super::fields::Fields;
 use super::recorder::recorder;
 use super::{Capture, CaptureError, Progress, Projects, Settings, Until};
 use crate::clock::Clock;
@@ -78,6 +79,7 @@ pub async fn run<S: Source, J: Journal>(
 ) -> Result<Outcome, CaptureError> {
     let began = journal.recall(LOG_BEGAN).await?.iter().any(|(name, _)| name == LOG_BEGAN);
     let (details, until) = (settings.details, settings.until);
+    let fields = settings.custom_fields.then(Arc::<Fields>::default);
     // The recorder outlives the channels, so that what they observed is written.
     let recording_ends = CancellationToken::new();
     let (recorder, recording) = recorder(
@@ -85,6 +87,7 @@ pub async fn run<S: Source, J: Journal>(
         Arc::clone(&journal),
         details,
         began,
+        fields.clone(),
         board.clone(),
         recording_ends.clone(),
     );
@@ -99,6 +102,7 @@ pub async fn run<S: Source, J: Journal>(
         progress,
         access: Access::default(),
         in_flight: InFlight::default(),
+        fields,
         accepted: Mutex::default(),
         thorough: until == Until::Once,
     };
@@ -168,6 +172,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
     async fn start(&self, until: Until) -> Result<(), CaptureError> {
         let (began, since) = (Instant::now(), Timestamp::now());
         let known = self.remembered().await?;
+        self.remembered_fields().await?;
         // A host that never answered is most likely a mistake, one that answers badly is in trouble.
         let mut silent = true;
         let mut last = None;
@@ -210,6 +215,8 @@ impl<S: Source, J: Journal> Capture<S, J> {
 
     /// Loads what is not loaded yet, in all visible projects.
     async fn load_all(&self, began: bool) -> Result<(), CaptureError> {
+        // Without them the rows are still worth reading.
+        let fields = self.read_fields_if_due().await;
         self.each_project(|project| self.load_project(project).boxed()).await?;
         if self.complain_of_lost_access().is_err() {
             return Ok(());
@@ -221,7 +228,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
         self.progress.send_if_modified(|progress| {
             !(std::mem::replace(&mut progress.loaded, true) & std::mem::replace(&mut progress.logging, true))
         });
-        Ok(())
+        fields
     }
 
     /// One table that cannot be read keeps no other from being read; here and below.
@@ -305,9 +312,13 @@ impl<S: Source, J: Journal> Capture<S, J> {
 
     async fn censuses(&self) -> Result<(), CaptureError> {
         loop {
-            self.patiently(false, || self.census_all().boxed()).await?;
+            self.patiently(false, || self.census_round().boxed()).await?;
             tokio::time::sleep(self.settings.census_interval).await;
         }
+    }
+
+    async fn census_round(&self) -> Result<(), CaptureError> {
+        self.census_all().await.and(self.read_fields(Urgency::Census).await)
     }
 
     async fn prunes(&self) -> Result<(), CaptureError> {
@@ -410,6 +421,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
             self.board.update(|status| status.capture.enter(State::Detailing));
             self.in_flight.retry_now();
             self.await_details().await?;
+            self.insistently(|| self.read_fields_if_due().boxed()).await?;
             let outcome = self.outcome().await?;
             if outcome.pending == 0 && (outcome.notes.is_empty() || pass > 1) {
                 break;

@@ -1,7 +1,7 @@
 //! From journal to target: each task reads the journal from its own position, filters, shapes and writes.
 //!
 //! Start with [`runner`], the loop; [`filter`] says which rows a task wants, `step` what a change means
-//! to it, [`shape`] how rows look in the target, [`rebuild`] whether a position can
+//! to it, [`shape`] how rows look in the target (`document` or `flat`, under which `names`), [`rebuild`] whether a position can
 //! be gone on from, `sweep` how a rebuild ends.
 
 /// Repeats a call until it succeeds, waiting out what passes: `Some` is its value, `None` that the task was
@@ -22,7 +22,10 @@ macro_rules! persistently {
     };
 }
 
+mod document;
 pub mod filter;
+mod flat;
+mod names;
 pub mod rebuild;
 pub mod runner;
 pub mod shape;

@@ -12,17 +12,18 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::rebuild;
-use super::shape::{Delivered, Shaper, Task};
+use super::shape::{Delivered, Mode, Shaper, Task};
 use super::step::{Step, Wanted};
 use crate::capture::Progress;
 use crate::clock::Moment;
+use crate::custom::CustomFields;
 use crate::journal::{Journal, JournalError, Limit};
 use crate::position::{Position, RebuildReason, Sequence};
 use crate::problem::{Problem, Remedy};
 use crate::row::RowKey;
 use crate::source::Project;
 use crate::status::{Board, State, Written};
-use crate::target::{Batch, Effect, Owned, Plan, TableBatch, Target, TargetError, TargetErrorKind};
+use crate::target::{Batch, Effect, Owned, TableBatch, Target, TargetError, TargetErrorKind};
 
 /// A batch is cut at so many bytes of rows ...
 const BATCH_BYTES: usize = 4 << 20;
@@ -95,9 +96,13 @@ pub async fn run<J: Journal, T: Target>(
     let shaper = Shaper::new(task);
     let name = shaper.task().name.clone();
     board.task(&name, |status| status.activity.enter(State::Starting));
+    let flat = shaper.task().mode == Mode::Flat;
+    let is_known = |progress: &Progress| {
+        (!progress.projects.is_empty() && (!flat || progress.custom.is_some())) || progress.finished
+    };
     // Cancel-safe: nothing has begun. The capture is gone when the sender is.
     tokio::select! {
-        known = progress.wait_for(|progress| !progress.projects.is_empty() || progress.finished) => {
+        known = progress.wait_for(is_known) => {
             if known.is_err() {
                 return Ok(());
             }
@@ -139,9 +144,14 @@ impl<J: Journal, T: Target> Delivery<J, T> {
     /// A session goes from taking the target over to its end, or to the next rebuild.
     async fn sessions(&mut self) -> Result<(), DeliveryError> {
         loop {
-            let plan = Plan { task: self.shaper.task().name.clone(), tables: self.shaper.tables().to_vec() };
-            let Some(opened) = persistently!(self, self.target.open(&plan)) else { return Ok(()) };
+            let Some(opened) = persistently!(self, self.target.open(&self.shaper.plan())) else {
+                return Ok(());
+            };
             let progress = self.progress.borrow().clone();
+            if let Some(custom) = &progress.custom {
+                self.shaper.assign(custom, &opened.fields);
+            }
+            let plan = self.shaper.plan();
             let fingerprint = self.shaper.fingerprint();
             let reason = rebuild::reason(&*self.journal, &opened, &fingerprint, &progress).await?;
             // After a change of shape or name the mirror is the one that the target was written from.
@@ -149,12 +159,12 @@ impl<J: Journal, T: Target> Delivery<J, T> {
                 reason,
                 Some(RebuildReason::Reshaped | RebuildReason::Renamed | RebuildReason::Returned)
             );
-            let projects = progress.projects;
+            let Progress { projects, custom, .. } = progress;
             self.say(reason);
             self.position = rebuild::first_position(&*self.journal, &opened, reason, fingerprint);
             let position = self.position.clone();
             self.owned = opened.owned;
-            let prepared = persistently!(self, self.target.prepare(reason, &position));
+            let prepared = persistently!(self, self.target.prepare(&plan, reason, &position));
             if prepared.is_none() || !self.let_go(&projects).await? || !self.take_in().await? {
                 return Ok(());
             }
@@ -166,14 +176,19 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             self.held.clear();
             let rows: u64 = self.count().await?.iter().sum();
             self.was_empty = reason.is_some() && rows == 0;
-            if self.deliver(&projects).await? {
+            if self.deliver(&projects, custom.as_deref()).await? {
                 return Ok(());
             }
         }
     }
 
-    /// Delivers until the end (`true`) or until the identifier of one of the `projects` changes (`false`).
-    async fn deliver(&mut self, projects: &[Project]) -> Result<bool, DeliveryError> {
+    /// Delivers until the end (`true`), or until the identifier of one of the `projects` changes or, in flat mode,
+    /// `custom` is not all any more (`false`).
+    async fn deliver(
+        &mut self,
+        projects: &[Project],
+        custom: Option<&CustomFields>,
+    ) -> Result<bool, DeliveryError> {
         let mut head = self.journal.head();
         let mut acknowledged = Sequence(0);
         // Where the end of the rebuild was tried: held deletes are looked at again when something changed.
@@ -191,7 +206,8 @@ impl<J: Journal, T: Target> Delivery<J, T> {
                 projects.iter().any(|known| known.name == project.name && known.id != project.id)
             };
             let moved = |project: &Project| renamed(project) || passed_on(project);
-            if progress.projects.iter().any(moved) || rebuild::is_back(&self.owned, &progress) {
+            let outgrown = self.shaper.task().mode == Mode::Flat && progress.custom.as_deref() != custom;
+            if progress.projects.iter().any(moved) || rebuild::is_back(&self.owned, &progress) || outgrown {
                 return Ok(false);
             }
             if !self.take_in().await? {
@@ -252,7 +268,9 @@ impl<J: Journal, T: Target> Delivery<J, T> {
                 "its position belongs to another state directory, or to an older copy of this one"
             }
             Some(RebuildReason::BehindTombstones) => "deletions since its position have been forgotten",
-            Some(RebuildReason::Reshaped) => "tables, filters, mode, naming or deletes changed",
+            Some(RebuildReason::Reshaped) => {
+                "tables, filters, mode, custom fields, naming or deletes changed"
+            }
             Some(RebuildReason::Renamed) => "a project's identifier changed",
             Some(RebuildReason::Returned) => "a project came back into the configuration",
             Some(RebuildReason::Asked) => "it was asked for",
@@ -338,7 +356,9 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         let mut batch = self.batch(now);
         let names: HashMap<i64, String> =
             self.projects().into_iter().map(|project| (project.id.0, project.name)).collect();
-        for Step { key, row, .. } in latest {
+        // In a target that was empty, what the mirror inserted after the position is not there yet.
+        let fresh = self.was_empty || !from_mirror;
+        for Step { key, row, counts, .. } in latest {
             let index = self.shaper.task().index(key.table);
             let (Some(index), Some(project)) = (index, names.get(&key.project.0)) else { continue };
             let Some(table) = batch.tables.get_mut(index) else { continue };
@@ -347,6 +367,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
                     let (id, project_id) = (key.id, key.project.0);
                     let delivered = Delivered { project, row: &row, id, project_id, observed, detailed };
                     table.upserts.push(self.shaper.row(index, delivered, now));
+                    table.new &= fresh && counts.inserted;
                 }
                 None => table.deletes.push(self.shaper.key(project, key.id)),
             }
@@ -388,7 +409,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
     }
 
     pub(super) fn batch(&self, now: Timestamp) -> Batch {
-        let empty = TableBatch { now: now.as_microsecond(), ..TableBatch::default() };
+        let empty = TableBatch { now: now.as_microsecond(), new: true, ..TableBatch::default() };
         Batch { tables: vec![empty; self.shaper.tables().len()], position: self.position.clone() }
     }
 
@@ -437,7 +458,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
                 wanted = wanted.saturating_sub(take);
                 let rest = table.upserts.split_off(take);
                 let upserts = std::mem::replace(&mut table.upserts, rest);
-                first.tables.push(TableBatch { upserts, deletes: Vec::new(), now: table.now });
+                first.tables.push(TableBatch { upserts, deletes: Vec::new(), ..*table });
             }
             return Ok(Some([batch, first]));
         }

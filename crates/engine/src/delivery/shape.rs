@@ -1,5 +1,4 @@
-//! How rows look in a target. Document mode: one column per top-level field, nested values as JSON, times as
-//! the source gives them.
+//! How rows look in a target: the tables that a task makes of the source's, and the cells of a row.
 
 use std::collections::HashSet;
 
@@ -8,11 +7,14 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::filter::Filter;
+use super::names::{Taken, called};
+use super::{document, flat};
 use crate::clock::Moment;
+use crate::custom::{CustomField, CustomFields};
 use crate::position::Fingerprint;
 use crate::row::{Row, RowId, integer};
-use crate::schema::{Kind, Shape, Table, TableId};
-use crate::target::{Cell, Column, TargetTable};
+use crate::schema::{Kind, Table, TableId};
+use crate::target::{Cell, Column, CustomColumn, Plan, StoredField, TargetTable};
 
 /// How columns and tables are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -32,6 +34,17 @@ pub enum Deletes {
     Soft,
 }
 
+/// What a row is made into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// One column per field as the source has it, nested values as JSON.
+    #[default]
+    Document,
+    /// Scalar columns only, custom fields among them.
+    Flat,
+}
+
 /// What a task delivers.
 #[derive(Clone, Debug)]
 pub struct Task {
@@ -43,6 +56,8 @@ pub struct Task {
     pub tables: Vec<&'static Table>,
     /// Which rows.
     pub filter: Filter,
+    /// What a row is made into.
+    pub mode: Mode,
     /// How columns are called.
     pub naming: Naming,
     /// What a delete does.
@@ -61,11 +76,16 @@ impl Task {
     }
 }
 
+/// What of a row has no column of its own.
+pub(super) type Extra = Map<String, Value>;
+
 /// Turns rows into cells.
 #[derive(Debug)]
 pub struct Shaper {
     task: Task,
     tables: Vec<TargetTable>,
+    /// For each table the custom fields that have columns, by number.
+    custom: Vec<Vec<CustomField>>,
     /// Fields that no table definition has and that were told about already.
     told: HashSet<(TableId, String)>,
 }
@@ -88,17 +108,36 @@ pub struct Delivered<'a> {
 }
 
 impl Shaper {
-    /// The shapes of a task's tables.
+    /// The shapes of a task's tables, without custom fields.
     #[must_use]
     pub fn new(task: Task) -> Shaper {
-        let tables = task.tables.iter().map(|table| shaped(table, &task)).collect();
-        Shaper { task, tables, told: HashSet::new() }
+        let mut shaper = Shaper { task, tables: Vec::new(), custom: Vec::new(), told: HashSet::new() };
+        shaper.assign(&CustomFields::default(), &[]);
+        shaper
+    }
+
+    /// Gives each custom field a column, in flat mode: the one that the target has for it (`stored`), or a new one
+    /// named after it.
+    pub fn assign(&mut self, custom: &CustomFields, stored: &[StoredField]) {
+        let fields = |table: &&Table| match self.task.mode {
+            Mode::Document => Vec::new(),
+            Mode::Flat => custom.of(table.id).cloned().collect::<Vec<_>>(),
+        };
+        self.custom = self.task.tables.iter().map(|table| fields(table)).collect();
+        let places = self.task.tables.iter().zip(&self.custom);
+        self.tables = places.map(|(table, fields)| shaped(table, &self.task, fields, stored)).collect();
     }
 
     /// The tables as the target shall have them, in the task's order.
     #[must_use]
     pub fn tables(&self) -> &[TargetTable] {
         &self.tables
+    }
+
+    /// What the task wants of its target.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        Plan { task: self.task.name.clone(), tables: self.tables.clone() }
     }
 
     /// The task.
@@ -110,10 +149,16 @@ impl Shaper {
     /// Digest of everything that shapes the target.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
-        let Task { team, filter, naming, deletes, listed_only, .. } = &self.task;
+        let Task { team, filter, mode, naming, deletes, listed_only, .. } = &self.task;
         let tables: Vec<TableId> = self.task.tables.iter().map(|table| table.id).collect();
-        let text = serde_json::json!([1, "document", team, tables, filter, naming, deletes, listed_only]);
-        Fingerprint(format!("{:032x}", xxhash_rust::xxh3::xxh3_128(text.to_string().as_bytes())))
+        let mut parts = serde_json::json!([1, mode, team, tables, filter, naming, deletes, listed_only]);
+        if let (Mode::Flat, Value::Array(parts)) = (mode, &mut parts) {
+            // A custom field that came must be filled in; one that was only renamed need not.
+            let of = |field: &CustomField| serde_json::json!([field.id, field.holds]);
+            let custom = |fields: &Vec<CustomField>| fields.iter().map(of).collect::<Value>();
+            parts.push(self.custom.iter().map(custom).collect());
+        }
+        Fingerprint(format!("{:032x}", xxhash_rust::xxh3::xxh3_128(parts.to_string().as_bytes())))
     }
 
     /// The primary key of a row.
@@ -127,21 +172,19 @@ impl Shaper {
     pub fn row(&mut self, index: usize, delivered: Delivered<'_>, now: Timestamp) -> Vec<Cell> {
         let Delivered { project, row, id, project_id, observed, detailed } = delivered;
         let mut cells = self.key(project, id);
-        let Some(table) = self.task.tables.get(index) else { return cells };
-        if table.project_id_column {
-            cells.push(Cell::Integer(project_id));
-        }
-        let mut extra = Map::new();
-        for field in table.fields {
-            let value =
-                row.get(field.name).filter(|_| !self.task.listed_only || field.shape != Shape::Detail);
-            let copied = value.and_then(|value| under_present_name(table, field.name, value, project));
-            cells.push(copied.as_ref().or(value).map_or(Cell::Null, |value| {
-                cell(field.kind, value).unwrap_or_else(|| {
-                    extra.insert(field.name.to_owned(), value.clone());
-                    Cell::Null
-                })
-            }));
+        let (Some(table), Some(custom)) = (self.task.tables.get(index), self.custom.get(index)) else {
+            return cells;
+        };
+        cells.reserve(self.tables.get(index).map_or(0, |table| table.columns.len()));
+        let (mut extra, listed_only) = (Extra::new(), self.task.listed_only);
+        match self.task.mode {
+            Mode::Document => {
+                document::cells(table, row, (project, project_id), listed_only, &mut cells, &mut extra);
+            }
+            Mode::Flat => {
+                flat::cells(table, row, project_id, listed_only, &mut cells, &mut extra);
+                flat::custom_cells(table, row, custom, &mut cells, &mut extra);
+            }
         }
         for (name, value) in &row.0 {
             if name == table.key_field || table.fields.iter().any(|field| field.name == name) {
@@ -158,50 +201,74 @@ impl Shaper {
         if self.task.deletes == Deletes::Soft {
             cells.push(Cell::Null);
         }
-        cells.push(if extra.is_empty() { Cell::Null } else { Cell::Json(Value::Object(extra).to_string()) });
+        cells.push(match self.task.mode {
+            _ if extra.is_empty() => Cell::Null,
+            Mode::Document => Cell::Json(Value::Object(extra).to_string()),
+            Mode::Flat => Cell::Text(Value::Object(extra).to_string()),
+        });
         cells
     }
 }
 
-/// A field that repeats the project's identifier, with the one the project has now.
-fn under_present_name(table: &Table, field: &str, value: &Value, project: &str) -> Option<Value> {
-    let (_, key) = table.project_copy.filter(|(copy, _)| *copy == field)?;
-    let mut copy = value.as_object()?.clone();
-    copy.get_mut(key)?.clone_from(&Value::from(project));
-    Some(Value::Object(copy))
-}
-
-/// The columns of a table in document mode.
-fn shaped(table: &Table, task: &Task) -> TargetTable {
-    let name = |original: &str| match task.naming {
-        Naming::SnakeCase => snake_case(original),
-        Naming::Original => original.to_owned(),
+/// The columns of a table.
+fn shaped(table: &Table, task: &Task, custom: &[CustomField], stored: &[StoredField]) -> TargetTable {
+    let table_name = called(task.naming, table.name);
+    let own = |name: String, kind| Column { name, kind, custom: None };
+    let mut columns: Vec<Column> =
+        [("TeamName", Kind::Text), ("ProjectName", Kind::Text), (table.key_field, Kind::Integer)]
+            .into_iter()
+            .map(|(original, kind)| own(called(task.naming, original), kind))
+            .collect();
+    let plain = |(original, kind)| own(called(task.naming, original), kind);
+    let extra = match task.mode {
+        Mode::Document => {
+            columns.extend(document::columns(table).map(plain));
+            Kind::Json
+        }
+        Mode::Flat => {
+            columns.extend(flat::columns(table).map(plain));
+            Kind::Text
+        }
     };
-    let column = |original: &str, kind| Column { name: name(original), kind };
-    let mut columns = vec![
-        column("TeamName", Kind::Text),
-        column("ProjectName", Kind::Text),
-        column(table.key_field, Kind::Integer),
-    ];
-    if table.project_id_column {
-        columns.push(column("ProjectId", Kind::Integer));
+    let soft = task.deletes == Deletes::Soft;
+    let after: Vec<Column> = [
+        Some(("_observed_at", Kind::Timestamp)),
+        Some(("_synced_at", Kind::Timestamp)),
+        Some(("_detailed_at", Kind::Timestamp)),
+        soft.then_some(("_deleted_at", Kind::Timestamp)),
+        Some(("_extra", extra)),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|(name, kind)| own(name.to_owned(), kind))
+    .collect();
+    let mut taken = Taken::of(columns.iter().chain(&after).map(|column| column.name.as_str()));
+    let stored: Vec<&StoredField> =
+        stored.iter().filter(|field| field.table.eq_ignore_ascii_case(&table_name)).collect();
+    let kept = |field: &CustomField| {
+        let same = |stored: &&&StoredField| stored.team == task.team && stored.field_id == field.id;
+        stored
+            .iter()
+            .find(same)
+            .filter(|stored| !taken.has(&stored.column))
+            .map(|stored| stored.column.clone())
+    };
+    let kept: Vec<Option<String>> = custom.iter().map(kept).collect();
+    stored.iter().for_each(|field| taken.take(&field.column));
+    for (field, kept) in custom.iter().zip(kept) {
+        let name = kept.unwrap_or_else(|| taken.name(task.naming, &field.name, field.id));
+        let (team, field_id, field_name) = (task.team.clone(), field.id, field.name.clone());
+        let custom = Some(CustomColumn { team, field_id, field_name });
+        columns.push(Column { name, kind: field.holds.kind(), custom });
     }
-    columns.extend(table.fields.iter().map(|field| column(field.name, field.kind)));
-    let own = |name: &str, kind| Column { name: name.to_owned(), kind };
-    columns.push(own("_observed_at", Kind::Timestamp));
-    let synced_at = columns.len();
-    columns.push(own("_synced_at", Kind::Timestamp));
-    columns.push(own("_detailed_at", Kind::Timestamp));
-    let deleted_at = (task.deletes == Deletes::Soft).then_some(columns.len());
-    if deleted_at.is_some() {
-        columns.push(own("_deleted_at", Kind::Timestamp));
-    }
-    columns.push(own("_extra", Kind::Json));
-    TargetTable { name: name(table.name), columns, key_columns: 3, deleted_at, synced_at }
+    let synced_at = columns.len().saturating_add(1);
+    let deleted_at = soft.then(|| columns.len().saturating_add(3));
+    columns.extend(after);
+    TargetTable { name: table_name, columns, key_columns: 3, deleted_at, synced_at }
 }
 
 /// A value as a cell of `kind`; `None` when such a cell cannot hold it.
-fn cell(kind: Kind, value: &Value) -> Option<Cell> {
+pub(super) fn cell(kind: Kind, value: &Value) -> Option<Cell> {
     Some(match (kind, value) {
         (_, Value::Null) => Cell::Null,
         (Kind::Json, value) => Cell::Json(value.to_string()),
@@ -226,29 +293,8 @@ fn cell(kind: Kind, value: &Value) -> Option<Cell> {
             _ => return None,
         },
         (Kind::Timestamp, value) => Cell::Timestamp(integer(value)?.checked_mul(1_000)?),
-        (Kind::Text | Kind::Real, _) => return None,
+        (Kind::Text | Kind::Real | Kind::Date, _) => return None,
     })
-}
-
-/// `IssueStatusName` → `issue_status_name`.
-fn snake_case(original: &str) -> String {
-    let letters: Vec<char> = original.chars().collect();
-    let mut name = String::with_capacity(letters.len().saturating_add(8));
-    for (index, letter) in letters.iter().enumerate() {
-        let before = index.checked_sub(1).and_then(|index| letters.get(index));
-        let after = letters.get(index.saturating_add(1));
-        let word_begins = letter.is_uppercase()
-            && before.is_some_and(|before| {
-                before.is_lowercase()
-                    || before.is_ascii_digit()
-                    || (before.is_uppercase() && after.is_some_and(|after| after.is_lowercase()))
-            });
-        if word_begins {
-            name.push('_');
-        }
-        name.extend(letter.to_lowercase());
-    }
-    name
 }
 
 #[cfg(test)]
@@ -256,17 +302,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn names_columns_in_snake_case() {
-        let check = |original, expected: &str| assert_eq!(snake_case(original), expected);
-        check("Issues", "issues");
-        check("ProjectMembers", "project_members");
-        check("IssueStatusName", "issue_status_name");
-        check("NamePinYin", "name_pin_yin");
-        check("HTMLUrl", "html_url");
-        check("_extra", "_extra");
-    }
 
     #[test]
     fn a_cell_takes_what_its_kind_can_hold() {

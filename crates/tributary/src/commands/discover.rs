@@ -97,6 +97,7 @@ fn columns(table: &Table) -> Vec<ColumnReport> {
                 Kind::Boolean => "boolean",
                 Kind::Json => "json",
                 Kind::Timestamp => "timestamp",
+                Kind::Date => "date",
             },
             seen: match field.shape {
                 Shape::Listed | Shape::Both => "listings",

@@ -54,7 +54,8 @@ pub(crate) struct TaskConfig {
     pub(crate) issue_types: Vec<TypeName>,
     /// Issues and iterations of these iteration codes alone; empty = all.
     pub(crate) iterations: Vec<i64>,
-    /// `document` keeps rows as the API gives them, nested values as JSON.
+    /// `document` keeps rows as the API gives them, nested values as JSON; `flat` makes scalar columns of them,
+    /// custom fields included.
     pub(crate) mode: Mode,
     /// How tables and columns are named.
     pub(crate) naming: Naming,
@@ -132,7 +133,7 @@ pub(crate) enum Mode {
     /// One column per top-level field, nested values as JSON.
     #[default]
     Document,
-    /// Nested values in columns and tables of their own (comes with a later version).
+    /// Scalar columns only, for SQL and sheets: custom fields as columns, unset values as NULL.
     Flat,
 }
 

@@ -15,6 +15,7 @@ pub(crate) struct TaskSettings {
     pub(crate) issue_types: Option<Vec<String>>,
     /// Iteration codes; `None` = all. That they exist is checked at the source.
     pub(crate) iterations: Option<BTreeSet<i64>>,
+    pub(crate) mode: Mode,
     pub(crate) naming: Naming,
     pub(crate) deletes: Deletes,
 }
@@ -28,15 +29,6 @@ pub(crate) fn validate(config: &TaskConfig) -> Result<TaskSettings, Vec<Finding>
     tables(config, &mut findings);
     let issue_types = issue_types(config, &mut findings);
     let iterations = iterations(config, &mut findings);
-    if config.mode == Mode::Flat {
-        findings.push(Finding::new(
-            "task.mode",
-            "CONFIG-LATER",
-            "Flat mode is not available",
-            "this version keeps rows as documents; `flat` comes with a later version",
-            "Write `mode: document`.",
-        ));
-    }
     if !findings.is_empty() {
         return Err(findings);
     }
@@ -44,6 +36,7 @@ pub(crate) fn validate(config: &TaskConfig) -> Result<TaskSettings, Vec<Finding>
         tables: config.tables.clone(),
         issue_types,
         iterations,
+        mode: config.mode,
         naming: config.naming,
         deletes: config.deletes,
     })

@@ -194,8 +194,6 @@ status: x
              `sqlite`. [CONFIG-KEY]",
             "task.deletes: This is a number: a text is expected. Put it in quotes. [CONFIG-TYPE]",
             "task.iterations[0]: This is a text: a whole number is expected. Change the value. [CONFIG-TYPE]",
-            "task.mode: Flat mode is not available: this version keeps rows as documents; `flat` comes with a later \
-             version. Write `mode: document`. [CONFIG-LATER]",
             "task.tables[0]: `Isues` cannot stand here: it is not one of `Issues`, `Iterations` and \
              `ProjectMembers`. Did you mean `Issues`? [CONFIG-VALUE]",
         ]

@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::plan::FilterError;
 use super::source::Shared;
 use super::{GRACE, Options, plan};
+use crate::pipeline::config::Mode;
 use crate::pipeline::{FileFinding, Pipeline, TargetSettings, same_directory};
 use crate::signals::Stop;
 
@@ -195,7 +196,9 @@ impl Parts {
                 }
             });
         }
-        let settings = settings(&group.first, &plan::tables(pipelines(), source.tables()), options);
+        let tables = plan::tables(pipelines(), source.tables());
+        let custom_fields = pipelines().any(|pipeline| pipeline.task.mode == Mode::Flat);
+        let settings = Settings { custom_fields, ..settings(&group.first, &tables, options) };
         let (source, journal, board) = (Arc::clone(source), Arc::clone(journal), board.clone());
         parts.spawn(async move {
             let capture =
@@ -323,6 +326,7 @@ fn settings(first: &Pipeline, tables: &[&'static Table], options: &Options) -> S
             Projects::Named(names) => CaptureProjects::Named(names.clone()),
         },
         tables: tables.to_vec(),
+        custom_fields: false,
         details: match source.details {
             Details::Background => CaptureDetails::Background,
             Details::Eager => CaptureDetails::Eager,

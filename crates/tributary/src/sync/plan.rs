@@ -12,7 +12,7 @@ use connectors::coding::tables::ITERATIONS;
 use connectors::finding::Finding;
 use engine::capture::Progress;
 use engine::delivery::filter::Filter;
-use engine::delivery::shape::{Deletes as ShapeDeletes, Naming as ShapeNaming, Task};
+use engine::delivery::shape::{Deletes as ShapeDeletes, Mode as ShapeMode, Naming as ShapeNaming, Task};
 use engine::journal::{Journal, JournalError};
 use engine::problem::Problem;
 use engine::row::{RowId, RowKey};
@@ -24,7 +24,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::pipeline::config::{Deletes, Naming};
+use crate::pipeline::config::{Deletes, Mode, Naming};
 use crate::pipeline::{FileFinding, Pipeline};
 
 /// Wait before the source is asked again.
@@ -66,6 +66,10 @@ pub(crate) fn task(
         team: pipeline.source.team.clone(),
         tables: tables(std::iter::once(pipeline), offered),
         filter,
+        mode: match pipeline.task.mode {
+            Mode::Document => ShapeMode::Document,
+            Mode::Flat => ShapeMode::Flat,
+        },
         naming: match pipeline.task.naming {
             Naming::SnakeCase => ShapeNaming::SnakeCase,
             Naming::Original => ShapeNaming::Original,

@@ -95,7 +95,7 @@ async fn a_read_only_disk_is_named() {
     let (file, plan) = (file_in(&dir), plan("a", issues(Deletes::Hard)));
     if std::env::var_os(INSIDE).is_none() {
         let mut target = ready(&file, &plan).await;
-        target.prepare(Some(RebuildReason::Asked), &at(1)).await.unwrap();
+        target.prepare(&plan, Some(RebuildReason::Asked), &at(1)).await.unwrap();
         target.close().await;
     }
     let script = "mount --bind \"$1\" \"$1\"; mount -o remount,bind,ro \"$1\"";

@@ -22,7 +22,7 @@ async fn write_until_killed(directory: &std::ffi::OsStr) {
     let plan = plan("a", issues(Deletes::Hard));
     let mut target = SqliteTarget::new(file);
     let position = target.open(&plan).await.unwrap().position.unwrap();
-    target.prepare(None, &position).await.unwrap();
+    target.prepare(&plan, None, &position).await.unwrap();
     for sequence in position.sequence.0 + 1.. {
         let rows = (0..300).map(|code| row(&plan.tables[0], "p", code, &sequence.to_string())).collect();
         target.write(&batch(sequence, rows, vec![])).await.unwrap();

@@ -55,7 +55,7 @@ async fn a_table_that_somebody_changed_is_refused_and_a_dropped_one_made_anew() 
     run(&file, "DROP TABLE issues").await;
     let opened = target.open(&plan_a).await.unwrap();
     assert_eq!(opened.position, None, "what is gone must be written again");
-    target.prepare(Some(RebuildReason::New), &at(4)).await.unwrap();
+    target.prepare(&plan_a, Some(RebuildReason::New), &at(4)).await.unwrap();
     target.write(&batch(5, vec![row(&plan_a.tables[0], "p", 1, "x")], vec![])).await.unwrap();
     let opened = SqliteTarget::new(file).open(&plan_b).await.unwrap();
     assert_eq!(opened.position, None, "the other task's rows are gone as well");
@@ -73,10 +73,10 @@ async fn another_shape_is_made_only_in_a_rebuild_of_the_only_owner() {
     let soft = plan("a", table);
     let opened = target.open(&soft).await.unwrap();
     assert_eq!(opened.position, Some(at(1)));
-    let text = assert_kind(target.prepare(None, &at(1)).await, TargetErrorKind::Shape);
+    let text = assert_kind(target.prepare(&soft, None, &at(1)).await, TargetErrorKind::Shape);
     assert!(text.contains("`name` holds text instead of integer") && text.contains("hard"), "{text}");
     assert_eq!(dump(&file, CODES).await, ["1|x"]);
-    target.prepare(Some(RebuildReason::Reshaped), &at(0)).await.unwrap();
+    target.prepare(&soft, Some(RebuildReason::Reshaped), &at(0)).await.unwrap();
     assert!(dump(&file, CODES).await.is_empty());
     assert_eq!(
         dump(&file, "SELECT type FROM pragma_table_info('issues') WHERE name = 'name'").await,
@@ -86,8 +86,9 @@ async fn another_shape_is_made_only_in_a_rebuild_of_the_only_owner() {
     let mut second = SqliteTarget::new(file.clone());
     let text = assert_kind(second.open(&plan("b", issues(Deletes::Hard))).await, TargetErrorKind::Shape);
     assert!(text.contains("task `a`"), "{text}");
-    second.open(&Plan { task: "b".to_owned(), ..soft }).await.unwrap();
-    second.prepare(Some(RebuildReason::New), &at(0)).await.unwrap();
+    let soft = Plan { task: "b".to_owned(), ..soft };
+    second.open(&soft).await.unwrap();
+    second.prepare(&soft, Some(RebuildReason::New), &at(0)).await.unwrap();
     second.own(&[owned(2, "q")]).await.unwrap();
     let text = assert_kind(target.open(&hard).await, TargetErrorKind::Shape);
     assert!(text.contains("task `b`"), "{text}");
@@ -106,18 +107,18 @@ async fn new_columns_are_added_and_unknown_ones_emptied() {
     let mut filled = row(&old.tables[0], "p", 1, "y");
     filled.insert(4, Cell::Text("open".to_owned()));
     target.open(&new).await.unwrap();
-    target.prepare(None, &at(1)).await.unwrap();
+    target.prepare(&new, None, &at(1)).await.unwrap();
     assert_eq!(dump(&file, "SELECT name, status FROM issues").await, ["x|NULL"]);
     target.write(&batch(2, vec![filled], vec![])).await.unwrap();
     assert_eq!(dump(&file, "SELECT name, status FROM issues").await, ["y|open"]);
     // Back to the older version: what it does not know, it does not leave behind in a row it writes.
     target.open(&old).await.unwrap();
-    target.prepare(None, &at(2)).await.unwrap();
+    target.prepare(&old, None, &at(2)).await.unwrap();
     target.write(&batch(3, vec![row(&old.tables[0], "p", 1, "z")], vec![])).await.unwrap();
     assert_eq!(dump(&file, "SELECT name, status FROM issues").await, ["z|NULL"]);
     // The new version again: the columns are all there.
     target.open(&new).await.unwrap();
-    target.prepare(None, &at(3)).await.unwrap();
+    target.prepare(&new, None, &at(3)).await.unwrap();
 }
 
 #[tokio::test]
@@ -138,8 +139,9 @@ async fn a_project_of_a_table_belongs_to_one_task() {
     // A task that does not fill the table any more leaves it to others.
     let mut elsewhere = issues(Deletes::Hard);
     elsewhere.name = "elsewhere".to_owned();
-    assert_eq!(a.open(&plan("a", elsewhere)).await.unwrap().owned, [owned(1, "p")]);
-    a.prepare(Some(RebuildReason::Reshaped), &at(0)).await.unwrap();
+    let elsewhere = plan("a", elsewhere);
+    assert_eq!(a.open(&elsewhere).await.unwrap().owned, [owned(1, "p")]);
+    a.prepare(&elsewhere, Some(RebuildReason::Reshaped), &at(0)).await.unwrap();
     b.own(&[owned(1, "p")]).await.unwrap();
     let of_a = "SELECT table_name, project FROM _tributary_owners WHERE task = 'a'";
     assert_eq!(dump(&file, of_a).await, ["elsewhere|p"]);

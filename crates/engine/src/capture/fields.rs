@@ -1,0 +1,119 @@
+//! Custom fields: which there are, and that rows carry a new one.
+//!
+//! They are read before the first rows, when a row carries an unknown one, and with every census. Only flat mode
+//! needs them.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use serde_json::{Value, json};
+
+use super::{Capture, CaptureError};
+use crate::custom::{CustomField, CustomFields, Holds};
+use crate::journal::Journal;
+use crate::row::{ProjectId, Row, integer};
+use crate::schema::{Table, TableId};
+use crate::source::{Source, Urgency};
+
+/// Document with the custom fields.
+pub(super) const DOCUMENT: &str = "custom_fields";
+
+/// What is known of custom fields; shared with the recorder, which sees every row.
+#[derive(Debug, Default)]
+pub struct Fields {
+    known: RwLock<CustomFields>,
+    /// Carried by rows and not known: their names.
+    unknown: Mutex<BTreeMap<(TableId, i64), String>>,
+    /// Projects whose fields have been read by this process.
+    read: Mutex<HashSet<ProjectId>>,
+}
+
+impl Fields {
+    /// Notes the custom fields of a row that are not known.
+    pub(super) fn look_at(&self, table: &Table, row: &Row) {
+        let Some(values) = table.custom else { return };
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        for item in row.get(values.list).and_then(Value::as_array).into_iter().flatten() {
+            let Some(id) = item.get(values.id).and_then(integer) else { continue };
+            if !known.knows(table.id, id) {
+                let name = item.get(values.name).and_then(Value::as_str).unwrap_or_default();
+                let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+                unknown.insert((table.id, id), name.to_owned());
+            }
+        }
+    }
+
+    fn is_due(&self, projects: impl IntoIterator<Item = ProjectId>) -> bool {
+        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let unread = projects.into_iter().any(|project| !read.contains(&project));
+        unread || !self.unknown.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Takes in what was read; fields that rows carry and that no project has any more are texts. Gives all
+    /// fields if there is news.
+    fn learn(&self, found: Vec<(TableId, CustomField)>, projects: Vec<ProjectId>) -> Option<CustomFields> {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut news = false;
+        for (table, field) in found {
+            news |= known.learn(table, [field]);
+        }
+        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((table, id), name) in std::mem::take(&mut *unknown) {
+            if !known.knows(table, id) {
+                news |= known.learn(table, [CustomField { id, name, holds: Holds::Text }]);
+            }
+        }
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).extend(projects);
+        news.then(|| known.clone())
+    }
+}
+
+impl<S: Source, J: Journal> Capture<S, J> {
+    /// Tells the tasks which custom fields are known from earlier runs.
+    pub(super) async fn remembered_fields(&self) -> Result<(), CaptureError> {
+        let Some(fields) = self.fields.clone() else { return Ok(()) };
+        if let Some(known) = self.recall::<CustomFields>(DOCUMENT).await? {
+            fields.known.write().unwrap_or_else(PoisonError::into_inner).clone_from(&known);
+            self.publish_fields(known);
+        }
+        Ok(())
+    }
+
+    /// Reads the custom fields of the visible projects, unless they are all known.
+    pub(super) async fn read_fields_if_due(&self) -> Result<(), CaptureError> {
+        let projects = self.access.visible().into_iter().map(|project| project.id);
+        match &self.fields {
+            Some(fields) if fields.is_due(projects) => self.read_fields(Urgency::Load).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads the custom fields of the visible projects.
+    pub(super) async fn read_fields(&self, urgency: Urgency) -> Result<(), CaptureError> {
+        let Some(fields) = self.fields.clone() else { return Ok(()) };
+        let (mut found, mut projects) = (Vec::new(), Vec::new());
+        for project in self.access.visible() {
+            for table in self.settings.tables.iter().filter(|table| table.custom.is_some()) {
+                let read = self.source.custom_fields(&project, table, urgency).await?;
+                found.extend(read.into_iter().map(|field| (table.id, field)));
+            }
+            projects.push(project.id);
+        }
+        if let Some(known) = fields.learn(found, projects) {
+            self.remember(DOCUMENT, &json!(known)).await?;
+            self.publish_fields(known);
+        } else if self.progress.borrow().custom.is_none() {
+            self.publish_fields(CustomFields::default());
+        }
+        Ok(())
+    }
+
+    fn publish_fields(&self, known: CustomFields) {
+        let known = Some(Arc::new(known));
+        self.progress.send_if_modified(|progress| {
+            let changed = progress.custom != known;
+            progress.custom = known;
+            changed
+        });
+    }
+}
