@@ -1,7 +1,7 @@
 # The everyday commands. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt
+.PHONY: help demo test bench lint fmt
 
 # A reader of this file needs no network beyond what cargo fetches once.
 CARGO ?= cargo
@@ -24,6 +24,10 @@ test: ## Run every test (installs a PostgreSQL server for them, where none is)
 		$(CARGO) test --workspace --all-features --lib --bins --tests; \
 	fi
 	$(CARGO) test --workspace --all-features --doc
+
+bench: ## Measure how fast it is: minutes (ARGS="--tiny" to try it out, "throughput --markdown", "--help")
+	$(CARGO) build --release --package tributary --package bench
+	$${CARGO_TARGET_DIR:-target}/release/bench $(ARGS)
 
 lint: ## Check format, lints, documentation and (where cargo-deny is installed) dependencies
 	$(CARGO) fmt --all --check

@@ -1,0 +1,193 @@
+//! How fast tributary is: benchmarks that one command runs again, `make bench`.
+//!
+//! Each benchmark is a module that asks one question and hands back tables: [`throughput`], [`growth`], [`limit`],
+//! [`following`]. They run the real binary in a process of its own against a simulated CODING in another one, and
+//! check that every row arrived. `--tiny` runs the same in seconds, to prove that they still work; its figures mean
+//! nothing.
+
+mod baseline;
+mod changes;
+mod database;
+mod following;
+mod growth;
+mod limit;
+mod machine;
+mod parts;
+mod pipeline;
+mod process;
+mod simulator;
+mod table;
+mod throughput;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use serde::Serialize;
+
+use changes::Changes;
+use machine::Machine;
+use table::{Style, Table};
+
+/// Nobody handles these errors but a reader.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Runs benchmarks of tributary and prints tables.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Which; all of them unless named.
+    benchmarks: Vec<Benchmark>,
+    /// A few rows of each, to see that they work: the figures mean nothing.
+    #[arg(long)]
+    tiny: bool,
+    /// Print one JSON object.
+    #[arg(long, conflicts_with = "markdown")]
+    json: bool,
+    /// Print Markdown.
+    #[arg(long)]
+    markdown: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Benchmark {
+    /// How fast a first load is, and where the time goes.
+    Throughput,
+    /// Whether time grows with the rows and memory does not.
+    Growth,
+    /// Loads and changes at CODING's own limit.
+    Limit,
+    /// From a change at the source to the target.
+    Following,
+}
+
+/// How much of everything.
+#[derive(Clone, Copy, Debug)]
+struct Sizes {
+    /// Issues of the first load.
+    throughput: u32,
+    /// Times that it is repeated.
+    runs: u32,
+    /// Issues of loads of growing size.
+    growth: [u32; 3],
+    /// Issues loaded at the real limit.
+    limit: u32,
+    /// Issues of which some are changed at the real limit.
+    edited: u32,
+    edits: Changes,
+    /// Time between polls meanwhile.
+    edits_polled: &'static str,
+    /// Issues of which some are changed fast.
+    followed: u32,
+    follow: Changes,
+}
+
+const FULL: Sizes = Sizes {
+    throughput: 200_000,
+    runs: 3,
+    growth: [10_000, 100_000, 1_000_000],
+    limit: 100_000,
+    edited: 2_000,
+    edits: Changes { count: 1_000, per_second: 10 },
+    edits_polled: "60s",
+    followed: 4_000,
+    follow: Changes { count: 3_000, per_second: 50 },
+};
+
+const TINY: Sizes = Sizes {
+    throughput: 700,
+    runs: 1,
+    growth: [50, 200, 800],
+    limit: 600,
+    edited: 40,
+    edits: Changes { count: 10, per_second: 20 },
+    edits_polled: "1s",
+    followed: 60,
+    follow: Changes { count: 40, per_second: 40 },
+};
+
+/// Everything that was measured, and on what.
+#[derive(Debug, Serialize)]
+struct Report {
+    machine: Machine,
+    command: String,
+    tables: Vec<Table>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody to tell when the terminal is gone.
+            let _gone = writeln!(std::io::stderr(), "bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<()> {
+    let sizes = if args.tiny { TINY } else { FULL };
+    let chosen = match args.benchmarks.as_slice() {
+        [] => Benchmark::value_variants(),
+        named => named,
+    };
+    let dir = tempfile::tempdir()?;
+    let mut report =
+        Report { machine: Machine::here(dir.path()), command: command(&args), tables: Vec::new() };
+    for benchmark in chosen {
+        writeln!(std::io::stderr(), "bench: {benchmark:?} …")?;
+        report.tables.extend(benchmark.run(dir.path(), &sizes).await?);
+    }
+    let text = match (args.json, args.markdown) {
+        (true, _) => serde_json::to_string(&report)?,
+        (_, true) => report.show(Style::Markdown),
+        _ => report.show(Style::Text),
+    };
+    writeln!(std::io::stdout(), "{text}")?;
+    Ok(())
+}
+
+impl Benchmark {
+    async fn run(self, dir: &Path, sizes: &Sizes) -> Result<Vec<Table>> {
+        let dir = dir.join(format!("{self:?}"));
+        std::fs::create_dir_all(&dir)?;
+        match self {
+            Benchmark::Throughput => Box::pin(throughput::run(&dir, sizes)).await,
+            Benchmark::Growth => Box::pin(growth::run(&dir, sizes)).await,
+            Benchmark::Limit => Box::pin(limit::run(&dir, sizes)).await,
+            Benchmark::Following => Box::pin(following::run(&dir, sizes)).await,
+        }
+    }
+}
+
+impl Report {
+    fn show(&self, style: Style) -> String {
+        let about = match style {
+            Style::Text => format!("{}\n{}", self.command, self.machine.show()),
+            Style::Markdown => format!("`{}`: {}", self.command, self.machine.show()),
+        };
+        let tables = self.tables.iter().map(|table| table.show(style));
+        [about].into_iter().chain(tables).collect::<Vec<_>>().join("\n\n")
+    }
+}
+
+/// How these figures are had again.
+fn command(args: &Args) -> String {
+    let names = args
+        .benchmarks
+        .iter()
+        .filter_map(|benchmark| Some(benchmark.to_possible_value()?.get_name().to_owned()));
+    let tiny = args.tiny.then(|| "--tiny".to_owned());
+    let arguments: Vec<String> = names.chain(tiny).collect();
+    match arguments.as_slice() {
+        [] => "make bench".to_owned(),
+        arguments => format!("make bench ARGS=\"{}\"", arguments.join(" ")),
+    }
+}
+
+/// The middle one of some values.
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}

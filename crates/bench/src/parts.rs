@@ -1,0 +1,170 @@
+//! What each part of a first load costs by itself: the issues go through the same code as in the real program, but
+//! one step after the other and in this process, so that its CPU time can be told apart.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use coding_api::{BaseUrl, Budgets, IssueQuery};
+use coding_sim::DEFAULT_TOKEN;
+use connectors::coding::config::{AuthConfig, CodingSettings, Details as CodingDetails, Projects};
+use connectors::coding::source::CodingSource;
+use connectors::coding::tables::{ISSUES, TABLES};
+use engine::capture::Progress;
+use engine::capture::differ::{Details, Verdict};
+use engine::capture::recorder::recorder;
+use engine::clock::Clock;
+use engine::delivery;
+use engine::delivery::filter::Filter;
+use engine::delivery::shape::{Deletes, Mode, Naming, Task};
+use engine::journal::{Journal, Limit};
+use engine::observation::{Channel, Observation, Seen};
+use engine::position::Sequence;
+use engine::row::{Row, RowId, RowKey};
+use engine::schema::Table;
+use engine::source::{Project, Source, Urgency};
+use engine::status::Board;
+use engine::target::Target;
+use secrecy::SecretString;
+use store::journal::SqliteJournal;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::Result;
+use crate::process::own_cpu;
+use crate::simulator::{PROJECT, Simulator, TEAM};
+
+/// CPU seconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Parts {
+    /// Receiving and parsing the pages.
+    pub(crate) parse: f64,
+    /// Digests and judgements.
+    pub(crate) differ: f64,
+    /// Recording: all that the journal's one writer does beside judging.
+    pub(crate) record: f64,
+    /// Reading everything back.
+    pub(crate) read: f64,
+    /// Shaping and writing, without a server's share.
+    pub(crate) deliver: f64,
+}
+
+/// Rows and bytes read at once, as a delivery does.
+const READ: Limit = Limit { rows: 2_000, bytes: 4 << 20 };
+
+/// Takes all issues of the simulator through every part; state lies in `dir`.
+pub(crate) async fn measure<T: Target>(dir: &Path, simulator: &Simulator, target: T) -> Result<Parts> {
+    let state = dir.join("state");
+    std::fs::create_dir_all(&state)?;
+    let journal = Arc::new(SqliteJournal::open(&state).await?);
+    let clock = Clock::after(journal.newest_moment());
+    let source = CodingSource::open(settings(simulator)?, &Budgets::new(), None, clock.clone())?;
+    let source = Arc::new(source);
+    let table = source.table(ISSUES).ok_or("there is no table of issues")?;
+    let roster = source.roster(Urgency::Load).await?;
+    let project = roster.into_iter().find(|project| project.name == PROJECT).ok_or("there is no project")?;
+
+    let mut parts = Parts::default();
+    record(&mut parts, simulator, &source, &journal, &clock, (table, &project)).await?;
+    parts.read = read(&*journal).await?;
+    let before = own_cpu();
+    deliver(Arc::clone(&journal), target, project).await?;
+    // A delivery reads the journal itself.
+    parts.deliver = (own_cpu() - before - parts.read).max(0.0);
+    source.close().await;
+    Arc::into_inner(journal).ok_or("the journal is still in use")?.close().await?;
+    Ok(parts)
+}
+
+/// Parses, judges and records page after page.
+async fn record(
+    parts: &mut Parts,
+    simulator: &Simulator,
+    source: &Arc<CodingSource>,
+    journal: &Arc<SqliteJournal>,
+    clock: &Clock,
+    (table, project): (&'static Table, &Project),
+) -> Result<()> {
+    let cancel = CancellationToken::new();
+    let (details, board) = (Details::Off, Board::default());
+    let (to, recording) =
+        recorder(Arc::clone(source), Arc::clone(journal), details, false, None, board, cancel.clone());
+    let recording = tokio::spawn(recording.run());
+    let listing = source.client().issues(IssueQuery::new(PROJECT));
+    for number in 1..=simulator.issues().div_ceil(500) {
+        let start = own_cpu();
+        let page = listing.page(number).await?;
+        let parsed = own_cpu();
+        let sent = clock.at(page.sent_at);
+        let observe = |row| {
+            let row = Row(row);
+            let id = RowId(row.integer(table.key_field).unwrap_or_default());
+            let key = RowKey { table: table.id, project: project.id, id };
+            Observation { key, sent, channel: Channel::Load, seen: Seen::Listed(row) }
+        };
+        let observations: Vec<Observation> = page.rows.into_iter().map(observe).collect();
+        let began = own_cpu();
+        for observation in &observations {
+            let Seen::Listed(row) = &observation.seen else { continue };
+            let verdict = details.judge(table, None, observation, Some(row.digest(table)));
+            if !matches!(verdict, Verdict::Change(_)) {
+                return Err("an issue that nobody had seen before is no change".into());
+            }
+        }
+        let judged = own_cpu();
+        to.observe(observations).await?;
+        parts.parse += parsed - start;
+        parts.differ += judged - began;
+        parts.record += own_cpu() - judged - (judged - began);
+    }
+    cancel.cancel();
+    recording.await??;
+    Ok(())
+}
+
+/// Reads the whole mirror.
+async fn read(journal: &impl Journal) -> Result<f64> {
+    let before = own_cpu();
+    let mut after = Sequence(0);
+    while let Some(last) = journal.mirror_after(after, READ).await?.last() {
+        after = last.version.sequence;
+    }
+    Ok(own_cpu() - before)
+}
+
+/// Delivers the whole mirror into an empty target.
+async fn deliver<T: Target>(journal: Arc<SqliteJournal>, target: T, project: Project) -> Result<()> {
+    let task = Task {
+        name: "bench".to_owned(),
+        team: TEAM.to_owned(),
+        tables: TABLES.iter().collect(),
+        filter: Filter::default(),
+        mode: Mode::Document,
+        naming: Naming::SnakeCase,
+        deletes: Deletes::Hard,
+        listed_only: true,
+        accept_deletes: false,
+    };
+    let finished = Progress { projects: vec![project], loaded: true, finished: true, ..Progress::default() };
+    // The sender lives until the delivery has ended.
+    let (_capture, progress) = watch::channel(finished);
+    delivery::runner::run(journal, target, task, progress, Board::default(), CancellationToken::new())
+        .await?;
+    Ok(())
+}
+
+fn settings(simulator: &Simulator) -> Result<CodingSettings> {
+    Ok(CodingSettings {
+        base_url: BaseUrl::parse(simulator.url(), false)?,
+        team: TEAM.to_owned(),
+        projects: Projects::Named(vec![PROJECT.to_owned()]),
+        auth: AuthConfig::Token(SecretString::from(DEFAULT_TOKEN)),
+        poll_interval: std::time::Duration::from_secs(60),
+        census_interval: std::time::Duration::from_secs(900),
+        look_back: std::time::Duration::from_secs(0),
+        details: CodingDetails::Off,
+        rate_limit: None,
+        allow_insecure: false,
+        ca_file: None,
+        proxy: None,
+    })
+}
