@@ -68,6 +68,17 @@ impl Version {
     }
 }
 
+/// What becomes of the details of living rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// They were switched on: `Off` becomes `Missing`.
+    Wanted,
+    /// They were switched off: `Missing` becomes `Off`.
+    Unwanted,
+    /// All are to be fetched again: `Done` becomes `Stale`.
+    Again,
+}
+
 /// A row of the mirror.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MirrorRow {
@@ -252,12 +263,11 @@ pub trait Journal: Send + Sync + 'static {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<RowKey>, JournalError>> + Send;
 
-    /// Details were switched on (`wanted`): turns `Off` into `Missing` for all living rows of `tables`. Or off:
-    /// turns `Missing` into `Off`.
+    /// Changes the state of the details of all living rows of `tables`.
     fn ask_details(
         &self,
         tables: &[TableId],
-        wanted: bool,
+        ask: Ask,
     ) -> impl Future<Output = Result<(), JournalError>> + Send;
 
     /// Living rows of `project` that refer to one of `to`: which of them, and the row's key. In the order of

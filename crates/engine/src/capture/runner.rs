@@ -21,7 +21,7 @@ use super::fields::Fields;
 use super::recorder::recorder;
 use super::{Capture, CaptureError, Progress, Projects, Settings, Until};
 use crate::clock::Clock;
-use crate::journal::Journal;
+use crate::journal::{Ask, Journal};
 use crate::observation::Channel;
 use crate::problem::{Problem, Remedy};
 use crate::schema::TableId;
@@ -209,7 +209,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
         }
         let tables: Vec<TableId> =
             self.settings.tables.iter().filter(|table| table.has_detail()).map(|table| table.id).collect();
-        self.journal.ask_details(&tables, wanted).await?;
+        self.journal.ask_details(&tables, if wanted { Ask::Wanted } else { Ask::Unwanted }).await?;
         self.remember(SHAPE, &json!(wanted)).await
     }
 

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use engine::clock::Moment;
-use engine::journal::{Detail, Entry, Reference, Version};
+use engine::journal::{Ask, Detail, Entry, Reference, Version};
 use engine::position::Sequence;
 use engine::row::RowKey;
 use engine::schema::TableId;
@@ -280,11 +280,15 @@ pub(super) async fn begin_log(writer: &SqlitePool) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Turns `Off` into `Missing` for living rows when details are wanted, else back, in steps, so that commits
-/// get their turn in between.
-pub(super) async fn ask_details(writer: &SqlitePool, tables: &[TableId], wanted: bool) -> Result<(), Fault> {
-    let (off, missing) = (meta::detail_number(Detail::Off), meta::detail_number(Detail::Missing));
-    let (from_detail, to_detail) = if wanted { (off, missing) } else { (missing, off) };
+/// Turns one state of the details of living rows into another, in steps, so that commits get their turn in
+/// between.
+pub(super) async fn ask_details(writer: &SqlitePool, tables: &[TableId], ask: Ask) -> Result<(), Fault> {
+    let (from_detail, to_detail) = match ask {
+        Ask::Wanted => (Detail::Off, Detail::Missing),
+        Ask::Unwanted => (Detail::Missing, Detail::Off),
+        Ask::Again => (Detail::Done, Detail::Stale),
+    };
+    let (from_detail, to_detail) = (meta::detail_number(from_detail), meta::detail_number(to_detail));
     let tables: Vec<i64> = tables.iter().map(|table| i64::from(table.0)).collect();
     let parts = sqlx::query("SELECT tab, project FROM tally WHERE tab IN (SELECT value FROM json_each(?1))");
     for part in parts.bind(meta::integers(&tables)?).fetch_all(writer).await? {
@@ -308,7 +312,7 @@ pub(super) async fn ask_details(writer: &SqlitePool, tables: &[TableId], wanted:
             let count =
                 sqlx::query("UPDATE tally SET pending = pending + ?3 WHERE tab = ?1 AND project = ?2");
             let asked = i64::try_from(asked).unwrap_or(0);
-            let count = count.bind(table).bind(project).bind(if wanted { asked } else { -asked });
+            let count = count.bind(table).bind(project).bind(if ask == Ask::Unwanted { -asked } else { asked });
             count.execute(&mut *transaction).await?;
             transaction.commit().await?;
             from = last.checked_add(1);

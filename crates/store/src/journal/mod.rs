@@ -25,7 +25,7 @@ use std::time::Duration;
 use engine::change::Change;
 use engine::clock::Moment;
 use engine::journal::{
-    Bounds, Counts, Entry, Journal, JournalError, Known, Limit, MirrorRow, Reference, Unseen,
+    Ask, Bounds, Counts, Entry, Journal, JournalError, Known, Limit, MirrorRow, Reference, Unseen,
 };
 use engine::position::{Generation, Position, Sequence};
 use engine::row::{ProjectId, RowId, RowKey};
@@ -240,8 +240,8 @@ impl Journal for SqliteJournal {
         read::pending_details(&self.readers, projects, but, limit).await.map_err(|fault| self.unread(fault))
     }
 
-    async fn ask_details(&self, tables: &[TableId], wanted: bool) -> Result<(), JournalError> {
-        let written = async { commit::ask_details(&self.writing()?.writer, tables, wanted).await };
+    async fn ask_details(&self, tables: &[TableId], ask: Ask) -> Result<(), JournalError> {
+        let written = async { commit::ask_details(&self.writing()?.writer, tables, ask).await };
         written.await.map_err(|fault| self.unwritten(fault))
     }
 

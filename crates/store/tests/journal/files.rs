@@ -1,6 +1,6 @@
 //! Files that are damaged, foreign, too new, or read by somebody else meanwhile.
 
-use engine::journal::{Journal, JournalError};
+use engine::journal::{Ask, Journal, JournalError};
 use engine::position::Sequence;
 use engine::problem::Remedy;
 use engine::row::ProjectId;
@@ -116,7 +116,7 @@ async fn a_reader_beside_the_writer_sees_commits_and_writes_nothing() {
         reader.commit(&[put(3, 3)]).await,
         reader.remember("x", &json!(1)).await,
         reader.begin_log().await,
-        reader.ask_details(&[table], true).await,
+        reader.ask_details(&[table], Ask::Wanted).await,
         reader.acknowledge("task", Sequence(1)).await,
         reader.prune(std::time::Duration::ZERO).await,
         reader.census_start(table, project).await,

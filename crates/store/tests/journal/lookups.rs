@@ -1,6 +1,6 @@
 //! Pending details, references, remembered documents.
 
-use engine::journal::{Counts, Detail, Journal, Reference};
+use engine::journal::{Ask, Counts, Detail, Journal, Reference};
 use engine::row::{ProjectId, RowId, RowKey};
 use engine::schema::TableId;
 use serde_json::{Value, json};
@@ -45,13 +45,18 @@ async fn stale_details_come_first_tombstones_in_doubt_among_them_and_others_proj
     assert_eq!(journal.pending_details(&[ProjectId(8), ProjectId(7)], &[], 10).await.unwrap().len(), 5);
     assert_eq!(journal.counts(TableId(1), ProjectId(7)).await.unwrap(), Counts { alive: 5, pending: 3 });
 
-    journal.ask_details(&[TableId(1)], true).await.unwrap();
+    journal.ask_details(&[TableId(1)], Ask::Wanted).await.unwrap();
     assert_eq!(pending(vec![], 10).await, [key(2), key(7), key(1), key(4), key(5)]);
-    journal.ask_details(&[TableId(1), TableId(2)], true).await.unwrap();
+    journal.ask_details(&[TableId(1), TableId(2)], Ask::Wanted).await.unwrap();
     assert_eq!(journal.counts(TableId(1), ProjectId(7)).await.unwrap().pending, 4);
     journal.commit(&[with_detail(2, 2, Detail::Done), gone(4, 8)]).await.unwrap();
     assert_eq!(pending(vec![], 10).await, [key(7), key(1), key(5)]);
     assert_eq!(journal.counts(TableId(1), ProjectId(7)).await.unwrap(), Counts { alive: 4, pending: 2 });
+
+    // All once more: what was fetched is in doubt, what is missing stays missing; a tombstone is left alone.
+    journal.ask_details(&[TableId(1)], Ask::Again).await.unwrap();
+    assert_eq!(pending(vec![], 10).await, [key(2), key(3), key(7), key(1), key(5)]);
+    assert_eq!(journal.counts(TableId(1), ProjectId(7)).await.unwrap(), Counts { alive: 4, pending: 4 });
 }
 
 #[tokio::test]
