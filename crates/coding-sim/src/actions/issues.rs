@@ -43,8 +43,7 @@ pub(crate) fn list(world: &World, call: &mut Call<'_>) -> Result<Payload, Failur
             list: Vec::new(),
         }
     } else {
-        let past = world.as_of(project.id, age(call));
-        let mut past = past;
+        let mut past = world.as_of(project.id, age(call));
         let lag = Duration::from_secs(u64::from(call.faults.listing_lag_seconds));
         past.extend(world.as_of(project.id, lag).into_iter().filter(|(_, before)| before.is_none()));
         let (rows, issues) = select(world, project, &query, page.window(call), &past);

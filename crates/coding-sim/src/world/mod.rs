@@ -115,8 +115,10 @@ impl World {
 
     /// Rows of a project as they were `age` ago, where they differ from now; `None` = not there.
     pub(crate) fn as_of(&self, project: u32, age: Duration) -> HashMap<u32, Option<&Issue>> {
+        let now = Instant::now();
+        let first = self.undo.partition_point(|entry| now.duration_since(entry.at) >= age);
         let mut rows = HashMap::new();
-        for entry in self.undo.iter().filter(|entry| entry.project == project && entry.at.elapsed() < age) {
+        for entry in self.undo.range(first..).filter(|entry| entry.project == project) {
             rows.entry(entry.code).or_insert(entry.before.as_ref());
         }
         rows
