@@ -7,6 +7,21 @@ use engine::status::{State, Status};
 
 use crate::follow::{becomes_equal, settled};
 use crate::harness::{Bench, Following, assert_equal, differences, unlimited};
+use crate::place::{TargetKind, on_each_target};
+
+on_each_target!(
+    access_lost_with_errors,
+    access_lost_with_empty_lists,
+    an_outage_is_waited_out,
+    members_that_come_back_empty_are_held,
+    lists_that_lie_delete_nothing,
+    a_mass_deletion_waits_for_somebody_to_accept_it,
+    a_renamed_project_is_followed_by_its_id,
+    of_all_that_is_seen_one_that_vanishes_keeps_its_rows_and_blocks_nothing,
+    an_emptied_table_is_deleted_once_somebody_accepts_it,
+    rows_that_no_listing_shows_are_looked_up_once,
+    one_table_that_is_refused_keeps_no_other_from_being_followed,
+);
 
 fn projects() -> Vec<ProjectConfig> {
     vec![ProjectConfig::new("mobile-app", 1_200, 12, 12), ProjectConfig::new("backend", 60, 5, 9)]
@@ -16,8 +31,8 @@ fn deleted(status: &Status) -> u64 {
     status.tasks["task"].tables.values().map(|table| table.deleted).sum()
 }
 
-async fn following() -> (Bench, Following) {
-    let mut bench = Bench::new(unlimited(projects())).await;
+async fn following(target: TargetKind) -> (Bench, Following) {
+    let mut bench = Bench::new(target, unlimited(projects())).await;
     bench.settings.census_interval = Duration::from_secs(1);
     let following = bench.follow().await;
     following.until("the first reading", settled).await;
@@ -36,8 +51,8 @@ async fn rounds(bench: &Bench, count: u64) {
     }
 }
 
-async fn lose(style: AccessLoss) {
-    let (bench, following) = following().await;
+async fn lose(target: TargetKind, style: AccessLoss) {
+    let (bench, following) = following(target).await;
     let project = "mobile-app".to_owned();
     bench.sim.world().apply(&[Operation::LoseAccess { project: project.clone(), style }]).unwrap();
     let waiting = |status: &Status| matches!(&status.capture.state, State::Waiting { problem, .. } if problem.what.contains("mobile-app"));
@@ -50,19 +65,16 @@ async fn lose(style: AccessLoss) {
     following.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn access_lost_with_errors() {
-    lose(AccessLoss::Errors).await;
+async fn access_lost_with_errors(target: TargetKind) {
+    lose(target, AccessLoss::Errors).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn access_lost_with_empty_lists() {
-    lose(AccessLoss::EmptyLists).await;
+async fn access_lost_with_empty_lists(target: TargetKind) {
+    lose(target, AccessLoss::EmptyLists).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_outage_is_waited_out() {
-    let (bench, following) = following().await;
+async fn an_outage_is_waited_out(target: TargetKind) {
+    let (bench, following) = following(target).await;
     bench.sim.world().change_faults(|faults| faults.outage = Some(Outage::Unavailable));
     let waiting = |status: &Status| matches!(&status.capture.state, State::Waiting { .. });
     following.until("the outage to be said", waiting).await;
@@ -72,9 +84,8 @@ async fn an_outage_is_waited_out() {
     following.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn members_that_come_back_empty_are_held() {
-    let (bench, following) = following().await;
+async fn members_that_come_back_empty_are_held(target: TargetKind) {
+    let (bench, following) = following(target).await;
     bench.sim.world().change_faults(|faults| faults.members_empty = true);
     let held =
         |status: &Status| status.projects.values().all(|tables| tables["ProjectMembers"].held.is_some());
@@ -92,8 +103,7 @@ async fn members_that_come_back_empty_are_held() {
     following.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn lists_that_lie_delete_nothing() {
+async fn lists_that_lie_delete_nothing(target: TargetKind) {
     let lies = [
         Faults::only(FaultKind::EmptyPage, 0.5),
         Faults::only(FaultKind::ShortPage, 0.5),
@@ -103,7 +113,7 @@ async fn lists_that_lie_delete_nothing() {
         Faults { total_delta: 300, ..Faults::default() },
         Faults { max_page_size: 100, ..Faults::default() },
     ];
-    let bench = Bench::new(unlimited(projects())).await;
+    let bench = Bench::new(target, unlimited(projects())).await;
     bench.once().await;
     assert_equal(&bench).await;
     for faults in lies {
@@ -116,9 +126,8 @@ async fn lists_that_lie_delete_nothing() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_mass_deletion_waits_for_somebody_to_accept_it() {
-    let mut bench = Bench::new(unlimited(vec![ProjectConfig::new("backend", 100, 5, 9)])).await;
+async fn a_mass_deletion_waits_for_somebody_to_accept_it(target: TargetKind) {
+    let mut bench = Bench::new(target, unlimited(vec![ProjectConfig::new("backend", 100, 5, 9)])).await;
     bench.once().await;
     let codes: Vec<u32> = bench
         .sim
@@ -144,9 +153,8 @@ async fn a_mass_deletion_waits_for_somebody_to_accept_it() {
     assert_equal(&bench).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_renamed_project_is_followed_by_its_id() {
-    let bench = Bench::new(unlimited(vec![ProjectConfig::new("backend", 60, 5, 9)])).await;
+async fn a_renamed_project_is_followed_by_its_id(target: TargetKind) {
+    let bench = Bench::new(target, unlimited(vec![ProjectConfig::new("backend", 60, 5, 9)])).await;
     bench.once().await;
     let rename = Operation::RenameProject { project: "backend".to_owned(), name: "platform".to_owned() };
     bench.sim.world().apply(&[rename]).unwrap();
@@ -154,9 +162,8 @@ async fn a_renamed_project_is_followed_by_its_id() {
     assert_equal(&bench).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn of_all_that_is_seen_one_that_vanishes_keeps_its_rows_and_blocks_nothing() {
-    let mut bench = Bench::new(unlimited(projects())).await;
+async fn of_all_that_is_seen_one_that_vanishes_keeps_its_rows_and_blocks_nothing(target: TargetKind) {
+    let mut bench = Bench::new(target, unlimited(projects())).await;
     bench.settings.projects = connectors::coding::config::Projects::All;
     bench.once().await;
     assert_equal(&bench).await;
@@ -167,9 +174,8 @@ async fn of_all_that_is_seen_one_that_vanishes_keeps_its_rows_and_blocks_nothing
     assert_equal(&bench).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_emptied_table_is_deleted_once_somebody_accepts_it() {
-    let mut bench = Bench::new(unlimited(vec![ProjectConfig::new("backend", 20, 4, 5)])).await;
+async fn an_emptied_table_is_deleted_once_somebody_accepts_it(target: TargetKind) {
+    let mut bench = Bench::new(target, unlimited(vec![ProjectConfig::new("backend", 20, 4, 5)])).await;
     bench.once().await;
     let delete = |code| Operation::DeleteIteration { project: "backend".to_owned(), code };
     let iterations =
@@ -186,9 +192,8 @@ async fn an_emptied_table_is_deleted_once_somebody_accepts_it() {
     assert_equal(&bench).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rows_that_no_listing_shows_are_looked_up_once() {
-    let bench = Bench::new(unlimited(vec![ProjectConfig::new("backend", 7_000, 4, 5)])).await;
+async fn rows_that_no_listing_shows_are_looked_up_once(target: TargetKind) {
+    let bench = Bench::new(target, unlimited(vec![ProjectConfig::new("backend", 7_000, 4, 5)])).await;
     bench.once().await;
     // Listings show new rows late; here so late that a census sees none of them.
     let created = bench.sim.world().mutate(1_150, &[coding_sim::MutationKind::CreateIssue]);
@@ -203,9 +208,8 @@ async fn rows_that_no_listing_shows_are_looked_up_once() {
     assert_equal(&bench).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_table_that_is_refused_keeps_no_other_from_being_followed() {
-    let (bench, following) = following().await;
+async fn one_table_that_is_refused_keeps_no_other_from_being_followed(target: TargetKind) {
+    let (bench, following) = following(target).await;
     bench.sim.world().change_faults(|faults| {
         faults.each = [(FaultKind::Http403, 1.0)].into();
         faults.actions = vec!["DescribeIterationList".to_owned()];

@@ -1,17 +1,15 @@
 //! Compares a target, row by row and field by field, with the simulator's truth.
 //! Shared by the tests of the connectors and of the binary.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use coding_sim::{Shape, Table as SimTable, WorldHandle};
 use connectors::coding::tables::TABLES;
-use engine::delivery::shape::{Deletes, Shaper, Task};
-use engine::schema::Kind;
+use engine::delivery::shape::{Naming, Shaper, Task};
 use serde_json::{Map, Value};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
-use sqlx::{Connection, Row, SqliteConnection, TypeInfo, ValueRef};
+
+use crate::place::Place;
 
 /// Differences worth reading; more of them say nothing more.
 const SHOWN: usize = 10;
@@ -20,8 +18,8 @@ const SHOWN: usize = 10;
 pub(crate) type Rows = BTreeMap<(String, i64), Map<String, Value>>;
 
 /// Fails unless every row and field of the target equals the truth.
-pub(crate) async fn assert_same(world: &WorldHandle, target: &Path, task: &Task) {
-    let differences = compare(world, target, task).await;
+pub(crate) async fn assert_same(world: &WorldHandle, place: &Place, task: &Task) {
+    let differences = compare(world, place, task).await;
     assert!(
         differences.is_empty(),
         "{} differences, among them:\n{}",
@@ -31,10 +29,10 @@ pub(crate) async fn assert_same(world: &WorldHandle, target: &Path, task: &Task)
 }
 
 /// Everything that differs, in words.
-pub(crate) async fn compare(world: &WorldHandle, target: &Path, task: &Task) -> Vec<String> {
+pub(crate) async fn compare(world: &WorldHandle, place: &Place, task: &Task) -> Vec<String> {
     let mut found = Vec::new();
     for (index, table) in task.tables.iter().enumerate() {
-        let mut actual = read(target, task, index).await;
+        let mut actual = read(place, task, index).await;
         for project in world.projects() {
             for mut truth in truth(world, task, table.name, &project) {
                 let id = truth[table.key_field].as_i64().unwrap();
@@ -98,44 +96,22 @@ fn same(actual: &Value, truth: &Value) -> bool {
 }
 
 /// Reads a table of a task from the target; soft-deleted rows are left out.
-pub(crate) async fn read(file: &Path, task: &Task, index: usize) -> Rows {
+pub(crate) async fn read(place: &Place, task: &Task, index: usize) -> Rows {
     let shaper = Shaper::new(task.clone());
-    let table = &shaper.tables()[index];
-    let originals = Shaper::new(Task { naming: engine::delivery::shape::Naming::Original, ..task.clone() });
-    let options = SqliteConnectOptions::new().filename(file).read_only(true);
-    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
-    let alive = match task.deletes {
-        Deletes::Hard => "",
-        Deletes::Soft => " WHERE _deleted_at IS NULL",
-    };
-    let sql = format!("SELECT * FROM \"{}\"{alive}", table.name);
-    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(&mut connection).await.unwrap();
+    let originals = Shaper::new(Task { naming: Naming::Original, ..task.clone() });
+    let (table, original) = (&shaper.tables()[index], &originals.tables()[index]);
+    let key = TABLES.iter().find(|t| t.id == task.tables[index].id).unwrap().key_field;
     let mut found = Rows::new();
-    for row in rows {
-        let mut fields = Map::new();
-        for (place, column) in originals.tables()[index].columns.iter().enumerate() {
-            fields.insert(column.name.clone(), value(&row, place, column.kind));
+    for row in place.rows(table).await {
+        if table.deleted_at.is_some_and(|at| !row[&table.columns[at].name].is_null()) {
+            continue;
         }
+        let names = table.columns.iter().zip(&original.columns);
+        let fields: Map<String, Value> =
+            names.map(|(column, original)| (original.name.clone(), row[&column.name].clone())).collect();
         let project = fields["ProjectName"].as_str().unwrap().to_owned();
-        let key = TABLES.iter().find(|t| t.id == task.tables[index].id).unwrap().key_field;
         let id = fields[key].as_i64().unwrap();
         assert!(found.insert((project, id), fields).is_none(), "a key stands there once");
     }
-    connection.close().await.unwrap();
     found
-}
-
-fn value(row: &SqliteRow, place: usize, kind: Kind) -> Value {
-    let raw = row.try_get_raw(place).unwrap();
-    if raw.is_null() {
-        return Value::Null;
-    }
-    let stored = raw.type_info().name().to_owned();
-    match (kind, stored.as_str()) {
-        (Kind::Integer, "INTEGER") => row.get::<i64, _>(place).into(),
-        (Kind::Real, "REAL") => row.get::<f64, _>(place).into(),
-        (Kind::Json, "TEXT") => serde_json::from_str(row.get::<&str, _>(place)).unwrap(),
-        (Kind::Text | Kind::Timestamp, "TEXT") => row.get::<String, _>(place).into(),
-        (kind, stored) => panic!("a {kind:?} is stored as {stored}"),
-    }
 }

@@ -3,6 +3,9 @@
 use coding_sim::{MutationKind, ProjectConfig};
 
 use crate::harness::{Bench, assert_equal, issue_requests, unlimited};
+use crate::place::{TargetKind, on_each_target};
+
+on_each_target!(a_load_takes_one_look_up_an_issue_and_a_change_little_more,);
 
 /// Kinds that change one issue as the vendor's users do; each shows in a new `UpdatedAt`.
 pub(crate) const EDITS: [MutationKind; 6] = [
@@ -14,9 +17,8 @@ pub(crate) const EDITS: [MutationKind; 6] = [
     MutationKind::MoveIteration,
 ];
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_load_takes_one_look_up_an_issue_and_a_change_little_more() {
-    let bench = Bench::new(unlimited(vec![ProjectConfig::new("mobile-app", 10_000, 30, 40)])).await;
+async fn a_load_takes_one_look_up_an_issue_and_a_change_little_more(target: TargetKind) {
+    let bench = Bench::new(target, unlimited(vec![ProjectConfig::new("mobile-app", 10_000, 30, 40)])).await;
     let first = bench.once().await;
     assert_equal(&bench).await;
     let requests = issue_requests(&first.status.requests);

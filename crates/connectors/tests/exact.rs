@@ -5,13 +5,16 @@ use connectors::coding::config::Details;
 use engine::delivery::shape::{Deletes, Naming};
 
 use crate::harness::{Bench, assert_equal, issue_requests, unlimited};
+use crate::place::{TargetKind, on_each_target};
+
+on_each_target!(details_in_the_background, details_before_the_row_is_written, listed_fields_only,);
 
 fn small() -> Vec<ProjectConfig> {
     vec![ProjectConfig::new("mobile-app", 300, 12, 14), ProjectConfig::new("backend", 80, 5, 9)]
 }
 
-async fn check(details: Details, naming: Naming, deletes: Deletes) {
-    let mut bench = Bench::new(unlimited(small())).await;
+async fn check(target: TargetKind, details: Details, naming: Naming, deletes: Deletes) {
+    let mut bench = Bench::new(target, unlimited(small())).await;
     bench.settings.details = details;
     bench.task.naming = naming;
     bench.task.deletes = deletes;
@@ -34,17 +37,14 @@ async fn check(details: Details, naming: Naming, deletes: Deletes) {
     assert!(issue_requests(&second.status.requests) < 10);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn details_in_the_background() {
-    check(Details::Background, Naming::Original, Deletes::Hard).await;
+async fn details_in_the_background(target: TargetKind) {
+    check(target, Details::Background, Naming::Original, Deletes::Hard).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn details_before_the_row_is_written() {
-    check(Details::Eager, Naming::SnakeCase, Deletes::Hard).await;
+async fn details_before_the_row_is_written(target: TargetKind) {
+    check(target, Details::Eager, Naming::SnakeCase, Deletes::Hard).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn listed_fields_only() {
-    check(Details::Off, Naming::SnakeCase, Deletes::Soft).await;
+async fn listed_fields_only(target: TargetKind) {
+    check(target, Details::Off, Naming::SnakeCase, Deletes::Soft).await;
 }

@@ -6,6 +6,14 @@ use coding_sim::{IssueFields, MutationKind, Operation, ProjectConfig};
 use engine::status::{State, Status};
 
 use crate::harness::{Bench, Following, assert_equal, differences, unlimited};
+use crate::place::{TargetKind, on_each_target};
+
+on_each_target!(
+    every_kind_of_change_arrives,
+    each_kind_of_change_alone,
+    changes_are_classified_exactly,
+    rows_that_did_not_change_are_not_written,
+);
 
 fn two_projects() -> Vec<ProjectConfig> {
     vec![ProjectConfig::new("mobile-app", 300, 12, 14), ProjectConfig::new("backend", 80, 5, 9)]
@@ -35,9 +43,8 @@ pub(crate) async fn becomes_equal(bench: &Bench, following: &Following) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_kind_of_change_arrives() {
-    let bench = Bench::new(unlimited(two_projects())).await;
+async fn every_kind_of_change_arrives(target: TargetKind) {
+    let bench = Bench::new(target, unlimited(two_projects())).await;
     let following = bench.follow().await;
     following.until("the first reading", settled).await;
     assert_equal(&bench).await;
@@ -48,8 +55,7 @@ async fn every_kind_of_change_arrives() {
     following.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn each_kind_of_change_alone() {
+async fn each_kind_of_change_alone(target: TargetKind) {
     let kinds = [
         MutationKind::SilentEdit,
         MutationKind::ChangeParent,
@@ -63,7 +69,7 @@ async fn each_kind_of_change_alone() {
         MutationKind::RenameUser,
         MutationKind::CreateSubTask,
     ];
-    let bench = Bench::new(unlimited(two_projects())).await;
+    let bench = Bench::new(target, unlimited(two_projects())).await;
     bench.once().await;
     for kind in kinds {
         let changes = bench.sim.world().mutate(3, &[kind]);
@@ -77,9 +83,8 @@ async fn each_kind_of_change_alone() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn changes_are_classified_exactly() {
-    let bench = Bench::new(unlimited(two_projects())).await;
+async fn changes_are_classified_exactly(target: TargetKind) {
+    let bench = Bench::new(target, unlimited(two_projects())).await;
     bench.once().await;
     let world = bench.sim.world();
     let project = "backend".to_owned();
@@ -128,13 +133,12 @@ async fn changes_are_classified_exactly() {
 /// When each row was written, by project and id.
 async fn written_at(bench: &Bench) -> std::collections::BTreeMap<(String, i64), String> {
     let issues = bench.task.tables.iter().position(|table| table.name == "Issues").unwrap();
-    let rows = crate::compare::read(&bench.target(), &bench.task, issues).await;
+    let rows = crate::compare::read(&bench.place, &bench.task, issues).await;
     rows.into_iter().map(|(key, row)| (key, row["_synced_at"].as_str().unwrap().to_owned())).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rows_that_did_not_change_are_not_written() {
-    let bench = Bench::new(unlimited(two_projects())).await;
+async fn rows_that_did_not_change_are_not_written(target: TargetKind) {
+    let bench = Bench::new(target, unlimited(two_projects())).await;
     bench.once().await;
     let before = written_at(&bench).await;
     let changes = bench.sim.world().mutate(5, &crate::cost::EDITS);

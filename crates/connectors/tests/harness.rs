@@ -1,4 +1,4 @@
-//! A simulated CODING, a state directory and a SQLite target, wired as the binary wires them.
+//! A simulated CODING, a state directory and a target, wired as the binary wires them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use engine::capture::runner::Outcome;
 use engine::capture::{self, CaptureError, Progress, Until};
 use engine::clock::Clock;
 use engine::delivery::filter::Filter;
-use engine::delivery::shape::{Deletes, Naming, Task};
+use engine::delivery::shape::{Deletes, Mode, Naming, Task};
 use engine::delivery::{self};
 use engine::journal::Journal;
 use engine::status::{Board, Status, Written};
@@ -27,6 +27,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::compare::{assert_same, compare};
+use crate::place::{Place, TargetKind};
 
 /// The team that the simulator plays.
 pub(crate) const TEAM: &str = "demo";
@@ -35,6 +36,7 @@ pub(crate) const TEAM: &str = "demo";
 pub(crate) struct Bench {
     pub(crate) sim: Sim,
     pub(crate) dir: tempfile::TempDir,
+    pub(crate) place: Place,
     pub(crate) settings: CodingSettings,
     pub(crate) task: Task,
     pub(crate) accept_deletes: bool,
@@ -72,7 +74,7 @@ pub(crate) fn unlimited(projects: Vec<ProjectConfig>) -> SimConfig {
 }
 
 impl Bench {
-    pub(crate) async fn new(config: SimConfig) -> Bench {
+    pub(crate) async fn new(target: TargetKind, config: SimConfig) -> Bench {
         let projects = config.projects.iter().map(|project| project.name.clone()).collect();
         let token = config.token.clone();
         let sim = Sim::start(config).await.unwrap();
@@ -95,16 +97,15 @@ impl Bench {
             team: TEAM.to_owned(),
             tables: TABLES.iter().collect(),
             filter: Filter::default(),
+            mode: Mode::Document,
             naming: Naming::Original,
             deletes: Deletes::Hard,
             listed_only: false,
             accept_deletes: false,
         };
-        Bench { sim, dir: tempfile::tempdir().unwrap(), settings, task, accept_deletes: false }
-    }
-
-    pub(crate) fn target(&self) -> PathBuf {
-        self.dir.path().join("target.db")
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::new(target, dir.path()).await;
+        Bench { sim, dir, place, settings, task, accept_deletes: false }
     }
 
     pub(crate) fn state(&self) -> PathBuf {
@@ -135,6 +136,7 @@ impl Bench {
                 Projects::Named(names) => capture::Projects::Named(names.clone()),
             },
             tables: TABLES.iter().collect(),
+            custom_fields: self.task.mode == Mode::Flat,
             details: match self.settings.details {
                 Details::Background => capture::differ::Details::Background,
                 Details::Eager => capture::differ::Details::Eager,
@@ -157,14 +159,13 @@ impl Bench {
             progress,
             cancel.clone(),
         ));
-        let delivery = tokio::spawn(delivery::runner::run(
-            Arc::clone(&journal),
-            sqlite(&self.target()),
-            Task { accept_deletes: self.accept_deletes, ..self.task.clone() },
-            followed,
-            board.clone(),
-            cancel.clone(),
-        ));
+        let task = Task { accept_deletes: self.accept_deletes, ..self.task.clone() };
+        let (rows, shown, stop) = (Arc::clone(&journal), board.clone(), cancel.clone());
+        let delivery = match &self.place {
+            Place::Sqlite(file) => {
+                tokio::spawn(delivery::runner::run(rows, sqlite(file), task, followed, shown, stop))
+            }
+        };
         Following { board, cancel, capture, delivery, journal, source }
     }
 }
@@ -199,16 +200,16 @@ impl Following {
 
 /// Everything in which the target differs from the truth, in words.
 pub(crate) async fn differences(bench: &Bench) -> Vec<String> {
-    compare(&bench.sim.world(), &bench.target(), &bench.task).await
+    compare(&bench.sim.world(), &bench.place, &bench.task).await
 }
 
 /// Fails unless every row and field of the target equals the truth.
 pub(crate) async fn assert_equal(bench: &Bench) {
-    assert_same(&bench.sim.world(), &bench.target(), &bench.task).await;
+    assert_same(&bench.sim.world(), &bench.place, &bench.task).await;
 }
 
 /// A SQLite target on `file`.
-pub(crate) fn sqlite(file: &Path) -> SqliteTarget {
+fn sqlite(file: &Path) -> SqliteTarget {
     let config = SqliteConfig { path: file.to_owned() };
     SqliteTarget::new(config.validate(Path::new("/")).unwrap())
 }

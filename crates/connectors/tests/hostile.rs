@@ -7,13 +7,21 @@ use connectors::coding::config::Details;
 use serde_json::Value;
 
 use crate::harness::{Bench, differences, unlimited};
+use crate::place::{TargetKind, on_each_target};
+
+on_each_target!(
+    faults_with_details_in_the_background,
+    faults_with_details_off,
+    faults_with_eager_details_while_the_source_moves,
+    faults_with_background_details_while_the_source_moves,
+);
 
 /// Chance of a fault, for each request.
 const CHANCE: f64 = 0.03;
 /// Without look-ups there are few requests: more of them are struck.
 const CHANCE_WITHOUT_DETAILS: f64 = 0.25;
 
-async fn check(details: Details, issues: u32, mutations_per_second: f64) {
+async fn check(target: TargetKind, details: Details, issues: u32, mutations_per_second: f64) {
     let chance = if details == Details::Off { CHANCE_WITHOUT_DETAILS } else { CHANCE };
     let config = SimConfig {
         broken_text_one_in: 50,
@@ -24,7 +32,7 @@ async fn check(details: Details, issues: u32, mutations_per_second: f64) {
             ProjectConfig::new("backend", 80, 5, 9),
         ])
     };
-    let mut bench = Bench::new(config).await;
+    let mut bench = Bench::new(target, config).await;
     bench.settings.details = details;
     bench.task.listed_only = details == Details::Off;
     let before = truth(&bench);
@@ -73,22 +81,18 @@ fn truth(bench: &Bench) -> BTreeMap<String, Value> {
     rows
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn faults_with_details_in_the_background() {
-    check(Details::Background, 10_000, 0.0).await;
+async fn faults_with_details_in_the_background(target: TargetKind) {
+    check(target, Details::Background, 10_000, 0.0).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn faults_with_details_off() {
-    check(Details::Off, 10_000, 0.0).await;
+async fn faults_with_details_off(target: TargetKind) {
+    check(target, Details::Off, 10_000, 0.0).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn faults_with_eager_details_while_the_source_moves() {
-    check(Details::Eager, 10_000, 20.0).await;
+async fn faults_with_eager_details_while_the_source_moves(target: TargetKind) {
+    check(target, Details::Eager, 10_000, 20.0).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn faults_with_background_details_while_the_source_moves() {
-    check(Details::Background, 10_000, 20.0).await;
+async fn faults_with_background_details_while_the_source_moves(target: TargetKind) {
+    check(target, Details::Background, 10_000, 20.0).await;
 }

@@ -1,4 +1,4 @@
-//! CODING (simulated) to SQLite, through the whole engine: what is true at the source is true in the target.
+//! CODING (simulated) to each target, through the whole engine: what is true at the source is true in the target.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod access;
@@ -8,6 +8,7 @@ mod exact;
 mod follow;
 mod harness;
 mod hostile;
+mod place;
 mod projects;
 mod rebuild;
 mod rounds;

@@ -7,10 +7,19 @@ use connectors::coding::config::Projects;
 
 use crate::compare::compare;
 use crate::harness::{Bench, assert_equal, unlimited};
+use crate::place::{TargetKind, on_each_target};
+
+on_each_target!(
+    a_project_that_returns_is_written_from_the_beginning,
+    a_project_renamed_at_the_source_and_in_the_configuration,
+    an_identifier_that_passes_to_another_project_changes_whose_rows_they_are,
+    identifiers_passed_along_a_chain,
+    out_of_view_is_not_gone_even_when_the_state_is_lost,
+);
 
 /// Answers slower than the target opens, so that a task begins before the roster is known.
-async fn slow(projects: Vec<ProjectConfig>) -> Bench {
-    Bench::new(SimConfig { latency: Duration::from_millis(40), ..unlimited(projects) }).await
+async fn slow(target: TargetKind, projects: Vec<ProjectConfig>) -> Bench {
+    Bench::new(target, SimConfig { latency: Duration::from_millis(40), ..unlimited(projects) }).await
 }
 
 fn named(names: &[&str]) -> Projects {
@@ -21,9 +30,8 @@ fn two() -> Vec<ProjectConfig> {
     vec![ProjectConfig::new("backend", 30, 3, 5), ProjectConfig::new("mobile-app", 40, 3, 5)]
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_project_that_returns_is_written_from_the_beginning() {
-    let mut bench = slow(two()).await;
+async fn a_project_that_returns_is_written_from_the_beginning(target: TargetKind) {
+    let mut bench = slow(target, two()).await;
     bench.once().await;
     bench.settings.projects = named(&["backend"]);
     bench.once().await;
@@ -34,9 +42,8 @@ async fn a_project_that_returns_is_written_from_the_beginning() {
     assert_eq!(idle.written("Issues").inserted, 0, "the rebuild is over");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_project_renamed_at_the_source_and_in_the_configuration() {
-    let mut bench = slow(two()).await;
+async fn a_project_renamed_at_the_source_and_in_the_configuration(target: TargetKind) {
+    let mut bench = slow(target, two()).await;
     bench.once().await;
     let rename = Operation::RenameProject { project: "mobile-app".to_owned(), name: "app".to_owned() };
     bench.sim.world().apply(&[rename]).unwrap();
@@ -47,9 +54,8 @@ async fn a_project_renamed_at_the_source_and_in_the_configuration() {
     assert_equal(&bench).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_identifier_that_passes_to_another_project_changes_whose_rows_they_are() {
-    let mut bench = slow(two()).await;
+async fn an_identifier_that_passes_to_another_project_changes_whose_rows_they_are(target: TargetKind) {
+    let mut bench = slow(target, two()).await;
     bench.settings.projects = named(&["backend"]);
     bench.once().await;
     let rename =
@@ -57,15 +63,14 @@ async fn an_identifier_that_passes_to_another_project_changes_whose_rows_they_ar
     bench.sim.world().apply(&[rename("backend", "old"), rename("mobile-app", "backend")]).unwrap();
     for _ in 0..3 {
         bench.once().await;
-        let found = compare(&bench.sim.world(), &bench.target(), &bench.task).await;
+        let found = compare(&bench.sim.world(), &bench.place, &bench.task).await;
         let found: Vec<_> = found.into_iter().filter(|difference| !difference.contains(" old/")).collect();
         assert!(found.is_empty(), "{:#?}", found.iter().take(5).collect::<Vec<_>>());
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn identifiers_passed_along_a_chain() {
-    let mut bench = slow(two()).await;
+async fn identifiers_passed_along_a_chain(target: TargetKind) {
+    let mut bench = slow(target, two()).await;
     bench.settings.projects = Projects::All;
     bench.once().await;
     let rename =
@@ -77,9 +82,8 @@ async fn identifiers_passed_along_a_chain() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn out_of_view_is_not_gone_even_when_the_state_is_lost() {
-    let mut bench = slow(two()).await;
+async fn out_of_view_is_not_gone_even_when_the_state_is_lost(target: TargetKind) {
+    let mut bench = slow(target, two()).await;
     bench.settings.projects = Projects::All;
     bench.once().await;
     std::fs::remove_dir_all(bench.state()).unwrap();

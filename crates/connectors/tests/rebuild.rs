@@ -7,10 +7,20 @@ use coding_sim::{IssueFields, Operation, ProjectConfig, Shape, Table};
 use connectors::coding::tables::{ISSUES, ITERATIONS, TABLES};
 use engine::delivery::filter::{Filter, Rule, Test};
 use engine::delivery::shape::{Deletes, Naming};
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
 use crate::harness::{Bench, Ran, assert_equal, issue_requests, unlimited};
+use crate::place::{TargetKind, on_each_target};
+
+on_each_target!(
+    a_deleted_state_directory_loses_nothing,
+    a_restored_state_directory_is_told_apart,
+    another_shape_is_rebuilt_from_the_mirror,
+    rows_enter_and_leave_a_filter,
+    soft_deletes_keep_the_row_and_a_return_clears_the_mark,
+    a_project_taken_out_of_the_configuration_leaves,
+    the_target_is_rebuilt_when_somebody_dropped_a_table,
+    a_fresh_reading_that_sees_less_holds_what_it_would_delete,
+);
 
 fn project() -> Vec<ProjectConfig> {
     vec![ProjectConfig::new("backend", 120, 6, 9)]
@@ -21,21 +31,6 @@ fn only_iteration(code: i64) -> Filter {
         Rule { table: ISSUES, any: vec![Test::Number(&["Iteration", "Code"], code)] },
         Rule { table: ITERATIONS, any: vec![Test::Number(&["Code"], code)] },
     ])
-}
-
-async fn execute(file: &Path, sql: &str) {
-    let mut connection =
-        SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(file)).await.unwrap();
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
-}
-
-async fn number(file: &Path, sql: &str) -> i64 {
-    let mut connection =
-        SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(file)).await.unwrap();
-    let number = sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
-    number
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -51,25 +46,25 @@ fn cheap(ran: &Ran) {
     assert!(requests < 10, "a rebuild calls the source for nothing: {:?}", ran.status.requests);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_state_directory_loses_nothing() {
-    let bench = Bench::new(unlimited(project())).await;
+async fn a_deleted_state_directory_loses_nothing(target: TargetKind) {
+    let bench = Bench::new(target, unlimited(project())).await;
     bench.once().await;
     // A row that the source does not have: the rebuild must take it away.
-    execute(
-        &bench.target(),
-        "INSERT INTO Issues (TeamName, ProjectName, Code, Name) VALUES ('demo', 'backend', 999999, 'stray')",
-    )
-    .await;
-    execute(&bench.target(), "UPDATE Issues SET Name = 'spoilt' WHERE Code % 2 = 0").await;
+    bench
+        .place
+        .execute(
+            "INSERT INTO \"Issues\" (\"TeamName\", \"ProjectName\", \"Code\", \"Name\") \
+         VALUES ('demo', 'backend', 999999, 'stray')",
+        )
+        .await;
+    bench.place.execute("UPDATE \"Issues\" SET \"Name\" = 'spoilt' WHERE \"Code\" % 2 = 0").await;
     std::fs::remove_dir_all(bench.state()).unwrap();
     bench.once().await;
     assert_equal(&bench).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_restored_state_directory_is_told_apart() {
-    let bench = Bench::new(unlimited(project())).await;
+async fn a_restored_state_directory_is_told_apart(target: TargetKind) {
+    let bench = Bench::new(target, unlimited(project())).await;
     bench.once().await;
     let backup = bench.dir.path().join("backup");
     copy(&bench.state(), &backup);
@@ -83,9 +78,8 @@ async fn a_restored_state_directory_is_told_apart() {
     assert_equal(&bench).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn another_shape_is_rebuilt_from_the_mirror() {
-    let mut bench = Bench::new(unlimited(project())).await;
+async fn another_shape_is_rebuilt_from_the_mirror(target: TargetKind) {
+    let mut bench = Bench::new(target, unlimited(project())).await;
     bench.once().await;
     assert_equal(&bench).await;
 
@@ -108,9 +102,8 @@ async fn another_shape_is_rebuilt_from_the_mirror() {
     assert_equal(&bench).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rows_enter_and_leave_a_filter() {
-    let mut bench = Bench::new(unlimited(project())).await;
+async fn rows_enter_and_leave_a_filter(target: TargetKind) {
+    let mut bench = Bench::new(target, unlimited(project())).await;
     bench.task.filter = only_iteration(2);
     bench.once().await;
     assert_equal(&bench).await;
@@ -150,9 +143,8 @@ async fn rows_enter_and_leave_a_filter() {
     assert_eq!(ran.written("Issues").rows, 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn soft_deletes_keep_the_row_and_a_return_clears_the_mark() {
-    let mut bench = Bench::new(unlimited(project())).await;
+async fn soft_deletes_keep_the_row_and_a_return_clears_the_mark(target: TargetKind) {
+    let mut bench = Bench::new(target, unlimited(project())).await;
     bench.task.deletes = Deletes::Soft;
     bench.once().await;
     let world = bench.sim.world();
@@ -166,27 +158,28 @@ async fn soft_deletes_keep_the_row_and_a_return_clears_the_mark() {
     world.apply(&[Operation::DeleteMember { project: "backend".to_owned(), user }]).unwrap();
     bench.once().await;
     assert_equal(&bench).await;
-    let marked = format!("SELECT count(*) FROM ProjectMembers WHERE Id = {user} AND _deleted_at IS NOT NULL");
-    assert_eq!(number(&bench.target(), &marked).await, 1);
+    let marked = format!(
+        "SELECT count(*) FROM \"ProjectMembers\" WHERE \"Id\" = {user} AND \"_deleted_at\" IS NOT NULL"
+    );
+    assert_eq!(bench.place.number(&marked).await, 1);
 
     world.apply(&[Operation::AddMember { project: "backend".to_owned(), user, roles: Vec::new() }]).unwrap();
     let ran = bench.once().await;
     assert_equal(&bench).await;
-    assert_eq!(number(&bench.target(), &marked).await, 0);
+    assert_eq!(bench.place.number(&marked).await, 0);
     assert_eq!(ran.written("ProjectMembers").inserted, 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_project_taken_out_of_the_configuration_leaves() {
+async fn a_project_taken_out_of_the_configuration_leaves(target: TargetKind) {
     let two = vec![ProjectConfig::new("backend", 50, 3, 5), ProjectConfig::new("mobile-app", 60, 3, 5)];
-    let mut bench = Bench::new(unlimited(two)).await;
+    let mut bench = Bench::new(target, unlimited(two)).await;
     bench.once().await;
     let both = bench.settings.projects.clone();
     bench.settings.projects = connectors::coding::config::Projects::Named(vec!["backend".to_owned()]);
     let ran = bench.once().await;
     assert_eq!(ran.written("Issues").rows, 50);
     assert_eq!(
-        number(&bench.target(), "SELECT count(*) FROM Issues WHERE ProjectName = 'mobile-app'").await,
+        bench.place.number("SELECT count(*) FROM \"Issues\" WHERE \"ProjectName\" = 'mobile-app'").await,
         0
     );
     let _ = bench.sim.world().mutate(20, &[]);
@@ -195,18 +188,16 @@ async fn a_project_taken_out_of_the_configuration_leaves() {
     assert_equal(&bench).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_target_is_rebuilt_when_somebody_dropped_a_table() {
-    let bench = Bench::new(unlimited(project())).await;
+async fn the_target_is_rebuilt_when_somebody_dropped_a_table(target: TargetKind) {
+    let bench = Bench::new(target, unlimited(project())).await;
     bench.once().await;
-    execute(&bench.target(), "DROP TABLE Issues").await;
+    bench.place.execute("DROP TABLE \"Issues\"").await;
     cheap(&bench.once().await);
     assert_equal(&bench).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_fresh_reading_that_sees_less_holds_what_it_would_delete() {
-    let mut bench = Bench::new(unlimited(project())).await;
+async fn a_fresh_reading_that_sees_less_holds_what_it_would_delete(target: TargetKind) {
+    let mut bench = Bench::new(target, unlimited(project())).await;
     bench.once().await;
     std::fs::remove_dir_all(bench.state()).unwrap();
     bench.sim.world().change_faults(|faults| faults.members_empty = true);

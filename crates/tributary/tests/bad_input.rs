@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::place::Place;
 use crate::support::{Ended, Stage, run, tributary};
 
 async fn once(dir: &Path, file: &Path) -> Ended {
@@ -23,12 +24,8 @@ fn said(ended: &Ended, code: &str) -> String {
 async fn a_foreign_table_is_left_alone() {
     let stage = Stage::new(5).await;
     let file = stage.pipeline("app", "", "");
-    let options =
-        sqlx::sqlite::SqliteConnectOptions::new().filename(stage.path("app.db")).create_if_missing(true);
-    let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
-    sqlx::query("CREATE TABLE issues (mine TEXT)").execute(&mut connection).await.unwrap();
-    sqlx::query("INSERT INTO issues VALUES ('precious')").execute(&mut connection).await.unwrap();
-    sqlx::Connection::close(connection).await.unwrap();
+    let place = Place::Sqlite(stage.path("app.db"));
+    place.execute("CREATE TABLE issues (mine TEXT); INSERT INTO issues VALUES ('precious')").await;
     let line = said(&once(stage.dir.path(), &file).await, "SQLITE-SHAPE");
     assert!(line.contains("`issues`"), "{line}");
     assert_eq!(stage.count("app.db", "issues WHERE mine = 'precious'").await, 1);

@@ -1,4 +1,5 @@
 //! The real binary is killed in the middle of everything, again and again; at the end the target is exact.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use engine::delivery::filter::Filter;
 use engine::delivery::shape::{Deletes, Mode, Naming, Task};
 
 use crate::compare::assert_same;
-use crate::place::Place;
+use crate::place::{Place, TargetKind, on_each_target};
 use crate::support::{Running, Stage, run, tributary, until};
 
 /// Kills in one run of the suite.
@@ -49,9 +50,10 @@ fn sync(dir: &Path, file: &Path, arguments: &[&str]) -> std::process::Command {
     command
 }
 
-#[tokio::test(flavor = "multi_thread")]
+on_each_target!(killed_at_random_moments_it_is_exact_at_the_end);
+
 #[expect(clippy::print_stdout, reason = "the seed of a run that fails repeats it")]
-async fn killed_at_random_moments_it_is_exact_at_the_end() {
+async fn killed_at_random_moments_it_is_exact_at_the_end(target: TargetKind) {
     let seed = jiff::Timestamp::now().as_microsecond().unsigned_abs() | 1;
     println!("seed {seed}");
     let mut dice = Dice(seed);
@@ -64,7 +66,8 @@ async fn killed_at_random_moments_it_is_exact_at_the_end() {
     })
     .await;
     let source = "  polling: { interval: 1s, census_interval: 2s, look_back: 1h }\n";
-    let file = stage.pipeline("app", source, "");
+    let place = Place::new(target, stage.dir.path()).await;
+    let file = stage.pipeline_into(&place, "app", source, "");
     for _ in 0..KILLS {
         // The pipes must not fill up: nobody reads them until the end.
         let mut command = sync(stage.dir.path(), &file, &[]);
@@ -78,7 +81,7 @@ async fn killed_at_random_moments_it_is_exact_at_the_end() {
     stage.sim.world().set_mutator(0.0);
     let ended = run(sync(stage.dir.path(), &file, &["--once", "--json"])).await.expect(0);
     let summary = ended.json();
-    assert_same(&stage.sim.world(), &Place::Sqlite(stage.path("app.db")), &task("app")).await;
+    assert_same(&stage.sim.world(), &place, &task("app")).await;
     // A reading from zero would insert every row again.
     let inserted = summary["tables"]["Issues"]["inserted"].as_u64().unwrap();
     assert!(inserted < 700, "the load was not resumed: {summary}");

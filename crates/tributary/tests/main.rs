@@ -9,5 +9,7 @@ mod compare;
 mod configuration;
 mod crash;
 mod heavy;
+#[path = "../../connectors/tests/place.rs"]
+mod place;
 mod support;
 mod sync;

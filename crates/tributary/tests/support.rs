@@ -10,6 +10,8 @@ use coding_sim::{DEFAULT_TOKEN, ProjectConfig, Sim, SimConfig};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::place::Place;
+
 /// Longer than anything here takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -40,9 +42,17 @@ impl Stage {
 
     /// Writes `name.yaml`: the simulator into `name.db`, with more lines for the source and for the rest.
     pub(crate) fn pipeline(&self, name: &str, source: &str, rest: &str) -> PathBuf {
+        self.pipeline_into(&Place::Sqlite(format!("{name}.db").into()), name, source, rest)
+    }
+
+    /// The same into another target.
+    pub(crate) fn pipeline_into(&self, place: &Place, name: &str, source: &str, rest: &str) -> PathBuf {
+        let target = match place {
+            Place::Sqlite(file) => format!("sqlite: {{ path: {} }}", file.display()),
+        };
         let text = format!(
             "source:\n  team: demo\n  base_url: {}\n  projects: [app]\n  auth: {{ token: \"{DEFAULT_TOKEN}\" }}\n  \
-             rate_limit: 0\n{source}target: {{ sqlite: {{ path: {name}.db }} }}\n{rest}",
+             rate_limit: 0\n{source}target: {{ {target} }}\n{rest}",
             self.sim.url()
         );
         let file = self.path(&format!("{name}.yaml"));
@@ -52,12 +62,7 @@ impl Stage {
 
     /// How many rows a table of a target has.
     pub(crate) async fn count(&self, database: &str, table: &str) -> i64 {
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.path(database)).read_only(true);
-        let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
-        sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}")))
-            .fetch_one(&mut connection)
-            .await
-            .unwrap()
+        Place::Sqlite(self.path(database)).number(&format!("SELECT count(*) FROM {table}")).await
     }
 }
 
