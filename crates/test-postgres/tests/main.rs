@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use test_postgres::{Cluster, Database, QUICK, database};
+use test_postgres::{Cluster, Database, QUICK, URL_VARIABLE, database};
 
 /// Longer than a server takes to end on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -95,6 +95,33 @@ async fn a_server_that_does_not_start_says_why_and_leaves_nothing() {
     let panic = started.unwrap_err().into_panic();
     let said = panic.downcast_ref::<String>().unwrap();
     assert!(said.contains("unrecognized configuration parameter \"no_such_setting\""), "{said}");
+}
+
+/// Runs a test of this file in another process, with a server named to it.
+fn run_on(server: &str, test: &str) -> std::process::Output {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture"]).env(URL_VARIABLE, server).output().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_named_is_used_and_kept_clean() {
+    let cluster = Cluster::start(QUICK).await;
+    let database = cluster.database().await;
+    let mut connection = database.connect().await;
+    let test = "databases_are_empty_apart_and_dropped";
+    let ran = run_on(cluster.url().as_str(), test);
+    assert!(ran.status.success(), "{ran:?}");
+    let left = "SELECT count(*)::text FROM pg_database WHERE datname LIKE 'tributary_test_%'";
+    assert_eq!(text(&mut connection, left).await, "1", "only the one of this test");
+
+    sqlx::raw_sql("CREATE ROLE weak LOGIN PASSWORD 'weak'").execute(&mut connection).await.unwrap();
+    let mut weak = cluster.url().clone();
+    weak.set_username("weak").unwrap();
+    weak.set_password(Some("weak")).unwrap();
+    let ran = run_on(weak.as_str(), test);
+    let said = String::from_utf8(ran.stderr).unwrap();
+    assert!(said.contains("the user `weak` needs the right to make databases"), "{said}");
+    assert!(!ran.status.success() && !said.contains("weak:weak"), "{said}");
 }
 
 /// Says which process the server is and where it lives, and waits to be killed.
