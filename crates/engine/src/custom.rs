@@ -68,15 +68,9 @@ impl CustomFields {
         self.0.get(&table).into_iter().flat_map(BTreeMap::values)
     }
 
-    /// Takes in what a newer look showed; says whether that was news.
-    pub fn learn(&mut self, table: TableId, fields: impl IntoIterator<Item = CustomField>) -> bool {
-        let known = self.0.entry(table).or_default();
-        let mut news = false;
-        for field in fields {
-            news |= known.get(&field.id) != Some(&field);
-            known.insert(field.id, field);
-        }
-        news
+    /// Takes in what a newer look showed.
+    pub fn learn(&mut self, table: TableId, field: CustomField) {
+        self.0.entry(table).or_default().insert(field.id, field);
     }
 
     /// Whether the field is known.

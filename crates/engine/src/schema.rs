@@ -70,9 +70,11 @@ pub struct FlatColumn {
 pub enum Take {
     /// From the first of these places that the row has, set or not.
     First(&'static [Path]),
-    /// `key` of the object, in one of the fields (an object or a list of them), whose `Id` stands at the first
-    /// place of `id` that the row has: an older copy, of somebody else, is passed over.
+    /// `key` of the object, in one of the fields (an object or a list of them), whose `by` stands at the first
+    /// place of `id` that the row has: an older copy, of another one, is passed over.
     Named {
+        /// The object's key that tells it from others.
+        by: &'static str,
         /// Where the id stands.
         id: &'static [Path],
         /// Where the object may stand.

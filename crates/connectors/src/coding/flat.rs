@@ -22,7 +22,12 @@ const fn joined(name: &'static str, list: &'static str, key: &'static str) -> Fl
 
 /// The name of the person whose id stands at `id`.
 const fn named(name: &'static str, id: &'static [Path], within: &'static [&'static str]) -> FlatColumn {
-    FlatColumn { name, kind: Kind::Text, take: Take::Named { id, within, key: "Name" }, zero: false }
+    FlatColumn {
+        name,
+        kind: Kind::Text,
+        take: Take::Named { by: "Id", id, within, key: "Name" },
+        zero: false,
+    }
 }
 
 /// What CODING's English pages call the priorities 0 to 3.
@@ -30,6 +35,7 @@ const PRIORITIES: &[&str] = &["Low", "Medium", "High", "Urgent"];
 
 const ASSIGNEE: &[Path] = &[&["AssigneeId"], &["Assignee", "Id"]];
 const CREATOR: &[Path] = &[&["CreatorId"], &["Creator", "Id"]];
+const PARENT: &[Path] = &[&["ParentCode"], &["Parent", "Code"]];
 
 /// Issues; custom fields follow.
 pub(super) const ISSUES: &[FlatColumn] = &[
@@ -59,9 +65,14 @@ pub(super) const ISSUES: &[FlatColumn] = &[
     column("IterationName", Kind::Text, &[&["Iteration", "Name"]]),
     column("IterationStatus", Kind::Text, &[&["Iteration", "Status"]]),
     column("ParentId", Kind::Integer, &[&["ParentId"]]),
-    column("ParentCode", Kind::Integer, &[&["ParentCode"], &["Parent", "Code"]]),
+    column("ParentCode", Kind::Integer, PARENT),
     column("ParentType", Kind::Text, &[&["ParentType"]]),
-    column("ParentName", Kind::Text, &[&["Parent", "Name"]]),
+    FlatColumn {
+        name: "ParentName",
+        kind: Kind::Text,
+        take: Take::Named { by: "Code", id: PARENT, within: &["Parent"], key: "Name" },
+        zero: false,
+    },
     column("EpicCode", Kind::Integer, &[&["Epic", "Code"]]),
     column("EpicName", Kind::Text, &[&["Epic", "Name"]]),
     joined("SubTasks", "SubTasks", "Name"),

@@ -10,13 +10,16 @@ use serde_json::{Value, json};
 
 use super::{Capture, CaptureError};
 use crate::custom::{CustomField, CustomFields, Holds};
-use crate::journal::Journal;
+use crate::journal::{Journal, Limit, MirrorRow};
+use crate::position::Sequence;
 use crate::row::{ProjectId, Row, integer};
 use crate::schema::{Table, TableId};
 use crate::source::{Source, Urgency};
 
 /// Document with the custom fields.
 pub(super) const DOCUMENT: &str = "custom_fields";
+/// Of the mirror so much is looked at at once.
+const PAGE: Limit = Limit { rows: 2_000, bytes: 4 << 20 };
 
 /// What is known of custom fields; shared with the recorder, which sees every row.
 #[derive(Debug, Default)]
@@ -49,22 +52,32 @@ impl Fields {
         unread || !self.unknown.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    /// Takes in what was read; fields that rows carry and that no project has any more are texts. Gives all
-    /// fields if there is news.
-    fn learn(&self, found: Vec<(TableId, CustomField)>, projects: Vec<ProjectId>) -> Option<CustomFields> {
+    /// What rows carry and nobody knows.
+    fn unknown(&self) -> BTreeMap<(TableId, i64), String> {
+        self.unknown.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes in what was read; of the fields that rows carried before (`carried`), those that no project has any
+    /// more are texts. Gives all fields.
+    fn learn(
+        &self,
+        found: Vec<(TableId, CustomField)>,
+        carried: BTreeMap<(TableId, i64), String>,
+        projects: Vec<ProjectId>,
+    ) -> CustomFields {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let mut news = false;
         for (table, field) in found {
-            news |= known.learn(table, [field]);
+            known.learn(table, field);
         }
-        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
-        for ((table, id), name) in std::mem::take(&mut *unknown) {
+        for ((table, id), name) in carried {
             if !known.knows(table, id) {
-                news |= known.learn(table, [CustomField { id, name, holds: Holds::Text }]);
+                known.learn(table, CustomField { id, name, holds: Holds::Text });
             }
         }
+        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        unknown.retain(|(table, id), _| !known.knows(*table, *id));
         self.read.lock().unwrap_or_else(PoisonError::into_inner).extend(projects);
-        news.then(|| known.clone())
+        known.clone()
     }
 }
 
@@ -72,11 +85,27 @@ impl<S: Source, J: Journal> Capture<S, J> {
     /// Tells the tasks which custom fields are known from earlier runs.
     pub(super) async fn remembered_fields(&self) -> Result<(), CaptureError> {
         let Some(fields) = self.fields.clone() else { return Ok(()) };
-        if let Some(known) = self.recall::<CustomFields>(DOCUMENT).await? {
-            fields.known.write().unwrap_or_else(PoisonError::into_inner).clone_from(&known);
-            self.publish_fields(known);
-        }
+        let Some(known) = self.recall::<CustomFields>(DOCUMENT).await? else {
+            return self.look_at_mirror(&fields).await;
+        };
+        fields.known.write().unwrap_or_else(PoisonError::into_inner).clone_from(&known);
+        self.publish_fields(known);
         Ok(())
+    }
+
+    /// Notes the custom fields of all rows: those that were read before anybody wanted to know.
+    async fn look_at_mirror(&self, fields: &Fields) -> Result<(), CaptureError> {
+        let mut after = Sequence(0);
+        loop {
+            let rows = self.journal.mirror_after(after, PAGE).await?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = last.version.sequence;
+            for MirrorRow { key, row, .. } in &rows {
+                if let (Some(table), Some(row)) = (self.source.table(key.table), row) {
+                    fields.look_at(table, row);
+                }
+            }
+        }
     }
 
     /// Reads the custom fields of the visible projects, unless they are all known.
@@ -91,6 +120,8 @@ impl<S: Source, J: Journal> Capture<S, J> {
     /// Reads the custom fields of the visible projects.
     pub(super) async fn read_fields(&self, urgency: Urgency) -> Result<(), CaptureError> {
         let Some(fields) = self.fields.clone() else { return Ok(()) };
+        // What rows bring while the source is asked may be newer than its answer: that is for the next time.
+        let carried = fields.unknown();
         let (mut found, mut projects) = (Vec::new(), Vec::new());
         for project in self.access.visible() {
             for table in self.settings.tables.iter().filter(|table| table.custom.is_some()) {
@@ -99,11 +130,12 @@ impl<S: Source, J: Journal> Capture<S, J> {
             }
             projects.push(project.id);
         }
-        if let Some(known) = fields.learn(found, projects) {
+        let known = fields.learn(found, carried, projects);
+        // Not "whether there was news": it may be that the news could not be remembered the last time.
+        let is_told = self.progress.borrow().custom.as_deref() == Some(&known);
+        if !is_told {
             self.remember(DOCUMENT, &json!(known)).await?;
             self.publish_fields(known);
-        } else if self.progress.borrow().custom.is_none() {
-            self.publish_fields(CustomFields::default());
         }
         Ok(())
     }

@@ -1,20 +1,18 @@
 //! Flat mode: scalar columns only, unset values as NULL, moments and days as such, a column for each custom field.
 
 use jiff::Timestamp;
-use jiff::civil::{Date, DateTime, Time};
+use jiff::civil::{Date, DateTime};
 use jiff::tz::{Offset, TimeZone};
 use serde_json::Value;
 
 use super::shape::{Extra, cell};
 use crate::custom::{CustomField, Holds};
-use crate::row::{Row, UNSET_DAY_MS, integer, is_unset};
+use crate::row::{Row, integer, is_unset};
 use crate::schema::{FlatColumn, Kind, Path, Shape, Table, Take};
 use crate::target::Cell;
 
 /// Where CODING's days begin and end.
 const EAST: Offset = Offset::constant(8);
-/// Seconds of a day.
-const DAY_SECONDS: i64 = 86_400;
 /// Between the names of a list.
 const BETWEEN: char = '|';
 
@@ -37,13 +35,14 @@ pub(super) fn cells(
     let look = Look { table, row, listed_only };
     for column in table.flat {
         cells.push(look.take(column).unwrap_or_else(|misfit| {
-            extra.insert(column.name.to_owned(), misfit);
+            extra.insert(column.name.to_owned(), misfit.clone());
             Cell::Null
         }));
     }
 }
 
-/// The cells of custom fields, in their order.
+/// The cells of custom fields, in their order. Entries without a column, and those that do not fit theirs, stay
+/// together under the name of their list.
 pub(super) fn custom_cells(
     table: &Table,
     row: &Row,
@@ -54,20 +53,25 @@ pub(super) fn custom_cells(
     let first = cells.len();
     cells.resize(first.saturating_add(fields.len()), Cell::Null);
     let Some(values) = table.custom else { return };
-    for item in row.get(values.list).and_then(Value::as_array).into_iter().flatten() {
-        let (id, text) = (item.get(values.id).and_then(integer), item.get(values.value));
-        let (Some(id), Some(text)) = (id, text) else { continue };
-        let Ok(place) = fields.binary_search_by_key(&id, |field| field.id) else { continue };
-        let (Some(field), Some(cell)) = (fields.get(place), cells.get_mut(first.saturating_add(place)))
-        else {
-            continue;
-        };
-        match custom_cell(field.holds, text) {
-            Some(found) => *cell = found,
-            None => {
-                extra.insert(field.name.clone(), text.clone());
-            }
+    let entries = match row.get(values.list) {
+        Some(Value::Array(entries)) => entries,
+        Some(odd) if !is_unset(odd) => return drop(extra.insert(values.list.to_owned(), odd.clone())),
+        _ => return,
+    };
+    let mut aside = Vec::new();
+    for entry in entries {
+        let id = entry.get(values.id).and_then(integer);
+        let place = id.and_then(|id| fields.binary_search_by_key(&id, |field| field.id).ok());
+        let text = entry.get(values.value).unwrap_or(&Value::Null);
+        let found = place.and_then(|place| custom_cell(fields.get(place)?.holds, text));
+        match (place.and_then(|place| cells.get_mut(first.saturating_add(place))), found) {
+            (Some(cell), Some(found)) => *cell = found,
+            _ if entry.is_object() && is_unset(text) => {}
+            _ => aside.push(entry.clone()),
         }
+    }
+    if !aside.is_empty() {
+        extra.insert(values.list.to_owned(), Value::Array(aside));
     }
 }
 
@@ -87,31 +91,59 @@ impl<'a> Look<'a> {
         self.row.get(name).filter(|_| !unwanted(name))
     }
 
-    fn at(&self, path: Path) -> Option<&'a Value> {
-        let (field, keys) = path.split_first()?;
-        keys.iter()
-            .try_fold(self.field(field)?, |value, key| value.get(*key))
-            .filter(|value| !value.is_null())
+    /// What stands at `path`, set or not; what stands in the way where the path cannot be gone.
+    fn at(&self, path: Path) -> Result<Option<&'a Value>, &'a Value> {
+        let Some((field, keys)) = path.split_first() else { return Ok(None) };
+        let mut found = self.field(field);
+        for key in keys {
+            found = match found {
+                Some(Value::Object(object)) => object.get(*key),
+                Some(odd) if !is_unset(odd) => return Err(odd),
+                _ => None,
+            };
+        }
+        Ok(found.filter(|value| !value.is_null()))
+    }
+
+    /// What stands at the first of `paths` that the row has.
+    fn first(&self, paths: &[Path]) -> Result<Option<&'a Value>, &'a Value> {
+        let mut odd = None;
+        for path in paths {
+            match self.at(path) {
+                Ok(None) => {}
+                Ok(found) => return Ok(found),
+                Err(value) => odd = odd.or(Some(value)),
+            }
+        }
+        odd.map_or(Ok(None), Err)
     }
 
     /// The value of a column; the value as it was where the column cannot hold it.
-    fn take(&self, column: &FlatColumn) -> Result<Cell, Value> {
+    fn take(&self, column: &FlatColumn) -> Result<Cell, &'a Value> {
         match column.take {
-            Take::First(paths) => {
-                let Some(value) = paths.iter().find_map(|path| self.at(path)) else { return Ok(Cell::Null) };
-                scalar(column.kind, value, column.zero).ok_or_else(|| value.clone())
-            }
-            Take::Named { id, within, key } => {
-                let id = id.iter().find_map(|path| self.at(path)).and_then(integer);
-                let named = id.filter(|id| *id != 0).and_then(|id| self.object(within, id));
+            Take::First(paths) => match self.first(paths)? {
+                Some(value) => scalar(column.kind, value, column.zero).ok_or(value),
+                None => Ok(Cell::Null),
+            },
+            Take::Named { by, id, within, key } => {
+                // An id that is none has a column of its own, which says so.
+                let id = self.first(id).ok().flatten().and_then(integer);
+                let named = match id.filter(|id| *id != 0) {
+                    Some(id) => self.object(within, by, id)?,
+                    None => None,
+                };
                 Ok(named.and_then(|object| object.get(key)).map_or(Cell::Null, name))
             }
-            Take::Joined { list, key } => {
-                let items = self.field(list).and_then(Value::as_array).into_iter().flatten();
-                Ok(joined(items.filter_map(|item| item.get(key))))
-            }
+            Take::Joined { list, key } => match self.field(list) {
+                Some(Value::Array(items)) => Ok(joined(items.iter().filter_map(|item| match item {
+                    Value::Object(object) => object.get(key),
+                    name => Some(name),
+                }))),
+                Some(odd) if !is_unset(odd) => Err(odd),
+                _ => Ok(Cell::Null),
+            },
             Take::Word(path, words) => {
-                let Some(value) = self.at(path).filter(|value| value.as_str() != Some("")) else {
+                let Some(value) = self.at(path)?.filter(|value| value.as_str() != Some("")) else {
                     return Ok(Cell::Null);
                 };
                 let word = integer(value).and_then(|number| words.get(usize::try_from(number).ok()?));
@@ -120,13 +152,21 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// The object with this `Id`, in one of these fields or in a list there.
-    fn object(&self, within: &[&str], id: i64) -> Option<&'a Value> {
-        let is_it = |object: &&Value| object.get("Id").and_then(integer) == Some(id);
-        within.iter().find_map(|field| match self.field(field)? {
-            Value::Array(items) => items.iter().find(is_it),
-            object => Some(object).filter(is_it),
-        })
+    /// The object whose key `by` is `id`, in one of these fields or in a list there.
+    fn object(&self, within: &[&str], by: &str, id: i64) -> Result<Option<&'a Value>, &'a Value> {
+        let is_it = |object: &&Value| object.get(by).and_then(integer) == Some(id);
+        for field in within {
+            let found = match self.field(field) {
+                Some(Value::Array(items)) => items.iter().find(is_it),
+                Some(object @ Value::Object(_)) => Some(object).filter(is_it),
+                Some(odd) if !is_unset(odd) => return Err(odd),
+                _ => None,
+            };
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -151,9 +191,7 @@ fn time(kind: Kind, value: &Value) -> Option<Cell> {
         return Some(Cell::Null);
     }
     let moment = match (integer(value), value.as_str().map(str::trim)) {
-        (Some(0), _) => return Some(Cell::Null),
-        #[expect(clippy::cast_precision_loss, reason = "compared with a small whole number")]
-        (Some(ms), _) if ms as f64 == UNSET_DAY_MS => return Some(Cell::Null),
+        (Some(ms), _) if is_unset(&ms.into()) => return Some(Cell::Null),
         (Some(ms), _) => Timestamp::from_millisecond(ms).ok()?,
         (None, Some("")) => return Some(Cell::Null),
         (None, Some(text)) => spelled(text)?,
@@ -161,8 +199,8 @@ fn time(kind: Kind, value: &Value) -> Option<Cell> {
     };
     Some(match kind {
         Kind::Date => {
-            let seconds = moment.as_second().checked_add(i64::from(EAST.seconds()))?;
-            Cell::Date(i32::try_from(seconds.div_euclid(DAY_SECONDS)).ok()?)
+            let day = EAST.to_datetime(moment).date();
+            Cell::Date(Date::constant(1970, 1, 1).until(day).ok()?.get_days())
         }
         _ => Cell::Timestamp(moment.as_microsecond()),
     })
@@ -171,35 +209,35 @@ fn time(kind: Kind, value: &Value) -> Option<Cell> {
 /// `2025-08-01`, `2025-08-01 12:00:00`, or a time with its own offset.
 fn spelled(text: &str) -> Option<Timestamp> {
     let east = |at: DateTime| TimeZone::fixed(EAST).to_timestamp(at).ok();
-    text.parse::<Timestamp>()
-        .ok()
-        .or_else(|| text.parse::<DateTime>().ok().and_then(east))
-        .or_else(|| text.parse::<Date>().ok().and_then(|day| east(day.to_datetime(Time::midnight()))))
+    text.parse::<Timestamp>().ok().or_else(|| text.parse::<DateTime>().ok().and_then(east))
 }
 
 /// The value of a custom field, which is a text; `None` when its column cannot hold it.
 fn custom_cell(holds: Holds, value: &Value) -> Option<Cell> {
     let text = value.as_str().map(str::trim);
-    if text == Some("") || value.is_null() {
-        return Some(Cell::Null);
-    }
     // A text that is not the JSON it should be stands for itself.
     let json = || text.and_then(|text| serde_json::from_str::<Value>(text).ok());
     Some(match holds {
-        Holds::Integer | Holds::Real | Holds::Boolean => return cell(holds.kind(), value),
-        Holds::Timestamp | Holds::Date => return time(holds.kind(), value),
         Holds::Text => name(value),
-        Holds::Texts => match json() {
-            Some(Value::Array(items)) => joined(items.iter()),
-            _ => name(value),
-        },
-        Holds::Name | Holds::Names => match json() {
-            Some(Value::Array(items)) => joined(items.iter().filter_map(|item| item.get("Name"))),
-            Some(Value::Object(object)) => object.get("Name").map_or(Cell::Null, name),
+        _ if text == Some("") || value.is_null() => Cell::Null,
+        Holds::Timestamp | Holds::Date => return time(holds.kind(), value),
+        Holds::Integer | Holds::Real | Holds::Boolean => {
+            // `12.0` spells a whole number, too.
+            let number = || text.and_then(|text| text.parse().ok()).map(Value::Number);
+            return cell(holds.kind(), value).or_else(|| cell(holds.kind(), &number()?));
+        }
+        Holds::Texts | Holds::Name | Holds::Names => match json() {
+            Some(Value::Array(items)) => joined(items.iter().map(called)),
+            Some(object @ Value::Object(_)) => name(called(&object)),
             Some(Value::Null) => Cell::Null,
             _ => name(value),
         },
     })
+}
+
+/// What a person or a choice is called; one without a name stands for itself.
+fn called(item: &Value) -> &Value {
+    item.get("Name").unwrap_or(if is_unset(item) { &Value::Null } else { item })
 }
 
 /// A name as a cell.
