@@ -148,7 +148,9 @@ fn ready(folder: &Path) -> Url {
     while !folder.join("ready").exists() {
         if open(&folder.join("warden")).try_lock().is_ok() {
             let logs = logs(folder);
-            let _nothing_is_left = std::fs::remove_dir_all(folder);
+            // At once, so that nobody enters a folder that is half gone.
+            let gone = folder.with_extension(format!("gone-{}", std::process::id()));
+            let _removed = std::fs::rename(folder, &gone).and_then(|()| std::fs::remove_dir_all(gone));
             panic!("PostgreSQL does not start:\n{logs}");
         }
         assert!(Instant::now() < deadline, "PostgreSQL takes too long to start:\n{}", logs(folder));

@@ -25,4 +25,6 @@ done
 # The server may have been stopped already.
 "$bin/pg_ctl" stop --pgdata data --mode immediate >>log 2>&1 </dev/null || true
 cd /
-rm -rf "$folder"
+# At once, so that nobody enters a folder that is half gone.
+mv "$folder" "$folder.gone-$$"
+rm -rf "$folder.gone-$$"
