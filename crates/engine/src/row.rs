@@ -4,7 +4,9 @@
 //! look-up's) differ in which keys they carry, in the spelling of "unset" and in the spelling of numbers;
 //! none of that is a difference. This module must not know any field by name.
 
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Number, Value};
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -33,10 +35,10 @@ pub struct RowKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Digest(pub [u8; 16]);
 
-/// One row: its fields by name.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Row(pub Map<String, Value>);
+/// One row: its fields by name. A clone shares them: on its way a row is held by observation, mirror, change and
+/// batch at once, and copying some sixty values for each would cost more than all else.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Row(Arc<Map<String, Value>>);
 
 /// What a newer look at a row brought.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,7 +57,42 @@ pub(crate) const UNSET_DAY_MS: f64 = -28_800_000.0;
 /// Keys that say which thing a nested object is.
 const IDENTITY: [&str; 3] = ["Code", "Id", "FileId"];
 
+impl From<Map<String, Value>> for Row {
+    fn from(fields: Map<String, Value>) -> Row {
+        Row(Arc::new(fields))
+    }
+}
+
+impl FromIterator<(String, Value)> for Row {
+    fn from_iter<I: IntoIterator<Item = (String, Value)>>(fields: I) -> Row {
+        Row::from(Map::from_iter(fields))
+    }
+}
+
+impl Serialize for Row {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.fields().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Row {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Row, D::Error> {
+        Map::deserialize(deserializer).map(Row::from)
+    }
+}
+
 impl Row {
+    /// The fields by name.
+    #[must_use]
+    pub fn fields(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    /// The fields, to be changed: copied first where another clone shares them.
+    pub fn fields_mut(&mut self) -> &mut Map<String, Value> {
+        Arc::make_mut(&mut self.0)
+    }
+
     /// The value of `field`, if the row carries it.
     #[must_use]
     pub fn get(&self, field: &str) -> Option<&Value> {
@@ -98,7 +135,7 @@ impl Row {
     pub fn merge(&self, newer: &Row, table: &Table) -> Option<Merged> {
         let (mut row, mut changed, mut added) = (None::<Map<String, Value>>, Vec::new(), Vec::new());
         let mut path = Vec::with_capacity(4);
-        for (key, value) in &newer.0 {
+        for (key, value) in newer.fields() {
             let merged = match self.0.get(key) {
                 None => {
                     added.push(key.clone());
@@ -122,9 +159,9 @@ impl Row {
                     }
                 }
             };
-            row.get_or_insert_with(|| self.0.clone()).insert(key.clone(), merged);
+            row.get_or_insert_with(|| self.fields().clone()).insert(key.clone(), merged);
         }
-        row.map(|row| Merged { row: Row(row), changed, added })
+        row.map(|row| Merged { row: Row::from(row), changed, added })
     }
 }
 

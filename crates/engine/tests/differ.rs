@@ -225,12 +225,15 @@ fn a_derived_row_replaces_the_mirrored_one() {
     assert_eq!(mirror.observe(1, Seen::Derived(listed("a", 5))), Said::Nothing, "of an unknown row");
     mirror.observe(2, looked_up(detailed("a", 5), 2, true));
     let before = mirror.row().unwrap().version.clone();
-    let Row(mut content) = mirror.row().unwrap().row.clone().unwrap();
-    assert_eq!(mirror.observe(3, Seen::Derived(Row(content.clone()))), Said::Nothing);
+    let mut content = mirror.row().unwrap().row.clone().unwrap().fields().clone();
+    assert_eq!(mirror.observe(3, Seen::Derived(Row::from(content.clone()))), Said::Nothing);
     content.insert("Watchers".to_owned(), json!([]));
-    assert_eq!(mirror.observe(3, Seen::Derived(Row(content.clone()))), Said::Change(ChangeKind::Update));
+    assert_eq!(
+        mirror.observe(3, Seen::Derived(Row::from(content.clone()))),
+        Said::Change(ChangeKind::Update)
+    );
     let after = mirror.row().unwrap();
-    assert_eq!(after.row, Some(Row(content)));
+    assert_eq!(after.row, Some(Row::from(content)));
     assert_eq!((after.version.observed, after.version.looked_up), (before.observed, before.looked_up));
     mirror.observe(4, Seen::Gone);
     assert_eq!(mirror.observe(5, Seen::Derived(listed("a", 5))), Said::Nothing, "of a tombstone");

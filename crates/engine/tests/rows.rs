@@ -26,9 +26,9 @@ proptest! {
     fn a_digest_tells_rows_apart(a in any_row(), other in any_row(), seed: u64) {
         let mut dice = Dice(seed);
         let mut b = respelled(&a, &THINGS, true, seed);
-        for (name, value) in &other.0 {
+        for (name, value) in other.fields() {
             if dice.one_in(3) {
-                b.0.insert(name.clone(), value.clone());
+                b.fields_mut().insert(name.clone(), value.clone());
             }
         }
         let equal = canonical(&a, &THINGS) == canonical(&b, &THINGS);
@@ -49,15 +49,15 @@ proptest! {
         let now = a.merge(&b, &THINGS).map_or_else(|| a.clone(), |merged| merged.row);
         prop_assert_eq!(now.merge(&b, &THINGS), None, "{:?} after {:?}", &now, &b);
         // Zeroed over an object without those keys may mean "unset" or "not shown": no other spelling of that.
-        if !b.0.values().any(zeroed) {
+        if !b.fields().values().any(zeroed) {
             prop_assert_eq!(now.merge(&respelled(&b, &THINGS, true, seed), &THINGS), None);
         }
-        for (name, value) in &a.0 {
-            if !b.0.contains_key(name) {
+        for (name, value) in a.fields() {
+            if !b.fields().contains_key(name) {
                 prop_assert_eq!(now.get(name), Some(value));
             }
         }
-        for name in b.0.keys() {
+        for name in b.fields().keys() {
             prop_assert!(now.get(name).is_some());
         }
     }
@@ -93,7 +93,7 @@ fn zeroed(value: &Value) -> bool {
 /// thing a nested object is.
 fn look(dice: &mut Dice, whole: &Row) -> Row {
     let keep = |value: &Value, dice: &mut Dice| (!dice.one_in(4)).then(|| less(dice, value));
-    Row(whole.0.iter().filter_map(|(name, value)| Some((name.clone(), keep(value, dice)?))).collect())
+    whole.fields().iter().filter_map(|(name, value)| Some((name.clone(), keep(value, dice)?))).collect()
 }
 
 fn less(dice: &mut Dice, value: &Value) -> Value {

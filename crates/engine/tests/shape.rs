@@ -91,7 +91,7 @@ proptest! {
             Cell::Json(text) => serde_json::from_str(text).unwrap(),
             other => { prop_assert_eq!(other, &Cell::Null); Map::new() }
         };
-        for (name, value) in &row.0 {
+        for (name, value) in row.fields() {
             let Some(field) = THINGS.fields.iter().find(|field| field.name == name) else {
                 prop_assert_eq!(extra.get(name), Some(value).filter(|_| name != "Code"));
                 continue;

@@ -62,18 +62,18 @@ pub(crate) fn any_row() -> impl Strategy<Value = Row> {
     let mut names: Vec<&str> = THINGS.fields.iter().map(|field| field.name).collect();
     names.extend(["Code", "Undeclared"]);
     btree_map(select(names), value(), 0..9)
-        .prop_map(|map| Row(map.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()))
+        .prop_map(|map| map.into_iter().map(|(k, v)| (k.to_owned(), v)).collect::<Row>())
 }
 
 /// The same row as another look may spell it. `omit`: unset fields may be left out, too.
 pub(crate) fn respelled(row: &Row, table: &Table, omit: bool, seed: u64) -> Row {
     let mut dice = Dice(seed);
-    let fields = row.0.iter().filter_map(|(name, value)| {
+    let fields = row.fields().iter().filter_map(|(name, value)| {
         let leave_out = omit && unset(value) && dice.one_in(2);
         let numeric = matches!(table.kind(name), Kind::Integer | Kind::Real);
         (!leave_out).then(|| (name.clone(), respell(&mut dice, table, &[name], value, numeric)))
     });
-    Row(fields.collect())
+    fields.collect()
 }
 
 fn respell(dice: &mut Dice, table: &Table, path: &[&str], value: &Value, numeric: bool) -> Value {
@@ -115,7 +115,7 @@ fn exact(integer: i64) -> Value {
 /// What every row would look like if sources agreed on spellings: unset values left out, numbers as numbers.
 pub(crate) fn canonical(row: &Row, table: &Table) -> Value {
     let mut plain = Map::new();
-    for (name, value) in &row.0 {
+    for (name, value) in row.fields() {
         let numeric = matches!(table.kind(name), Kind::Integer | Kind::Real);
         let number =
             value.as_str().filter(|_| numeric).and_then(|text| serde_json::from_str(text.trim()).ok());

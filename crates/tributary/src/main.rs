@@ -19,6 +19,10 @@ use clap::Parser;
 
 use cli::Cli;
 
+/// Rows are many small allocations, made by one thread and dropped by another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What may still run when all is done: a blocking call that nobody waits for.
 const LAST_CALLS: Duration = Duration::from_millis(500);
 

@@ -141,12 +141,12 @@ fn renew_iteration(row: &mut Row, holder: &MirrorRow, other: &MirrorRow) {
     if code_of(row, "Iteration") != Some(other.key.id.0) || !newer_than_all(holder, other) {
         return;
     }
-    let Some(copy) = row.0.get_mut("Iteration").and_then(Value::as_object_mut) else { return };
+    let Some(copy) = row.fields_mut().get_mut("Iteration").and_then(Value::as_object_mut) else { return };
     match &other.row {
-        Some(iteration) => patch(copy, &iteration.0, &ITERATION_COPY),
+        Some(iteration) => patch(copy, iteration.fields(), &ITERATION_COPY),
         None => {
             copy.values_mut().for_each(unset);
-            row.0.insert("IterationId".to_owned(), Value::from(0));
+            row.fields_mut().insert("IterationId".to_owned(), Value::from(0));
         }
     }
 }
@@ -157,8 +157,10 @@ fn renew_issue(row: &mut Row, holder: &MirrorRow, other: &MirrorRow) {
     if is_parent && newer_than_all(holder, other) {
         match &other.row {
             Some(parent) => {
-                if let (true, Some(parent_type)) = (row.0.contains_key("ParentType"), parent.get("Type")) {
-                    row.0.insert("ParentType".to_owned(), parent_type.clone());
+                if let (true, Some(parent_type)) =
+                    (row.fields().contains_key("ParentType"), parent.get("Type"))
+                {
+                    row.fields_mut().insert("ParentType".to_owned(), parent_type.clone());
                 }
             }
             None => {
@@ -167,7 +169,7 @@ fn renew_issue(row: &mut Row, holder: &MirrorRow, other: &MirrorRow) {
                 for (field, value) in
                     [("ParentCode", Value::from(0)), ("ParentId", Value::from(0)), ("ParentType", own)]
                 {
-                    if let Some(slot) = row.0.get_mut(field) {
+                    if let Some(slot) = row.fields_mut().get_mut(field) {
                         *slot = value;
                     }
                 }
@@ -181,9 +183,9 @@ fn renew_issue(row: &mut Row, holder: &MirrorRow, other: &MirrorRow) {
         if code_of(row, field) != Some(id) {
             continue;
         }
-        let Some(copy) = row.0.get_mut(field).and_then(Value::as_object_mut) else { continue };
+        let Some(copy) = row.fields_mut().get_mut(field).and_then(Value::as_object_mut) else { continue };
         match &other.row {
-            Some(original) => patch(copy, &original.0, &ISSUE_COPY),
+            Some(original) => patch(copy, original.fields(), &ISSUE_COPY),
             None => copy.values_mut().for_each(unset),
         }
     }
@@ -193,12 +195,12 @@ fn renew_issue(row: &mut Row, holder: &MirrorRow, other: &MirrorRow) {
 fn renew_sub_task(row: &mut Row, holder: &MirrorRow, other: &MirrorRow) {
     let id = other.key.id.0;
     let child = other.row.as_ref().filter(|child| parent_code(child) == Some(holder.key.id.0));
-    let Some(sub_tasks) = row.0.get_mut("SubTasks").and_then(Value::as_array_mut) else { return };
+    let Some(sub_tasks) = row.fields_mut().get_mut("SubTasks").and_then(Value::as_array_mut) else { return };
     let place = sub_tasks.iter().position(|entry| number(entry.get("Code")) == Some(id));
     match (child, place) {
         (Some(child), Some(place)) => {
             if let Some(entry) = sub_tasks.get_mut(place).and_then(Value::as_object_mut) {
-                patch(entry, &child.0, &ISSUE_COPY);
+                patch(entry, child.fields(), &ISSUE_COPY);
             }
         }
         // Until the child was looked up its assignee is not known in full; then it comes by again.
@@ -223,11 +225,11 @@ fn renew_person(row: &mut Row, holder: &MirrorRow, other: &MirrorRow) {
         if let Some(copy) = value.as_object_mut()
             && number(copy.get("Id")) == Some(id)
         {
-            patch(copy, &person.0, &PERSON_COPY);
+            patch(copy, person.fields(), &PERSON_COPY);
         }
     };
     if newer_than_all(holder, other)
-        && let Some(people) = row.0.get_mut("Assignees").and_then(Value::as_array_mut)
+        && let Some(people) = row.fields_mut().get_mut("Assignees").and_then(Value::as_array_mut)
     {
         people.iter_mut().for_each(renew);
     }
@@ -235,13 +237,13 @@ fn renew_person(row: &mut Row, holder: &MirrorRow, other: &MirrorRow) {
         return;
     }
     for field in ["Assignee", "Creator"] {
-        row.0.get_mut(field).into_iter().for_each(renew);
+        row.fields_mut().get_mut(field).into_iter().for_each(renew);
     }
     for field in ["Epic", "Parent"] {
-        row.0.get_mut(field).and_then(|copy| copy.get_mut("Assignee")).into_iter().for_each(renew);
+        row.fields_mut().get_mut(field).and_then(|copy| copy.get_mut("Assignee")).into_iter().for_each(renew);
     }
     for (field, inside) in [("Watchers", None), ("SubTasks", Some("Assignee"))] {
-        let Some(list) = row.0.get_mut(field).and_then(Value::as_array_mut) else { continue };
+        let Some(list) = row.fields_mut().get_mut(field).and_then(Value::as_array_mut) else { continue };
         for entry in list {
             match inside {
                 None => renew(entry),

@@ -259,7 +259,7 @@ impl CodingSource {
     fn page(&self, table: &Table, page: coding_api::Page) -> Page {
         self.ahead.note(page.server_time);
         let rows = page.rows.into_iter().filter_map(|row| {
-            let row = Row(row);
+            let row = Row::from(row);
             match row.integer(table.key_field) {
                 Some(id) => Some((RowId(id), row)),
                 None => {
@@ -344,7 +344,7 @@ impl Source for CodingSource {
                 Ok(LookUp {
                     sent: self.clock.at(sent_at),
                     server_ms: dated.map(|dated| dated.max(reckoned)),
-                    row: Some(Row(row)),
+                    row: Some(Row::from(row)),
                 })
             }
             // An id that nobody has is also called an invalid parameter.

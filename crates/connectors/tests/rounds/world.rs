@@ -284,12 +284,12 @@ impl World {
     pub(super) fn looked_up(&mut self, key: RowKey, truth: &Truth) -> Row {
         let mut row = self.listed(key, truth);
         if key.table == THINGS {
-            row.0.remove("OwnerId");
-            row.0.insert("Owner".to_owned(), self.owner(truth, true));
+            row.fields_mut().remove("OwnerId");
+            row.fields_mut().insert("Owner".to_owned(), self.owner(truth, true));
             let watchers: Vec<Value> = (0..truth.watchers).map(|id| json!({"Id": id + 1})).collect();
-            row.0.insert("Watchers".to_owned(), Value::from(watchers));
+            row.fields_mut().insert("Watchers".to_owned(), Value::from(watchers));
             let url = format!("https://files.example/{}", self.dice.below(1_000_000));
-            row.0.insert("Files".to_owned(), json!([{"FileId": 1, "Url": url}]));
+            row.fields_mut().insert("Files".to_owned(), json!([{"FileId": 1, "Url": url}]));
         }
         row
     }

@@ -325,10 +325,10 @@ fn shape(table: &Table, field: &str) -> Shape {
 
 fn without(row: &Row, table: &Table, unwanted: Shape) -> Row {
     let keep = |name: &&String| shape(table, name) != unwanted;
-    Row(row.0.iter().filter(|(name, _)| keep(name)).map(|(k, v)| (k.clone(), v.clone())).collect())
+    row.fields().iter().filter(|(name, _)| keep(name)).map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
 fn only_detail(row: &Row, table: &Table) -> Row {
     let keep = |name: &&String| shape(table, name) == Shape::Detail;
-    Row(row.0.iter().filter(|(name, _)| keep(name)).map(|(k, v)| (k.clone(), v.clone())).collect())
+    row.fields().iter().filter(|(name, _)| keep(name)).map(|(k, v)| (k.clone(), v.clone())).collect()
 }

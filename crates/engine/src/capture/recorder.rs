@@ -17,7 +17,7 @@ use super::differ::{Changed, Details, Verdict};
 use super::fields::Fields;
 use super::relation;
 use crate::change::{Change, ChangeKind};
-use crate::journal::{Entry, Journal, JournalError, Limit, MirrorRow, Reference};
+use crate::journal::{Entry, Journal, JournalError, Known, Limit, MirrorRow, Reference};
 use crate::observation::{Channel, Observation, Seen};
 use crate::position::Sequence;
 use crate::problem::Remedy;
@@ -151,6 +151,18 @@ impl Recorder {
     }
 }
 
+/// Takes the entries of a draft that has been committed: its changes, and what is known of their rows now.
+fn written(draft: &mut Draft) -> (Vec<Change>, HashMap<RowKey, Known>) {
+    let mut fresh = HashMap::with_capacity(draft.entries.len());
+    let mut changes = Vec::with_capacity(draft.entries.len());
+    for Entry { row: MirrorRow { key, version, row }, change, .. } in draft.entries.drain(..) {
+        // Later entries come later: the last word on a key stays.
+        fresh.insert(key, Known { key, version, alive: row.is_some() });
+        changes.extend(change);
+    }
+    (changes, fresh)
+}
+
 /// What the mirror tells of a row's newest change: what it was before is not known, so all of it may have
 /// changed.
 fn as_change(row: MirrorRow) -> Change {
@@ -247,7 +259,7 @@ impl<S: Source, J: Journal> Recording<S, J> {
             };
             let Some(last) = changes.last() else { break };
             after = last.sequence;
-            self.follow_changes(&mut Draft::default(), changes).await?;
+            self.follow_changes(&mut Draft::default(), changes, HashMap::new()).await?;
         }
         self.note_followed().await
     }
@@ -402,20 +414,21 @@ impl<S: Source, J: Journal> Recording<S, J> {
 
     /// Makes copies of the changed rows inside other rows true, wave after wave.
     async fn follow(&mut self, draft: &mut Draft) -> Result<(), JournalError> {
-        let changes = draft.entries.drain(..).filter_map(|entry| entry.change).collect();
-        self.follow_changes(draft, changes).await
+        let (changes, fresh) = written(draft);
+        self.follow_changes(draft, changes, fresh).await
     }
 
     async fn follow_changes(
         &mut self,
         draft: &mut Draft,
         mut changes: Vec<Change>,
+        mut fresh: HashMap<RowKey, Known>,
     ) -> Result<(), JournalError> {
         for _ in 0..WAVES {
             if changes.is_empty() {
                 return Ok(());
             }
-            let mut pages = relation::Pages::new(&*self.source, changes);
+            let mut pages = relation::Pages::new(&*self.source, changes, fresh);
             while let Some(page) = self.next_page(&mut pages).await? {
                 let mut derived = Draft { rows: page.holders, ..Draft::default() };
                 let mut renewed: BTreeMap<RowKey, Row> = BTreeMap::new();
@@ -442,7 +455,7 @@ impl<S: Source, J: Journal> Recording<S, J> {
                 draft.recorded.updated = draft.recorded.updated.saturating_add(derived.recorded.updated);
                 draft.entries.append(&mut derived.entries);
             }
-            changes = draft.entries.drain(..).filter_map(|entry| entry.change).collect();
+            (changes, fresh) = written(draft);
         }
         Ok(())
     }

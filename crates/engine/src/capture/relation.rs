@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::change::Change;
-use crate::journal::{Journal, JournalError, Limit, MirrorRow, Reference};
+use crate::journal::{Journal, JournalError, Known, Limit, MirrorRow, Reference};
 use crate::observation::Channel;
 use crate::row::{ProjectId, RowId, RowKey};
 use crate::schema::TableId;
@@ -33,14 +33,17 @@ struct Referrers {
 
 /// What is left to look at.
 pub(super) struct Pages {
+    /// Rows that have just been written: what the mirror knows of them need not be asked.
+    fresh: HashMap<RowKey, Known>,
     direct: VecDeque<(RowKey, RowKey)>,
     referrers: Vec<Referrers>,
     scans: Vec<(TableId, ProjectId, HashSet<RowKey>, Option<RowId>)>,
 }
 
 impl Pages {
-    pub(super) fn new<S: Source>(source: &S, changes: Vec<Change>) -> Pages {
-        let mut pages = Pages { direct: VecDeque::new(), referrers: Vec::new(), scans: Vec::new() };
+    pub(super) fn new<S: Source>(source: &S, changes: Vec<Change>, fresh: HashMap<RowKey, Known>) -> Pages {
+        let (direct, referrers, scans) = (VecDeque::new(), Vec::new(), Vec::new());
+        let mut pages = Pages { fresh, direct, referrers, scans };
         for change in changes {
             let key = change.key;
             let Holders { keys, referrers, scan } =
@@ -81,7 +84,7 @@ impl Pages {
         if !self.direct.is_empty() {
             let pairs: Vec<(RowKey, RowKey)> =
                 self.direct.iter().take(usize::try_from(PAGE).unwrap_or(500)).copied().collect();
-            let page = paired(journal, &pairs).await?;
+            let page = paired(journal, &pairs, &self.fresh).await?;
             self.direct.drain(..pairs.len());
             return Ok(Some(page));
         }
@@ -90,7 +93,7 @@ impl Pages {
             let found = journal.referrers(*project, &references, *after, PAGE).await?;
             let pairs: Vec<_> =
                 found.iter().filter_map(|(to, holder)| Some((*holder, *originals.get(to)?))).collect();
-            let page = paired(journal, &pairs).await?;
+            let page = paired(journal, &pairs, &self.fresh).await?;
             match found.last() {
                 Some(last) => *after = Some(*last),
                 None => drop(self.referrers.pop()),
@@ -115,17 +118,23 @@ impl Pages {
     }
 }
 
-async fn paired<J: Journal>(journal: &J, pairs: &[(RowKey, RowKey)]) -> Result<Page, JournalError> {
+async fn paired<J: Journal>(
+    journal: &J,
+    pairs: &[(RowKey, RowKey)],
+    fresh: &HashMap<RowKey, Known>,
+) -> Result<Page, JournalError> {
     // A row read anew and a row that changed are each other's holder and original in most pairs: first sort
     // out, without reading content, where the original can be newer at all.
     let mut keys: Vec<RowKey> = pairs.iter().flat_map(|(holder, other)| [*holder, *other]).collect();
     keys.sort_unstable();
     keys.dedup();
-    let known: HashMap<RowKey, _> =
+    keys.retain(|key| !fresh.contains_key(key));
+    let known: HashMap<RowKey, Known> =
         journal.known(&keys).await?.into_iter().map(|known| (known.key, known)).collect();
+    let known = |key: &RowKey| fresh.get(key).or_else(|| known.get(key));
     let mut worth: Vec<(RowKey, RowKey)> = pairs
         .iter()
-        .filter(|(holder, other)| match (known.get(holder), known.get(other)) {
+        .filter(|(holder, other)| match (known(holder), known(other)) {
             (Some(holder), Some(other)) => {
                 let oldest = match (holder.version.listed.0, holder.version.looked_up.0) {
                     (0, moment) | (moment, 0) => moment,

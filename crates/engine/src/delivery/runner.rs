@@ -3,6 +3,7 @@
 //! One write is under way at a time. Read in sequence order the mirror is the compacted log: a task reads the
 //! log where it reaches back far enough, else the mirror, and so needs no hand-over between the two.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,15 +21,14 @@ use crate::custom::CustomFields;
 use crate::journal::{Journal, JournalError, Limit};
 use crate::position::{Position, RebuildReason, Sequence};
 use crate::problem::{Problem, Remedy};
-use crate::row::RowKey;
 use crate::source::Project;
 use crate::status::{Board, State, Written};
 use crate::target::{Batch, Effect, Owned, TableBatch, Target, TargetError, TargetErrorKind};
 
 /// A batch is cut at so many bytes of rows ...
-const BATCH_BYTES: usize = 4 << 20;
+const BATCH_BYTES: usize = 2 << 20;
 /// ... or so many rows, whichever comes first.
-const BATCH_ROWS: u32 = 2_000;
+const BATCH_ROWS: u32 = 1_000;
 /// Wait before a call that may pass is repeated.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Wait before a write is repeated when there is no room.
@@ -331,16 +331,14 @@ impl<J: Journal, T: Target> Delivery<J, T> {
     /// Writes steps as one batch. `false` when cancelled.
     async fn write(
         &mut self,
-        steps: Vec<Step>,
+        mut steps: Vec<Step>,
         last: Sequence,
         from_mirror: bool,
     ) -> Result<bool, DeliveryError> {
         let now = Timestamp::now();
         let mut counted: BTreeMap<usize, Written> = BTreeMap::new();
         let mut newest = Moment(0);
-        // The last word on each key; steps are in sequence order.
-        let mut latest: HashMap<RowKey, Step> = HashMap::new();
-        for step in steps {
+        for step in &steps {
             let Some(index) = self.shaper.task().index(step.key.table) else { continue };
             let count = counted.entry(index).or_default();
             let add = |sum: &mut u64, one: bool| *sum = sum.saturating_add(u64::from(one));
@@ -349,16 +347,16 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             add(&mut count.deleted, step.counts.deleted);
             add(&mut count.detailed, step.counts.detailed);
             newest = newest.max(step.seen.unwrap_or_default());
-            latest.insert(step.key, step);
         }
-        let mut latest: Vec<Step> = latest.into_values().collect();
-        latest.sort_unstable_by_key(|step| step.key);
+        // The last word on each key: of the same key, the one with the higher sequence. In the mirror it is alone.
+        steps.sort_unstable_by_key(|step| (step.key, Reverse(step.sequence)));
+        steps.dedup_by_key(|step| step.key);
         let mut batch = self.batch(now);
         let names: HashMap<i64, String> =
             self.projects().into_iter().map(|project| (project.id.0, project.name)).collect();
         // In a target that was empty, what the mirror inserted after the position is not there yet.
         let fresh = self.was_empty || !from_mirror;
-        for Step { key, row, counts, .. } in latest {
+        for Step { key, row, counts, .. } in steps {
             let index = self.shaper.task().index(key.table);
             let (Some(index), Some(project)) = (index, names.get(&key.project.0)) else { continue };
             let Some(table) = batch.tables.get_mut(index) else { continue };

@@ -186,7 +186,7 @@ impl Shaper {
                 flat::custom_cells(table, row, custom, &mut cells, &mut extra);
             }
         }
-        for (name, value) in &row.0 {
+        for (name, value) in row.fields() {
             if name == table.key_field || table.fields.iter().any(|field| field.name == name) {
                 continue;
             }

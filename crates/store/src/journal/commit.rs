@@ -104,6 +104,15 @@ impl Statement {
     }
 }
 
+/// Bytes of an entry's JSON.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Size {
+    /// Of the row.
+    pub(super) row: usize,
+    /// Of the change in the log, where it is logged.
+    pub(super) change: usize,
+}
+
 /// A batch, ready to be written.
 #[derive(Default)]
 struct Batch<'a> {
@@ -114,6 +123,7 @@ struct Batch<'a> {
     references: HashMap<(RowKey, Reference), bool>,
     head: Sequence,
     newest_moment: Moment,
+    sizes: Vec<Size>,
 }
 
 impl<'a> Batch<'a> {
@@ -125,6 +135,7 @@ impl<'a> Batch<'a> {
             }
             let (key, version) = (entry.row.key, &entry.row.version);
             let content = entry.row.row.as_ref().map(blob::pack).transpose()?;
+            let mut size = Size { row: content.as_deref().map_or(0, blob::unpacked_len), change: 0 };
             batch.rows.insert(key, (version, content));
             batch.references.extend(entry.old_references.iter().map(|to| ((key, *to), false)));
             batch.references.extend(entry.new_references.iter().map(|to| ((key, *to), true)));
@@ -132,10 +143,13 @@ impl<'a> Batch<'a> {
             let newest = version.observed.max(version.listed).max(version.looked_up);
             batch.newest_moment = batch.newest_moment.max(newest);
             if let Some(change) = &entry.change {
-                batch.log.push((change, blob::pack(&(&change.before, &change.after))?));
+                let body = blob::pack(&(&change.before, &change.after))?;
+                size.change = blob::unpacked_len(&body);
+                batch.log.push((change, body));
                 batch.head = batch.head.max(change.sequence);
                 batch.newest_moment = batch.newest_moment.max(change.observed);
             }
+            batch.sizes.push(size);
         }
         Ok(batch)
     }
@@ -148,13 +162,14 @@ struct Before {
     pending: bool,
 }
 
-/// Writes entries; returns where the journal stands afterwards.
-pub(super) async fn commit(writer: &SqlitePool, entries: &[Entry]) -> Result<Stand, Fault> {
-    let batch = Batch::of(entries).await?;
+/// Writes entries; returns where the journal stands afterwards, and the size of each entry.
+pub(super) async fn commit(writer: &SqlitePool, entries: &[Entry]) -> Result<(Stand, Vec<Size>), Fault> {
+    let mut batch = Batch::of(entries).await?;
+    let sizes = std::mem::take(&mut batch.sizes);
     let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
     let stand = Box::pin(write(&mut transaction, batch)).await?;
     transaction.commit().await?;
-    Ok(stand)
+    Ok((stand, sizes))
 }
 
 async fn write(connection: &mut SqliteConnection, batch: Batch<'_>) -> Result<Stand, Fault> {
@@ -312,7 +327,8 @@ pub(super) async fn ask_details(writer: &SqlitePool, tables: &[TableId], ask: As
             let count =
                 sqlx::query("UPDATE tally SET pending = pending + ?3 WHERE tab = ?1 AND project = ?2");
             let asked = i64::try_from(asked).unwrap_or(0);
-            let count = count.bind(table).bind(project).bind(if ask == Ask::Unwanted { -asked } else { asked });
+            let count =
+                count.bind(table).bind(project).bind(if ask == Ask::Unwanted { -asked } else { asked });
             count.execute(&mut *transaction).await?;
             transaction.commit().await?;
             from = last.checked_add(1);

@@ -4,7 +4,8 @@
 //! connection holds what a census saw in a temporary table, which costs the journal's file nothing. Nothing
 //! here decides what a change is or who may prune what: callers number, this keeps.
 //!
-//! Start with [`SqliteJournal`]; `schema` has the tables, `commit` the one way rows get in, `read` the ways out.
+//! Start with [`SqliteJournal`]; `schema` has the tables, `commit` the one way rows get in, `read` the ways out
+//! and `recent` the short one.
 
 mod blob;
 mod census;
@@ -14,6 +15,7 @@ mod memory;
 mod meta;
 mod prune;
 mod read;
+mod recent;
 mod schema;
 
 use std::collections::BTreeMap;
@@ -36,6 +38,7 @@ use sqlx::SqlitePool;
 use tokio::sync::watch;
 
 use self::fault::Fault;
+use self::recent::Recent;
 
 /// Name of the file within the state directory.
 pub const FILE: &str = "journal.db";
@@ -50,6 +53,8 @@ pub struct SqliteJournal {
     newest_moment: AtomicI64,
     readers: SqlitePool,
     writing: Option<Writing>,
+    /// Kept by the process that writes; nobody else knows what is new.
+    recent: Option<Recent>,
 }
 
 /// What only the writing process has.
@@ -101,6 +106,7 @@ impl SqliteJournal {
             newest_moment: AtomicI64::new(start.newest_moment.0),
             readers,
             writing: Some(Writing { writer, census, acknowledged: Mutex::new(acknowledged) }),
+            recent: Some(Recent::after(start.head)),
         })
     }
 
@@ -127,6 +133,7 @@ impl SqliteJournal {
             newest_moment: AtomicI64::new(start.newest_moment.0),
             readers,
             writing: None,
+            recent: None,
         })
     }
 
@@ -147,6 +154,13 @@ impl SqliteJournal {
         let stored = stored.await;
         writing.writer.close().await;
         stored.map_err(|fault| self.told("The journal was not closed properly", fault))
+    }
+
+    /// The file was changed otherwise than by a commit.
+    fn forget_recent(&self) {
+        if let Some(recent) = &self.recent {
+            recent.forget(*self.head.borrow());
+        }
     }
 
     fn writing(&self) -> Result<&Writing, Fault> {
@@ -203,7 +217,11 @@ impl Journal for SqliteJournal {
 
     async fn commit(&self, entries: &[Entry]) -> Result<(), JournalError> {
         let written = async { commit::commit(&self.writing()?.writer, entries).await };
-        let after = written.await.map_err(|fault| self.unwritten(fault))?;
+        let doubt = self.recent.as_ref().map(|recent| recent.begin(entries));
+        let (after, sizes) = written.await.map_err(|fault| self.unwritten(fault))?;
+        if let Some(doubt) = doubt {
+            doubt.settle(&sizes);
+        }
         self.newest_moment.fetch_max(after.newest_moment.0, Ordering::AcqRel);
         self.head.send_if_modified(|head| {
             let moved = after.head > *head;
@@ -214,11 +232,17 @@ impl Journal for SqliteJournal {
     }
 
     async fn mirror_after(&self, after: Sequence, limit: Limit) -> Result<Vec<MirrorRow>, JournalError> {
-        read::mirror_after(&self.readers, after, limit).await.map_err(|fault| self.unread(fault))
+        match self.recent.as_ref().and_then(|recent| recent.mirror_after(after, limit)) {
+            Some(rows) => Ok(rows),
+            None => read::mirror_after(&self.readers, after, limit).await.map_err(|fault| self.unread(fault)),
+        }
     }
 
     async fn log_after(&self, after: Sequence, limit: Limit) -> Result<Vec<Change>, JournalError> {
-        read::log_after(&self.readers, after, limit).await.map_err(|fault| self.unread(fault))
+        match self.recent.as_ref().and_then(|recent| recent.log_after(after, limit)) {
+            Some(changes) => Ok(changes),
+            None => read::log_after(&self.readers, after, limit).await.map_err(|fault| self.unread(fault)),
+        }
     }
 
     async fn scan(
@@ -241,8 +265,9 @@ impl Journal for SqliteJournal {
     }
 
     async fn ask_details(&self, tables: &[TableId], ask: Ask) -> Result<(), JournalError> {
-        let written = async { commit::ask_details(&self.writing()?.writer, tables, ask).await };
-        written.await.map_err(|fault| self.unwritten(fault))
+        let written = async { commit::ask_details(&self.writing()?.writer, tables, ask).await }.await;
+        self.forget_recent();
+        written.map_err(|fault| self.unwritten(fault))
     }
 
     async fn referrers(
@@ -323,6 +348,8 @@ impl Journal for SqliteJournal {
             let cutoff = Moment(Timestamp::now().as_microsecond().saturating_sub(kept));
             prune::prune(&writing.writer, cutoff, tasks.values().min().copied()).await
         };
-        pruned.await.map_err(|fault| self.unwritten(fault))
+        let pruned = pruned.await;
+        self.forget_recent();
+        pruned.map_err(|fault| self.unwritten(fault))
     }
 }

@@ -202,3 +202,61 @@ fn every_row_comes_back_as_it_was() {
         })
         .unwrap();
 }
+
+#[test]
+fn what_was_committed_a_moment_ago_is_read_as_from_the_file() {
+    // Key, what happens to it: inserted or updated, deleted, only noted; a large row now and then, so that some
+    // leave memory again.
+    let steps = prop::collection::vec((0_i64..6, 0_u8..4, 0_u8..8), 1..60);
+    let limits =
+        prop_oneof![Just(ALL), (1_u32..9, 1_usize..4_000).prop_map(|(rows, bytes)| Limit { rows, bytes })];
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let config = ProptestConfig { cases: 24, ..ProptestConfig::default() };
+    TestRunner::new(config)
+        .run(&(steps, limits), |(steps, limit)| {
+            runtime.block_on(async {
+                let dir = tempfile::tempdir().unwrap();
+                let journal = SqliteJournal::open(dir.path()).await.unwrap();
+                let mut mirror: std::collections::BTreeMap<i64, engine::journal::Entry> = Default::default();
+                let mut sequence = 0;
+                for (id, what, size) in steps {
+                    let before = mirror.get(&id).and_then(|entry| entry.row.row.clone());
+                    let entry = match (what, mirror.get(&id)) {
+                        (0, Some(known)) => {
+                            let mut noted = known.clone();
+                            noted.change = None;
+                            noted.row.version.listed_digest = Some(Digest([size; 16]));
+                            noted
+                        }
+                        (1, Some(_)) => {
+                            sequence += 1;
+                            logged(gone(id, sequence), before)
+                        }
+                        _ => {
+                            sequence += 1;
+                            let mut entry = put(id, sequence);
+                            let text =
+                                if size == 7 { "x".repeat(2_500_000) } else { "y".repeat(size.into()) };
+                            entry.row.row = Some(row(json!({"Code": id, "Text": text})));
+                            logged(entry, before)
+                        }
+                    };
+                    mirror.insert(id, entry.clone());
+                    journal.commit(&[entry]).await.unwrap();
+                    if sequence % 5 == 0 {
+                        let file = SqliteJournal::open_read_only(dir.path()).await.unwrap();
+                        for after in (0..=sequence).map(Sequence) {
+                            let rows = journal.mirror_after(after, limit).await.unwrap();
+                            prop_assert_eq!(rows, file.mirror_after(after, limit).await.unwrap());
+                            let changes = journal.log_after(after, limit).await.unwrap();
+                            prop_assert_eq!(changes, file.log_after(after, limit).await.unwrap());
+                        }
+                        file.close().await.unwrap();
+                    }
+                }
+                journal.close().await.unwrap();
+                Ok(())
+            })
+        })
+        .unwrap();
+}

@@ -116,7 +116,7 @@ fn text(report: &Report) -> String {
     let mut lines = Vec::new();
     for previewed in &report.rows {
         lines.push(format!("{} {} {}", previewed.project, report.table, previewed.key));
-        for (field, value) in &previewed.row.0 {
+        for (field, value) in previewed.row.fields() {
             let value = match value {
                 Value::String(text) => text.clone(),
                 other => other.to_string(),
