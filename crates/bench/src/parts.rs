@@ -96,7 +96,7 @@ async fn record(
         let parsed = own_cpu();
         let sent = clock.at(page.sent_at);
         let observe = |row| {
-            let row = Row(row);
+            let row = Row::from(row);
             let id = RowId(row.integer(table.key_field).unwrap_or_default());
             let key = RowKey { table: table.id, project: project.id, id };
             Observation { key, sent, channel: Channel::Load, seen: Seen::Listed(row) }
