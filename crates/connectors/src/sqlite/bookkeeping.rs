@@ -4,13 +4,13 @@
 //! [`fence`] or [`advance`] in the same transaction.
 
 use engine::position::{Fingerprint, Generation, Position, Sequence};
-use engine::problem::Problem;
-use engine::target::{CustomColumn, Owned, StoredField, TargetErrorKind, TargetTable};
+use engine::target::{CustomColumn, Owned, StoredField, TargetTable};
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
-use super::fault::Fault;
-use super::shape::{Definition, kind_name};
+use super::WORDS;
+use crate::definition::{Definition, kind_name};
+use crate::fault::Fault;
 
 /// The version of these tables. A file with a greater one was made by a newer tributary.
 const FORMAT: i64 = 1;
@@ -77,15 +77,7 @@ pub(super) async fn create(connection: &mut SqliteConnection) -> Result<(), Faul
                 .execute(connection)
                 .await?;
         }
-        Some(version) if version > FORMAT => {
-            let problem = Problem::new(
-                "SQLITE-NEWER",
-                "Cannot use the SQLite file",
-                format!("its bookkeeping has version {version}, this tributary knows up to {FORMAT}"),
-                "Use the newer tributary that made it, or set another file as the target.",
-            );
-            return Err(Fault::refused(TargetErrorKind::Fatal, problem));
-        }
+        Some(version) if version > FORMAT => return Err(WORDS.newer(version, FORMAT)),
         Some(_) => {}
     }
     Ok(())
@@ -110,7 +102,7 @@ pub(super) async fn fence(connection: &mut SqliteConnection, task: &str, epoch: 
         .bind(epoch)
         .execute(connection)
         .await?;
-    fenced(hit.rows_affected(), task)
+    WORDS.fenced(hit.rows_affected(), task)
 }
 
 /// Stores where the task stands; fails unless `epoch` is still the task's.
@@ -132,20 +124,7 @@ pub(super) async fn advance(
         .bind(epoch)
         .execute(connection)
         .await?;
-    fenced(hit.rows_affected(), task)
-}
-
-fn fenced(hit: u64, task: &str) -> Result<(), Fault> {
-    if hit == 1 {
-        return Ok(());
-    }
-    let problem = Problem::new(
-        "SQLITE-FENCED",
-        format!("Cannot write for task `{task}` any more"),
-        "another process has opened the same task on this file",
-        "Let only one process run the task, or give one of the tasks another name and another file.",
-    );
-    Err(Fault::refused(TargetErrorKind::Fenced, problem))
+    WORDS.fenced(hit.rows_affected(), task)
 }
 
 /// Where the task stands, if it ever stood anywhere.
@@ -211,16 +190,7 @@ pub(super) async fn own(
     .fetch_optional(&mut *connection)
     .await?;
     if let Some(other) = other {
-        let problem = Problem::new(
-            "SQLITE-OWNED",
-            format!("Cannot write project `{}` into table `{table}` for task `{task}`", owned.project),
-            format!("task `{other}` fills that table for this project"),
-            format!(
-                "Take the project out of one of the two, set another file as the target, or, if `{other}` is \
-                 this task's former name, name it so again."
-            ),
-        );
-        return Err(Fault::refused(TargetErrorKind::Shape, problem));
+        return Err(WORDS.owned(&owned.project, table, task, &other));
     }
     sqlx::query(
         "INSERT INTO _tributary_owners (table_name, team, project_id, project, task) VALUES (?, ?, ?, ?, ?) \
@@ -368,16 +338,7 @@ pub(super) async fn note_fields(connection: &mut SqliteConnection, table: &Targe
         .execute(&mut *connection)
         .await?;
         if noted.rows_affected() == 0 {
-            let problem = Problem::new(
-                "SQLITE-FIELD",
-                format!(
-                    "Cannot use column `{}` of table `{}` for the field `{field_name}`",
-                    column.name, table.name
-                ),
-                "another task has just taken it for another field",
-                "Start again: the field gets a column of its own.",
-            );
-            return Err(Fault::refused(TargetErrorKind::Shape, problem));
+            return Err(WORDS.field_taken(&column.name, &table.name, field_name));
         }
     }
     Ok(())

@@ -10,8 +10,9 @@ use serde::Deserialize;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
-use super::fault::{Fault, room};
+use super::fault::{into_error, room};
 use crate::check::CheckItem;
+use crate::fault::Fault;
 use crate::finding::Finding;
 
 /// How long to wait for another writer before saying that the file is busy. Longer than any batch takes.
@@ -175,6 +176,6 @@ async fn wal(validated: &Validated) -> Result<String, sqlx::Error> {
 }
 
 fn failed(name: &str, path: &Path, fault: Fault, doing: &str) -> CheckItem {
-    let problem = fault.into_error(path, doing).problem;
+    let problem = into_error(fault, path, doing).problem;
     CheckItem::failed(name, format!("{}: {}", problem.what, problem.why), problem.fix)
 }

@@ -1,6 +1,6 @@
 //! How names, columns and values are written in SQLite's own terms.
 //!
-//! Names go through [`quote`] and nothing else; values are always bound, never put into SQL. SQLite converts
+//! Names go through `quote` and nothing else; values are always bound, never put into SQL. SQLite converts
 //! what does not fit a column's affinity without a word (the text `007` in an INTEGER column becomes 7), so a
 //! cell that would be converted is refused here: see [`bind`].
 
@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use engine::schema::Kind;
 use engine::target::{Cell, TargetTable};
-use jiff::civil::Date;
-use jiff::{Span, Timestamp};
 use sqlx::Arguments;
 use sqlx::sqlite::SqliteArguments;
+
+use crate::sql::{self, cell_name, day, join, quote, time};
 
 /// Rows per statement. A batch is cut into these, largest first, so that a handful of prepared statements serve
 /// every batch.
@@ -25,11 +25,6 @@ const ROWS_PER_STATEMENT: [usize; 4] = [64, 16, 4, 1];
 /// How many values SQLite binds in one statement at most (`SQLITE_MAX_VARIABLE_NUMBER` as it is by default).
 const MAX_BINDS: usize = 32_766;
 
-/// `name` as an identifier.
-pub(super) fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
 /// The declared type of a column. JSON and times are TEXT: a type called JSON or TIMESTAMP would have numeric
 /// affinity, which turns the text `5` into a number.
 pub(super) fn declared_type(kind: Kind) -> &'static str {
@@ -42,12 +37,7 @@ pub(super) fn declared_type(kind: Kind) -> &'static str {
 
 /// The statement that makes `table`. A table with a rowid: rows of kilobytes make an index-organised one slow.
 pub(super) fn create_table(table: &TargetTable) -> String {
-    let column = |(at, column): (usize, &engine::target::Column)| {
-        let not_null = if at < table.key_columns { " NOT NULL" } else { "" };
-        format!("{} {}{not_null}", quote(&column.name), declared_type(column.kind))
-    };
-    let columns: Vec<String> = table.columns.iter().enumerate().map(column).collect();
-    format!("CREATE TABLE {} ({}, PRIMARY KEY ({}))", quote(&table.name), columns.join(", "), keys(table))
+    sql::create_table(table, declared_type)
 }
 
 /// The statement that adds a column.
@@ -93,27 +83,12 @@ pub(super) fn pieces<'a, R>(
     })
 }
 
-fn keys(table: &TargetTable) -> String {
-    join(table.columns.iter().take(table.key_columns).map(|column| quote(&column.name)))
-}
-
-fn join(parts: impl Iterator<Item = String>) -> String {
-    parts.collect::<Vec<_>>().join(", ")
-}
-
 fn upsert(table: &TargetTable, leftovers: &[String], rows: usize) -> String {
     let columns = join(table.columns.iter().map(|column| quote(&column.name)));
     let row = format!("({})", vec!["?"; table.columns.len()].join(","));
     let values = vec![row.as_str(); rows].join(",");
-    let overwrite = table.columns.iter().skip(table.key_columns).map(|column| {
-        let name = quote(&column.name);
-        format!("{name} = excluded.{name}")
-    });
-    let clear = leftovers.iter().map(|name| format!("{} = NULL", quote(name)));
-    let set = join(overwrite.chain(clear));
-    let action = if set.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {set}") };
-    let (name, keys) = (quote(&table.name), keys(table));
-    format!("INSERT INTO {name} ({columns}) VALUES {values} ON CONFLICT ({keys}) DO {action}")
+    let name = quote(&table.name);
+    format!("INSERT INTO {name} ({columns}) VALUES {values} {}", sql::on_conflict(table, leftovers))
 }
 
 fn delete(table: &TargetTable, rows: usize) -> String {
@@ -174,7 +149,6 @@ pub(super) fn bind_row(
 /// Binds one cell for a column of `kind`, if it is stored as it is.
 pub(super) fn bind(arguments: &mut SqliteArguments, kind: Kind, cell: &Cell) -> Result<(), Unstorable> {
     let declared = declared_type(kind);
-    let wrong = |cell| Err(Unstorable::Kind { cell, declared });
     let added = match (cell, declared) {
         (Cell::Null, _) => arguments.add(None::<i64>),
         (Cell::Boolean(flag), "INTEGER") => arguments.add(i64::from(*flag)),
@@ -184,38 +158,7 @@ pub(super) fn bind(arguments: &mut SqliteArguments, kind: Kind, cell: &Cell) -> 
         (Cell::Text(text) | Cell::Json(text), "TEXT") => arguments.add(text.as_str()),
         (Cell::Timestamp(micros), "TEXT") => arguments.add(time(*micros).ok_or(Unstorable::Time(*micros))?),
         (Cell::Date(days), "TEXT") => arguments.add(day(*days).ok_or(Unstorable::Day(*days))?),
-        (Cell::Boolean(_), _) => return wrong("boolean"),
-        (Cell::Integer(_), _) => return wrong("integer"),
-        (Cell::Real(_), _) => return wrong("float"),
-        (Cell::Text(_), _) => return wrong("text"),
-        (Cell::Json(_), _) => return wrong("JSON value"),
-        (Cell::Timestamp(_), _) => return wrong("time"),
-        (Cell::Date(_), _) => return wrong("day"),
+        _ => return Err(Unstorable::Kind { cell: cell_name(cell), declared }),
     };
     added.map_err(|_| Unstorable::Driver)
-}
-
-/// A moment as RFC 3339 in UTC, always with six digits, so that texts sort as times do.
-pub(super) fn time(micros: i64) -> Option<String> {
-    Timestamp::from_microsecond(micros).ok().map(|moment| format!("{moment:.6}"))
-}
-
-/// A day as ISO 8601 has it.
-pub(super) fn day(days: i32) -> Option<String> {
-    let day = Date::constant(1970, 1, 1).checked_add(Span::new().try_days(days).ok()?).ok()?;
-    Some(day.to_string())
-}
-
-/// A key as a JSON list.
-pub(super) fn key_json(key: &[Cell]) -> String {
-    let value = |cell: &Cell| match cell {
-        Cell::Null => serde_json::Value::Null,
-        Cell::Boolean(flag) => (*flag).into(),
-        Cell::Integer(number) => (*number).into(),
-        Cell::Real(number) => (*number).into(),
-        Cell::Text(text) | Cell::Json(text) => text.as_str().into(),
-        Cell::Timestamp(micros) => time(*micros).map_or_else(|| (*micros).into(), Into::into),
-        Cell::Date(days) => day(*days).map_or_else(|| (*days).into(), Into::into),
-    };
-    serde_json::Value::Array(key.iter().map(value).collect()).to_string()
 }

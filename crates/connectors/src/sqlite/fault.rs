@@ -7,60 +7,26 @@ use std::path::Path;
 use engine::problem::Problem;
 use engine::target::{TargetError, TargetErrorKind};
 
+use super::WORDS;
 use super::encode::Unstorable;
+use crate::fault::Fault;
 
 /// Less room than this, and an I/O error means that the disk is full: SQLite could not even begin a log file.
 const HARDLY_ANY_ROOM: u64 = 1024 * 1024;
 
-/// Why something inside the target stopped.
-#[derive(Debug)]
-pub(super) enum Fault {
-    /// The driver or SQLite said so.
-    Sql(sqlx::Error),
-    /// We said so.
-    Refused(Box<TargetError>),
-}
-
-impl From<sqlx::Error> for Fault {
-    fn from(error: sqlx::Error) -> Fault {
-        Fault::Sql(error)
-    }
-}
-
 impl From<Unstorable> for Fault {
     fn from(error: Unstorable) -> Fault {
-        let problem = Problem::new(
-            "SQLITE-DATA",
-            "Cannot store a row in SQLite",
-            error.to_string(),
-            "The row is put aside and named; correct it at the source, or report the value's type.",
-        );
-        let source = Some(error.into());
-        Fault::Refused(Box::new(TargetError { kind: TargetErrorKind::Data, problem, source }))
+        WORDS.data(error)
     }
 }
 
-impl Fault {
-    /// A refusal of ours.
-    pub(super) fn refused(kind: TargetErrorKind, problem: Problem) -> Fault {
-        Fault::Refused(Box::new(TargetError { kind, problem, source: None }))
-    }
-
-    /// The error as the engine gets it. `doing` completes "Cannot …".
-    pub(super) fn into_error(self, file: &Path, doing: &str) -> TargetError {
-        match self {
-            Fault::Refused(error) => *error,
-            Fault::Sql(error) => {
-                let (kind, code, why, fix) = explain(file, &error);
-                let what = format!("Cannot {doing} the SQLite file `{}`", file.display());
-                TargetError {
-                    kind,
-                    problem: Problem::new(code, what, why, fix),
-                    source: Some(Box::new(error)),
-                }
-            }
-        }
-    }
+/// The error as the engine gets it. `doing` completes "Cannot …".
+pub(super) fn into_error(fault: Fault, file: &Path, doing: &str) -> TargetError {
+    fault.into_error(|error| {
+        let (kind, code, why, fix) = explain(file, error);
+        let what = format!("Cannot {doing} the SQLite file `{}`", file.display());
+        (kind, Problem::new(code, what, why, fix))
+    })
 }
 
 /// Primary result code of SQLite, and what it says.

@@ -18,5 +18,10 @@ mod fault;
 mod shape;
 pub mod target;
 
+use crate::fault::Words;
+
+/// How the target calls itself.
+const WORDS: Words = Words { code: "SQLITE", name: "SQLite file", place: "file" };
+
 #[cfg(test)]
 mod tests;

@@ -18,10 +18,12 @@ use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Sqlite, SqliteC
 use tokio::time::Instant;
 
 use super::config::{BUSY_TIMEOUT, Validated};
-use super::encode::{self, Statements, Unstorable, quote};
-use super::fault::{Fault, is_busy};
-use super::shape::{self, Definition, Fit, Standing};
-use super::{bookkeeping, encode::bind_row};
+use super::encode::{self, Statements, Unstorable, bind_row};
+use super::fault::{into_error, is_busy};
+use super::{WORDS, bookkeeping, shape};
+use crate::definition::{Definition, Fit, Standing};
+use crate::fault::Fault;
+use crate::sql::{alive, key_json, place_columns, quote, table_at, time};
 
 /// How soon to ask for WAL again: turning a file takes a few milliseconds.
 const WAL_RETRY: Duration = Duration::from_millis(10);
@@ -80,13 +82,7 @@ impl SqliteTarget {
     /// The transaction that a call works in, and what `open` found out.
     async fn begin(&mut self) -> Result<(Transaction<'_, Sqlite>, &mut Session), Fault> {
         if self.session.is_none() {
-            let problem = Problem::new(
-                "SQLITE-NOT-OPEN",
-                "Cannot write to the SQLite file",
-                "the target was not opened",
-                "Report this as a fault of tributary.",
-            );
-            return Err(Fault::refused(TargetErrorKind::Fatal, problem));
+            return Err(WORDS.not_open());
         }
         if self.link.connection.is_some() && identity(self.file.path()).await != self.link.identity {
             self.link.connection = None;
@@ -111,7 +107,7 @@ impl SqliteTarget {
     fn settle<T>(&mut self, doing: &str, result: Result<T, Fault>) -> Result<T, TargetError> {
         result.map_err(|fault| {
             self.link.connection = None;
-            fault.into_error(self.file.path(), doing)
+            into_error(fault, self.file.path(), doing)
         })
     }
 
@@ -239,7 +235,7 @@ impl SqliteTarget {
         let plan = &session.plan;
         bookkeeping::fence(&mut transaction, &plan.task, session.epoch).await?;
         let name = &table_at(plan, table)?.name;
-        let key = encode::key_json(key);
+        let key = key_json(key);
         bookkeeping::put_aside(&mut transaction, &plan.task, name, &key, reason).await?;
         Ok(transaction.commit().await?)
     }
@@ -407,7 +403,7 @@ async fn prepare_table(
             refuse_shared(connection, task, table, &points).await?;
             if rebuild.is_none() {
                 let why = "the task would fill it in another shape".to_owned();
-                return Err(shape::refusal(&table.name, why, &points));
+                return Err(WORDS.shape(&table.name, why, &points));
             }
             let sql = format!("DROP TABLE {}", quote(&table.name));
             sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await?;
@@ -431,7 +427,7 @@ async fn refuse_shared(
         None => Ok(()),
         Some(other) => {
             let why = format!("task `{other}` fills the same table in another shape");
-            Err(shape::refusal(&table.name, why, points))
+            Err(WORDS.shape(&table.name, why, points))
         }
     }
 }
@@ -446,7 +442,7 @@ async fn write_table(
     for (statement, keys) in encode::pieces(&statements.delete, &batch.deletes) {
         let mut arguments = SqliteArguments::default();
         if table.deleted_at.is_some() {
-            let now = encode::time(batch.now).ok_or(Unstorable::Time(batch.now))?;
+            let now = time(batch.now).ok_or(Unstorable::Time(batch.now))?;
             arguments.add(now.as_str()).map_err(|_| Unstorable::Driver)?;
             arguments.add(now).map_err(|_| Unstorable::Driver)?;
         }
@@ -481,26 +477,6 @@ async fn write_table(
             .await?;
     effect.inserted = u64::try_from(inserted).unwrap_or(0);
     Ok(effect)
-}
-
-fn table_at(plan: &Plan, at: usize) -> Result<&TargetTable, Fault> {
-    plan.tables
-        .get(at)
-        .ok_or_else(|| sqlx::Error::ColumnIndexOutOfBounds { index: at, len: plan.tables.len() }.into())
-}
-
-/// The columns that say where a row belongs, quoted: team, project, id.
-fn place_columns(table: &TargetTable) -> Result<[String; 3], Fault> {
-    match table.columns.as_slice() {
-        [team, project, id, ..] => Ok([quote(&team.name), quote(&project.name), quote(&id.name)]),
-        columns => Err(sqlx::Error::ColumnIndexOutOfBounds { index: 2, len: columns.len() }.into()),
-    }
-}
-
-/// The condition that a row is not marked as deleted.
-fn alive(table: &TargetTable) -> String {
-    let column = table.deleted_at.and_then(|at| table.columns.get(at));
-    column.map_or_else(String::new, |column| format!(" AND {} IS NULL", quote(&column.name)))
 }
 
 /// What tells a file from another one of the same name; `None` where the system cannot say.

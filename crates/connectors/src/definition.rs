@@ -1,0 +1,182 @@
+//! What a table looks like, and in what it differs from what it should be.
+//!
+//! Of every table it makes, a target keeps the [`Definition`] in `_tributary_tables`. A table without one is
+//! foreign, one whose real columns differ from it has been changed by somebody: both are refused, untouched.
+
+use engine::schema::Kind;
+use engine::target::TargetTable;
+use serde::{Deserialize, Serialize};
+
+/// A table as it was made. Stored as JSON; fields are only ever added.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Definition {
+    /// Columns in the order of the table.
+    pub(crate) columns: Vec<DefinedColumn>,
+    /// How many of them make the primary key.
+    pub(crate) key_columns: usize,
+    /// The column that marks a deleted row.
+    pub(crate) deleted_at: Option<String>,
+    /// The column that holds the time of writing.
+    pub(crate) synced_at: Option<String>,
+}
+
+/// A column as it was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DefinedColumn {
+    /// Its name.
+    pub(crate) name: String,
+    /// What it holds, by a stable name.
+    pub(crate) kind: String,
+}
+
+/// A column as the database has it: its name, its declared type, its place in the primary key from 1 (0 when it is
+/// not in it).
+pub(crate) type RealColumn = (String, String, i64);
+
+/// How a table stands in the target.
+#[derive(Clone, Debug)]
+pub(crate) enum Standing {
+    /// There is none.
+    Missing,
+    /// tributary made it, and somebody has dropped it since.
+    Lost,
+    /// It is as tributary made it.
+    Ours(Definition, Fit),
+}
+
+/// How a definition fits what is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fit {
+    /// It has all that is wanted.
+    Same,
+    /// It lacks the columns at these places of the wanted table, none of them in the key.
+    Lacks(Vec<usize>),
+    /// It differs in these points.
+    Differs(Vec<String>),
+}
+
+/// When two names mean one column to a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// When they are the same.
+    Exact,
+    /// When they are the same but for the case of ASCII letters.
+    AnyCase,
+}
+
+/// The stable name of a kind.
+pub(crate) fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Text => "text",
+        Kind::Integer => "integer",
+        Kind::Real => "real",
+        Kind::Boolean => "boolean",
+        Kind::Json => "json",
+        Kind::Timestamp => "timestamp",
+        Kind::Date => "date",
+    }
+}
+
+/// The kind of that stable name; a kind of a newer version is not known.
+fn named_kind(name: &str) -> Option<Kind> {
+    [Kind::Text, Kind::Integer, Kind::Real, Kind::Boolean, Kind::Json, Kind::Timestamp, Kind::Date]
+        .into_iter()
+        .find(|known| kind_name(*known) == name)
+}
+
+impl Definition {
+    /// The definition of a wanted table.
+    pub(crate) fn of(table: &TargetTable) -> Definition {
+        let name = |at: usize| table.columns.get(at).map(|column| column.name.clone());
+        let column = |column: &engine::target::Column| DefinedColumn {
+            name: column.name.clone(),
+            kind: kind_name(column.kind).to_owned(),
+        };
+        Definition {
+            columns: table.columns.iter().map(column).collect(),
+            key_columns: table.key_columns,
+            deleted_at: table.deleted_at.and_then(name),
+            synced_at: name(table.synced_at),
+        }
+    }
+
+    /// How this definition fits `wanted`. Columns that are not wanted do no harm outside of the key.
+    pub(crate) fn fit(&self, wanted: &Definition, names: Names) -> Fit {
+        let (mut lacks, mut differs) = (Vec::new(), Vec::new());
+        if self.key() != wanted.key() {
+            differs.push(format!(
+                "its primary key is ({}) instead of ({})",
+                self.key().join(", "),
+                wanted.key().join(", ")
+            ));
+        }
+        let taken = |name: &str| {
+            let is_it = |own: &DefinedColumn| own.name.eq_ignore_ascii_case(name);
+            names == Names::AnyCase && self.columns.iter().any(is_it)
+        };
+        for (at, column) in wanted.columns.iter().enumerate() {
+            match self.columns.iter().find(|own| own.name == column.name) {
+                Some(own) if own.kind == column.kind => {}
+                Some(own) => differs
+                    .push(format!("column `{}` holds {} instead of {}", column.name, own.kind, column.kind)),
+                None if taken(&column.name) => {
+                    differs.push(format!("column `{}` is spelled in another case", column.name));
+                }
+                None => lacks.push(at),
+            }
+        }
+        if self.deleted_at != wanted.deleted_at {
+            let word = |column: &Option<String>| if column.is_some() { "soft" } else { "hard" };
+            differs.push(format!(
+                "it is made for {} deletes instead of {} ones",
+                word(&self.deleted_at),
+                word(&wanted.deleted_at)
+            ));
+        }
+        match (differs.is_empty(), lacks.is_empty()) {
+            (true, true) => Fit::Same,
+            (true, false) => Fit::Lacks(lacks),
+            (false, _) => Fit::Differs(differs),
+        }
+    }
+
+    /// Columns that `wanted` does not have.
+    pub(crate) fn leftovers(&self, wanted: &Definition) -> Vec<String> {
+        let unwanted = |own: &&DefinedColumn| wanted.columns.iter().all(|column| column.name != own.name);
+        self.columns.iter().filter(unwanted).map(|column| column.name.clone()).collect()
+    }
+
+    fn key(&self) -> Vec<&str> {
+        self.columns.iter().take(self.key_columns).map(|column| column.name.as_str()).collect()
+    }
+
+    /// In what the real columns differ from this definition; `declared` gives the type behind a kind.
+    pub(crate) fn against(&self, real: &[RealColumn], declared: fn(Kind) -> &'static str) -> Vec<String> {
+        let mut differs = Vec::new();
+        for (at, column) in self.columns.iter().enumerate() {
+            let place = if at < self.key_columns { i64::try_from(at).unwrap_or(0) + 1 } else { 0 };
+            let declared = named_kind(&column.kind).map_or("of an unknown type", declared);
+            let name = &column.name;
+            match real.iter().find(|(real, _, _)| real == name) {
+                None => differs.push(format!("column `{name}` ({declared}) is missing")),
+                Some((_, found, _)) if !found.eq_ignore_ascii_case(declared) => {
+                    let found = if found.is_empty() { "of no type" } else { found.as_str() };
+                    differs.push(format!("column `{name}` is {found} instead of {declared}"));
+                }
+                Some((_, _, found)) if *found != place => {
+                    let word = |place: i64| match place {
+                        0 => "not in the primary key".to_owned(),
+                        place => format!("number {place} of the primary key"),
+                    };
+                    differs.push(format!("column `{name}` is {} instead of {}", word(*found), word(place)));
+                }
+                Some(_) => {}
+            }
+        }
+        let known = |name: &str| self.columns.iter().any(|column| column.name == name);
+        for (name, found, _) in real.iter().filter(|(name, _, _)| !known(name)) {
+            differs.push(format!("column `{name}` ({found}) is not one of tributary's"));
+        }
+        differs
+    }
+}

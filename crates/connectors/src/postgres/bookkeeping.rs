@@ -1,0 +1,385 @@
+//! The `_tributary_*` tables: where each task stands, which tables are ours, whose rows are whose.
+//!
+//! Every function works inside a transaction of its caller; none commits. Whoever writes anything calls
+//! [`fence`] or [`advance`] in the same transaction.
+
+use engine::position::{Fingerprint, Generation, Position, Sequence};
+use engine::target::{CustomColumn, Owned, StoredField, TargetTable};
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::WORDS;
+use super::shape::exists;
+use crate::definition::{Definition, kind_name};
+use crate::fault::Fault;
+use crate::sql::quote;
+
+/// The version of these tables. A schema with a greater one was made by a newer tributary.
+const FORMAT: i64 = 1;
+
+/// What locks out other tasks while something is looked at and then made: tributary's number, and one for the schema.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(1953655138, hashtext(current_setting('search_path')))";
+
+/// Each with its name: making one that is there needs a right that a schema need not give any more.
+const TABLES: [(&str, &str); 6] = [
+    ("_tributary_format", "CREATE TABLE _tributary_format (version bigint NOT NULL)"),
+    (
+        "_tributary_tasks",
+        "CREATE TABLE _tributary_tasks (
+            task text NOT NULL PRIMARY KEY,
+            epoch bigint NOT NULL,
+            generation text,
+            sequence bigint,
+            fingerprint text,
+            rebuilding boolean NOT NULL DEFAULT false,
+            updated_at timestamptz NOT NULL
+        )",
+    ),
+    (
+        "_tributary_tables",
+        "CREATE TABLE _tributary_tables (
+            table_name text NOT NULL PRIMARY KEY,
+            definition jsonb NOT NULL,
+            made_by text NOT NULL
+        )",
+    ),
+    (
+        "_tributary_owners",
+        "CREATE TABLE _tributary_owners (
+            table_name text NOT NULL,
+            team text NOT NULL,
+            project_id bigint NOT NULL,
+            project text NOT NULL,
+            task text NOT NULL,
+            PRIMARY KEY (table_name, team, project_id, project)
+        )",
+    ),
+    (
+        "_tributary_aside",
+        "CREATE TABLE _tributary_aside (
+            task text NOT NULL,
+            table_name text NOT NULL,
+            key text NOT NULL,
+            reason text NOT NULL,
+            at timestamptz NOT NULL,
+            PRIMARY KEY (task, table_name, key)
+        )",
+    ),
+    // For people too: which custom field stands behind which column.
+    (
+        "_tributary_fields",
+        "CREATE TABLE _tributary_fields (
+            table_name text NOT NULL,
+            column_name text NOT NULL,
+            team text NOT NULL,
+            field_id bigint NOT NULL,
+            field_name text NOT NULL,
+            type text NOT NULL,
+            added_at timestamptz NOT NULL,
+            named_at timestamptz NOT NULL,
+            PRIMARY KEY (table_name, column_name),
+            UNIQUE (table_name, team, field_id)
+        )",
+    ),
+];
+
+/// Waits until no other task makes tables or takes projects in the schema; none does until the transaction ends.
+/// Comes before the task's own row is locked, so that no two wait for each other.
+pub(super) async fn lock(connection: &mut PgConnection) -> Result<(), Fault> {
+    sqlx::query(LOCK).execute(connection).await?;
+    Ok(())
+}
+
+/// Makes what is missing, the schema as well; refuses what a newer version made. Needs [`lock`].
+pub(super) async fn create(connection: &mut PgConnection, schema: &str) -> Result<(), Fault> {
+    let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)")
+        .bind(schema)
+        .fetch_one(&mut *connection)
+        .await?;
+    if !there {
+        let sql = format!("CREATE SCHEMA {}", quote(schema));
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await?;
+    }
+    for (name, sql) in TABLES {
+        if !exists(connection, name).await? {
+            sqlx::query(sql).execute(&mut *connection).await?;
+        }
+    }
+    let version: Option<i64> =
+        sqlx::query_scalar("SELECT max(version) FROM _tributary_format").fetch_one(&mut *connection).await?;
+    match version {
+        None => {
+            sqlx::query("INSERT INTO _tributary_format (version) VALUES ($1)")
+                .bind(FORMAT)
+                .execute(connection)
+                .await?;
+        }
+        Some(version) if version > FORMAT => return Err(WORDS.newer(version, FORMAT)),
+        Some(_) => {}
+    }
+    Ok(())
+}
+
+/// Takes the task over; gives the new epoch.
+pub(super) async fn raise_epoch(connection: &mut PgConnection, task: &str) -> Result<i64, Fault> {
+    let raise = "INSERT INTO _tributary_tasks AS t (task, epoch, updated_at) VALUES ($1, 1, now()) \
+                 ON CONFLICT (task) DO UPDATE SET epoch = t.epoch + 1 RETURNING epoch";
+    Ok(sqlx::query_scalar(raise).bind(task).fetch_one(connection).await?)
+}
+
+/// Fails unless `epoch` is still the task's.
+pub(super) async fn fence(connection: &mut PgConnection, task: &str, epoch: i64) -> Result<(), Fault> {
+    let hit = sqlx::query("UPDATE _tributary_tasks SET updated_at = now() WHERE task = $1 AND epoch = $2")
+        .bind(task)
+        .bind(epoch)
+        .execute(connection)
+        .await?;
+    WORDS.fenced(hit.rows_affected(), task)
+}
+
+/// Stores where the task stands; fails unless `epoch` is still the task's.
+pub(super) async fn advance(
+    connection: &mut PgConnection,
+    task: &str,
+    epoch: i64,
+    position: &Position,
+) -> Result<(), Fault> {
+    let advance = "UPDATE _tributary_tasks SET generation = $1, sequence = $2, fingerprint = $3, rebuilding = $4, \
+                   updated_at = now() WHERE task = $5 AND epoch = $6";
+    let hit = sqlx::query(advance)
+        .bind(&position.generation.0)
+        .bind(position.sequence.0)
+        .bind(&position.fingerprint.0)
+        .bind(position.rebuilding)
+        .bind(task)
+        .bind(epoch)
+        .execute(connection)
+        .await?;
+    WORDS.fenced(hit.rows_affected(), task)
+}
+
+/// Where the task stands, if it ever stood anywhere.
+pub(super) async fn position(connection: &mut PgConnection, task: &str) -> Result<Option<Position>, Fault> {
+    type Stored = (Option<String>, Option<i64>, Option<String>, bool);
+    let stored: Option<Stored> = sqlx::query_as(
+        "SELECT generation, sequence, fingerprint, rebuilding FROM _tributary_tasks WHERE task = $1",
+    )
+    .bind(task)
+    .fetch_optional(connection)
+    .await?;
+    Ok(match stored {
+        Some((Some(generation), Some(sequence), Some(fingerprint), rebuilding)) => Some(Position {
+            generation: Generation(generation),
+            sequence: Sequence(sequence),
+            fingerprint: Fingerprint(fingerprint),
+            rebuilding,
+        }),
+        _ => None,
+    })
+}
+
+/// Projects whose rows the task has written, in any table.
+pub(super) async fn owned(connection: &mut PgConnection, task: &str) -> Result<Vec<Owned>, Fault> {
+    let owned: Vec<(String, i64, String)> = sqlx::query_as(
+        "SELECT DISTINCT team, project_id, project FROM _tributary_owners WHERE task = $1 ORDER BY 1, 2, 3",
+    )
+    .bind(task)
+    .fetch_all(connection)
+    .await?;
+    Ok(owned.into_iter().map(|(team, project_id, project)| Owned { team, project_id, project }).collect())
+}
+
+/// Another task that has rows in `table`.
+pub(super) async fn other_owner(
+    connection: &mut PgConnection,
+    table: &str,
+    task: &str,
+) -> Result<Option<String>, Fault> {
+    let other = "SELECT task FROM _tributary_owners WHERE table_name = $1 AND task <> $2 LIMIT 1";
+    Ok(sqlx::query_scalar(other).bind(table).bind(task).fetch_optional(connection).await?)
+}
+
+/// Notes that the task fills `table` for a project; refuses if another one does. Needs [`lock`].
+pub(super) async fn own(
+    connection: &mut PgConnection,
+    task: &str,
+    table: &str,
+    owned: &Owned,
+) -> Result<(), Fault> {
+    let other: Option<String> = sqlx::query_scalar(
+        "SELECT task FROM _tributary_owners \
+         WHERE table_name = $1 AND team = $2 AND (project_id = $3 OR project = $4) AND task <> $5 LIMIT 1",
+    )
+    .bind(table)
+    .bind(&owned.team)
+    .bind(owned.project_id)
+    .bind(&owned.project)
+    .bind(task)
+    .fetch_optional(&mut *connection)
+    .await?;
+    if let Some(other) = other {
+        return Err(WORDS.owned(&owned.project, table, task, &other));
+    }
+    sqlx::query(
+        "INSERT INTO _tributary_owners (table_name, team, project_id, project, task) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(table)
+    .bind(&owned.team)
+    .bind(owned.project_id)
+    .bind(&owned.project)
+    .bind(task)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Forgets a project of the task, in all tables.
+pub(super) async fn disown(connection: &mut PgConnection, task: &str, owned: &Owned) -> Result<(), Fault> {
+    sqlx::query(
+        "DELETE FROM _tributary_owners WHERE task = $1 AND team = $2 AND project_id = $3 AND project = $4",
+    )
+    .bind(task)
+    .bind(&owned.team)
+    .bind(owned.project_id)
+    .bind(&owned.project)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Gives up tables that the task does not fill any more, so that another one may. Their rows stay.
+pub(super) async fn release(connection: &mut PgConnection, task: &str, kept: &[&str]) -> Result<(), Fault> {
+    let tables: Vec<String> =
+        sqlx::query_scalar("SELECT DISTINCT table_name FROM _tributary_owners WHERE task = $1")
+            .bind(task)
+            .fetch_all(&mut *connection)
+            .await?;
+    for table in tables.iter().filter(|table| !kept.contains(&table.as_str())) {
+        sqlx::query("DELETE FROM _tributary_owners WHERE task = $1 AND table_name = $2")
+            .bind(task)
+            .bind(table)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Makes the other tasks that have rows in `table` start anew: their rows in it are lost.
+pub(super) async fn restart_others(
+    connection: &mut PgConnection,
+    task: &str,
+    table: &str,
+) -> Result<(), Fault> {
+    sqlx::query(
+        "UPDATE _tributary_tasks SET generation = NULL, epoch = epoch + 1 WHERE task <> $1 \
+         AND task IN (SELECT task FROM _tributary_owners WHERE table_name = $2)",
+    )
+    .bind(task)
+    .bind(table)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Stores the definition of a table that was made or extended.
+pub(super) async fn define(
+    connection: &mut PgConnection,
+    table: &str,
+    definition: &Definition,
+) -> Result<(), Fault> {
+    let json = serde_json::to_string(definition).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    sqlx::query(
+        "INSERT INTO _tributary_tables (table_name, definition, made_by) VALUES ($1, $2::jsonb, $3) \
+         ON CONFLICT (table_name) DO UPDATE SET definition = excluded.definition, made_by = excluded.made_by",
+    )
+    .bind(table)
+    .bind(json)
+    .bind(env!("CARGO_PKG_VERSION"))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The columns of `table` that stand for custom fields.
+pub(super) async fn fields(connection: &mut PgConnection, table: &str) -> Result<Vec<StoredField>, Fault> {
+    let fields: Vec<(String, String, i64)> = sqlx::query_as(
+        "SELECT column_name, team, field_id FROM _tributary_fields WHERE table_name = $1 ORDER BY added_at, field_id",
+    )
+    .bind(table)
+    .fetch_all(connection)
+    .await?;
+    let stored = |(column, team, field_id)| StoredField { table: table.to_owned(), column, team, field_id };
+    Ok(fields.into_iter().map(stored).collect())
+}
+
+/// Notes which custom fields stand behind which columns of `table`, and how they are called now. Other teams'
+/// fields stay; a column that another task has just given to one of them is refused.
+pub(super) async fn note_fields(connection: &mut PgConnection, table: &TargetTable) -> Result<(), Fault> {
+    for stored in fields(connection, &table.name).await? {
+        // The field has another column now, because this one is wanted for something else.
+        let column = table.columns.iter().find(|column| column.name == stored.column);
+        let is_plain = column.is_some_and(|column| column.custom.is_none());
+        let has_moved = table.columns.iter().any(|column| {
+            let is_it =
+                |custom: &CustomColumn| custom.team == stored.team && custom.field_id == stored.field_id;
+            column.custom.as_ref().is_some_and(is_it) && column.name != stored.column
+        });
+        if is_plain || has_moved {
+            sqlx::query("DELETE FROM _tributary_fields WHERE table_name = $1 AND column_name = $2")
+                .bind(&table.name)
+                .bind(&stored.column)
+                .execute(&mut *connection)
+                .await?;
+        }
+    }
+    for column in &table.columns {
+        let Some(CustomColumn { team, field_id, field_name }) = &column.custom else { continue };
+        let noted = sqlx::query(
+            "INSERT INTO _tributary_fields AS t \
+             (table_name, column_name, team, field_id, field_name, type, added_at, named_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, now(), now()) ON CONFLICT (table_name, column_name) DO UPDATE SET \
+             named_at = CASE WHEN t.field_name = excluded.field_name THEN t.named_at ELSE excluded.named_at END, \
+             field_name = excluded.field_name, type = excluded.type \
+             WHERE t.team = excluded.team AND t.field_id = excluded.field_id",
+        )
+        .bind(&table.name)
+        .bind(&column.name)
+        .bind(team)
+        .bind(field_id)
+        .bind(field_name)
+        .bind(kind_name(column.kind))
+        .execute(&mut *connection)
+        .await?;
+        if noted.rows_affected() == 0 {
+            return Err(WORDS.field_taken(&column.name, &table.name, field_name));
+        }
+    }
+    Ok(())
+}
+
+/// Names a row that cannot be stored.
+pub(super) async fn put_aside(
+    connection: &mut PgConnection,
+    task: &str,
+    table: &str,
+    key: &str,
+    reason: &str,
+) -> Result<(), Fault> {
+    sqlx::query(
+        "INSERT INTO _tributary_aside (task, table_name, key, reason, at) VALUES ($1, $2, $3, $4, now()) \
+         ON CONFLICT (task, table_name, key) DO UPDATE SET reason = excluded.reason, at = excluded.at",
+    )
+    .bind(task)
+    .bind(table)
+    .bind(key)
+    .bind(reason)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Forgets the rows that were put aside: all are about to be written anew.
+pub(super) async fn clear_aside(connection: &mut PgConnection, task: &str) -> Result<(), Fault> {
+    sqlx::query("DELETE FROM _tributary_aside WHERE task = $1").bind(task).execute(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! What "check" tries in a database. Start with [`check`].
+
+use jiff::Zoned;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use super::config::Validated;
+use super::fault::into_error;
+use super::link::{Link, connect, within};
+use crate::check::CheckItem;
+use crate::fault::Fault;
+use crate::sql::quote;
+
+/// The oldest version that is still in use somewhere; older ones are not tried.
+const OLDEST: i32 = 12;
+
+/// Tries everything the target needs of the database. Leaves nothing behind.
+pub async fn check(validated: &Validated) -> Vec<CheckItem> {
+    let mut items = Vec::new();
+    let mut connection = match within(connect(validated)).await {
+        Ok(connection) => connection,
+        Err(fault) => return vec![failed("target: connect", validated, fault, "connect to")],
+    };
+    match within(facts(&mut connection)).await {
+        Ok(facts) => items.extend(facts.items(validated)),
+        Err(fault) => return vec![failed("target: connect", validated, fault, "read")],
+    }
+    items.push(match within(scratch(validated, &mut connection)).await {
+        Ok(detail) => CheckItem::ok("target: write", detail),
+        Err(fault) => failed("target: write", validated, fault, "write to"),
+    });
+    if let Ok(true) = within(is_pooled(validated)).await {
+        items.push(CheckItem::warning(
+            "target: session",
+            "a pooler gives each transaction another session",
+            "Let the pooler keep prepared statements, or connect to the server itself.",
+        ));
+    }
+    // Nothing was left to commit.
+    let _ = connection.close().await;
+    items
+}
+
+/// What a session says about itself.
+struct Facts {
+    version: i32,
+    full_version: String,
+    encoding: String,
+    standby: bool,
+    read_only: bool,
+    tls: Option<String>,
+}
+
+async fn facts(connection: &mut PgConnection) -> Result<Facts, Fault> {
+    let (version, full_version, encoding, standby, read_only): (i32, String, String, bool, bool) =
+        sqlx::query_as(
+            "SELECT current_setting('server_version_num')::int / 10000, current_setting('server_version'), \
+                    current_setting('server_encoding'), pg_is_in_recovery(), \
+                    current_setting('default_transaction_read_only')::bool",
+        )
+        .fetch_one(&mut *connection)
+        .await?;
+    let tls = sqlx::query_scalar("SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl")
+        .fetch_optional(&mut *connection)
+        .await?;
+    Ok(Facts { version, full_version, encoding, standby, read_only, tls })
+}
+
+impl Facts {
+    fn items(&self, place: &Validated) -> Vec<CheckItem> {
+        let tls = self.tls.as_deref().unwrap_or("no TLS");
+        let connected = format!("connected to {} (PostgreSQL {}, {tls})", place.place(), self.full_version);
+        let mut items = vec![CheckItem::ok("target: connect", connected)];
+        if self.version < OLDEST {
+            items.push(CheckItem::failed(
+                "target: version",
+                format!("PostgreSQL {} is older than {OLDEST}", self.full_version),
+                "Use a newer server.",
+            ));
+        } else if is_over(self.version) {
+            items.push(CheckItem::warning(
+                "target: version",
+                format!("PostgreSQL {} gets no fixes any more", self.version),
+                "Upgrade the server.",
+            ));
+        }
+        if self.encoding != "UTF8" {
+            items.push(CheckItem::failed(
+                "target: encoding",
+                format!("the database keeps texts in {}, which lacks characters", self.encoding),
+                "Use a database made with ENCODING 'UTF8'.",
+            ));
+        }
+        if self.standby || self.read_only {
+            let why = if self.standby { "the server is a standby" } else { "transactions are read-only" };
+            items.push(CheckItem::warning(
+                "target: role",
+                why,
+                "Name the primary server, or take `default_transaction_read_only` off the database and the user.",
+            ));
+        }
+        items
+    }
+}
+
+/// Whether a version is over: each lives for five years, until a day in November (12 ended in 2024).
+fn is_over(version: i32) -> bool {
+    let today = Zoned::now().date();
+    let last_year = i32::from(today.year()).saturating_sub(2012);
+    version < last_year || (version == last_year && (today.month(), today.day()) > (11, 15))
+}
+
+/// Makes what is missing and a table in it, fills it, and takes all of it back.
+async fn scratch(place: &Validated, connection: &mut PgConnection) -> Result<String, Fault> {
+    let link = Link::new(place.clone());
+    let mut transaction = link.begin(connection).await?;
+    let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)")
+        .bind(place.schema())
+        .fetch_one(&mut *transaction)
+        .await?;
+    let schema = quote(place.schema());
+    if !there {
+        sqlx::query(AssertSqlSafe(format!("CREATE SCHEMA {schema}"))).execute(&mut *transaction).await?;
+    }
+    let scratch = format!("{schema}._tributary_scratch");
+    for sql in [
+        format!("CREATE TABLE {scratch} (x text PRIMARY KEY, y jsonb)"),
+        format!("INSERT INTO {scratch} VALUES ('x', '[1]') ON CONFLICT (x) DO UPDATE SET y = excluded.y"),
+        format!("DROP TABLE {scratch}"),
+    ] {
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
+    }
+    transaction.rollback().await?;
+    let made = if there { "" } else { "may make the schema; " };
+    Ok(format!("{made}made, filled and dropped a scratch table"))
+}
+
+/// Whether two connections that are open at once are served by one session: only a pooler does that.
+async fn is_pooled(place: &Validated) -> Result<bool, Fault> {
+    let (mut one, mut two) = (connect(place).await?, connect(place).await?);
+    let pid = "SELECT pg_backend_pid()";
+    let first: i32 = sqlx::query_scalar(pid).fetch_one(&mut one).await?;
+    let second: i32 = sqlx::query_scalar(pid).fetch_one(&mut two).await?;
+    // Nothing was left to commit.
+    let _ = (one.close().await, two.close().await);
+    Ok(first == second)
+}
+
+fn failed(name: &str, place: &Validated, fault: Fault, doing: &str) -> CheckItem {
+    let problem = into_error(fault, place, doing).problem;
+    CheckItem::failed(name, format!("{}: {}", problem.what, problem.why), problem.fix)
+}

@@ -1,0 +1,123 @@
+//! The connection: made when it is needed, thrown away after an error, never waited for without end.
+//!
+//! A call takes the connection out, and gives it back when all went well. So a connection that something went wrong
+//! on, or whose call was given up in its middle, is never used again: its server end rolls back.
+
+use std::time::Duration;
+
+use engine::problem::Problem;
+use engine::target::TargetErrorKind;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Postgres, Transaction};
+use tokio::time::{Instant, timeout};
+
+use super::config::Validated;
+use crate::fault::Fault;
+use crate::sql::quote;
+
+/// For the name, the connection, TLS and the password together.
+pub(super) const CONNECT: Duration = Duration::from_secs(10);
+
+/// For a whole call: more than its longest statement may take ([`begin_sql`]). What hangs longer has lost its server.
+const CALL: Duration = Duration::from_secs(6 * 60);
+
+/// A connection that was silent for so long may be gone without a word: firewalls forget such ones.
+const SILENT: Duration = Duration::from_secs(60);
+
+/// The way to the database.
+#[derive(Debug)]
+pub(super) struct Link {
+    place: Validated,
+    begin: String,
+    idle: Option<(PgConnection, Instant)>,
+}
+
+impl Link {
+    pub(super) fn new(place: Validated) -> Link {
+        let begin = begin_sql(place.schema());
+        Link { place, begin, idle: None }
+    }
+
+    pub(super) fn place(&self) -> &Validated {
+        &self.place
+    }
+
+    /// The connection: the one there is, or a new one.
+    pub(super) async fn take(&mut self) -> Result<PgConnection, Fault> {
+        if let Some((mut connection, used)) = self.idle.take() {
+            let fresh = used.elapsed() < SILENT;
+            if fresh || timeout(CONNECT, connection.ping()).await.is_ok_and(|answer| answer.is_ok()) {
+                return Ok(connection);
+            }
+        }
+        connect(&self.place).await
+    }
+
+    /// Keeps a connection for the next call.
+    pub(super) fn give(&mut self, connection: PgConnection) {
+        self.idle = Some((connection, Instant::now()));
+    }
+
+    /// Begins the transaction of a call.
+    pub(super) async fn begin<'c>(
+        &self,
+        connection: &'c mut PgConnection,
+    ) -> Result<Transaction<'c, Postgres>, Fault> {
+        Ok(connection.begin_with(AssertSqlSafe(self.begin.clone())).await?)
+    }
+
+    /// Says good-bye to the server.
+    pub(super) async fn close(self) {
+        if let Some((connection, _)) = self.idle
+            && !matches!(timeout(CONNECT, connection.close()).await, Ok(Ok(())))
+        {
+            // Everything was committed before.
+            tracing::debug!("the connection to the target was not closed cleanly");
+        }
+    }
+}
+
+/// Does the work of one call, but not for ever.
+pub(super) async fn within<T>(work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    timeout(CALL, work).await.unwrap_or_else(|_| Err(silence()))
+}
+
+/// A new connection.
+pub(super) async fn connect(place: &Validated) -> Result<PgConnection, Fault> {
+    for (name, file) in place.certificates() {
+        if let Err(error) = tokio::fs::metadata(&file).await {
+            let problem = Problem::new(
+                "POSTGRES-CERTIFICATE",
+                format!("Cannot connect to PostgreSQL, {}", place.place()),
+                format!("the file `{}` of `{name}` cannot be read ({error})", file.display()),
+                "Correct the path in the URL; it is relative to the directory in which tributary was started.",
+            );
+            return Err(Fault::refused(TargetErrorKind::Fatal, problem));
+        }
+    }
+    let options = place.options()?;
+    timeout(CONNECT, options.connect()).await.unwrap_or_else(|_| Err(timed_out())).map_err(Fault::from)
+}
+
+fn silence() -> Fault {
+    timed_out().into()
+}
+
+fn timed_out() -> sqlx::Error {
+    std::io::Error::new(std::io::ErrorKind::TimedOut, "the server does not answer").into()
+}
+
+/// How every transaction begins, in one round trip. All of it ends with the transaction, so that it works through a
+/// pooler too.
+fn begin_sql(schema: &str) -> String {
+    format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED; \
+         SET LOCAL search_path = {}; \
+         SET LOCAL client_min_messages = warning; \
+         SET LOCAL statement_timeout = '5min'; \
+         SET LOCAL lock_timeout = '30s'; \
+         SET LOCAL idle_in_transaction_session_timeout = '1min'; \
+         SELECT set_config('synchronous_commit', 'on', true) \
+         WHERE current_setting('synchronous_commit') = 'off'",
+        quote(schema)
+    )
+}

@@ -1,0 +1,88 @@
+//! Whether a table is there, whether tributary made it, and how it fits what is wanted.
+
+use engine::target::TargetTable;
+use sqlx::PgConnection;
+
+use super::WORDS;
+use super::encode::declared_type;
+use crate::definition::{Definition, Names, RealColumn, Standing};
+use crate::fault::Fault;
+
+/// What stands under a name in a schema, by the letter PostgreSQL keeps for it.
+fn object(letter: &str) -> &'static str {
+    match letter {
+        "v" => "a view",
+        "m" => "a materialized view",
+        "i" | "I" => "an index",
+        "S" => "a sequence",
+        "f" => "a foreign table",
+        "c" => "a composite type",
+        "p" => "a partitioned table",
+        _ => "something",
+    }
+}
+
+/// Looks how `table` stands; refuses one that is not ours or has been changed. Reads only.
+pub(super) async fn examine(connection: &mut PgConnection, table: &TargetTable) -> Result<Standing, Fault> {
+    let wanted = Definition::of(table);
+    let stored = stored_definition(connection, &table.name).await?;
+    let found: Option<String> = sqlx::query_scalar(
+        "SELECT relkind::text FROM pg_class \
+         WHERE relname = $1 AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())",
+    )
+    .bind(&table.name)
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(found) = found else {
+        return Ok(if stored.is_some() { Standing::Lost } else { Standing::Missing });
+    };
+    if found != "r" {
+        let why = format!("the schema has {} of this name, which tributary did not make", object(&found));
+        return Err(WORDS.shape(&table.name, why, &[]));
+    }
+    let real: Vec<RealColumn> = sqlx::query_as(
+        "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), \
+                coalesce(array_position(k.indkey::int2[], a.attnum) + 1, 0)::int8 \
+         FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid \
+         LEFT JOIN pg_index k ON k.indrelid = c.oid AND k.indisprimary \
+         WHERE c.relname = $1 AND a.attnum > 0 AND NOT a.attisdropped \
+         AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) \
+         ORDER BY a.attnum",
+    )
+    .bind(&table.name)
+    .fetch_all(&mut *connection)
+    .await?;
+    let Some(stored) = stored else {
+        let why = "there is a table of this name that tributary did not make".to_owned();
+        return Err(WORDS.shape(&table.name, why, &wanted.against(&real, declared_type)));
+    };
+    let differs = stored.against(&real, declared_type);
+    if !differs.is_empty() {
+        let why = "somebody has changed the table since tributary made it".to_owned();
+        return Err(WORDS.shape(&table.name, why, &differs));
+    }
+    let fit = stored.fit(&wanted, Names::Exact);
+    Ok(Standing::Ours(stored, fit))
+}
+
+async fn stored_definition(connection: &mut PgConnection, table: &str) -> Result<Option<Definition>, Fault> {
+    if !exists(connection, "_tributary_tables").await? {
+        return Ok(None);
+    }
+    let json: Option<String> =
+        sqlx::query_scalar("SELECT definition::text FROM _tributary_tables WHERE table_name = $1")
+            .bind(table)
+            .fetch_optional(&mut *connection)
+            .await?;
+    let Some(json) = json else { return Ok(None) };
+    serde_json::from_str(&json).map(Some).map_err(|_| {
+        WORDS.shape(table, "its definition in `_tributary_tables` cannot be read".to_owned(), &[])
+    })
+}
+
+/// Whether the schema has a table of this name.
+pub(super) async fn exists(connection: &mut PgConnection, table: &str) -> Result<bool, Fault> {
+    let exists =
+        "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = current_schema() AND tablename = $1)";
+    Ok(sqlx::query_scalar(exists).bind(table).fetch_one(connection).await?)
+}

@@ -1,0 +1,350 @@
+//! The target itself: one connection, one transaction per call.
+
+use engine::position::{Position, RebuildReason};
+use engine::row::RowId;
+use engine::target::{Batch, Cell, Effect, Opened, Owned, Plan, Target, TargetError, TargetTable};
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::config::Validated;
+use super::encode::{Statements, add_column, declared_type};
+use super::fault::into_error;
+use super::link::{Link, within};
+use super::write::write_table;
+use super::{WORDS, bookkeeping, shape};
+use crate::definition::{Definition, Fit, Standing};
+use crate::fault::Fault;
+use crate::sql::{alive, create_table, key_json, place_columns, quote, table_at};
+
+/// Writes the tables of one task into a schema of a PostgreSQL database.
+#[derive(Debug)]
+pub struct PostgresTarget {
+    link: Link,
+    session: Option<Session>,
+}
+
+/// What `open` found out.
+#[derive(Debug)]
+struct Session {
+    plan: Plan,
+    epoch: i64,
+    /// For each table of the plan.
+    statements: Vec<Statements>,
+}
+
+impl PostgresTarget {
+    /// A target that has not been opened yet.
+    #[must_use]
+    pub fn new(place: Validated) -> PostgresTarget {
+        PostgresTarget { link: Link::new(place), session: None }
+    }
+
+    /// Ends a call: keeps the connection after a good one, and turns a fault into what the engine gets.
+    fn settle<T>(&mut self, doing: &str, result: Result<(T, PgConnection), Fault>) -> Result<T, TargetError> {
+        match result {
+            Ok((done, connection)) => {
+                self.link.give(connection);
+                Ok(done)
+            }
+            Err(fault) => Err(into_error(fault, self.link.place(), doing)),
+        }
+    }
+
+    fn session(&self) -> Result<&Session, Fault> {
+        self.session.as_ref().ok_or_else(|| WORDS.not_open())
+    }
+
+    async fn try_open(&mut self, plan: &Plan) -> Result<(Opened, PgConnection), Fault> {
+        self.session = None;
+        let mut connection = self.link.take().await?;
+        let mut transaction = self.link.begin(&mut connection).await?;
+        bookkeeping::lock(&mut transaction).await?;
+        // All tables are looked at before anything is made.
+        let mut standings = Vec::with_capacity(plan.tables.len());
+        for table in &plan.tables {
+            standings.push(shape::examine(&mut transaction, table).await?);
+        }
+        bookkeeping::create(&mut transaction, self.link.place().schema()).await?;
+        let mut lost = false;
+        for (table, standing) in plan.tables.iter().zip(standings) {
+            match standing {
+                Standing::Lost => {
+                    tracing::warn!(table = %table.name, "a table of the target is gone; it is made anew");
+                    lost = true;
+                }
+                Standing::Ours(_, Fit::Differs(points)) => {
+                    refuse_shared(&mut transaction, &plan.task, table, &points).await?;
+                }
+                Standing::Missing | Standing::Ours(_, Fit::Same | Fit::Lacks(_)) => {}
+            }
+        }
+        let epoch = bookkeeping::raise_epoch(&mut transaction, &plan.task).await?;
+        let position = bookkeeping::position(&mut transaction, &plan.task).await?;
+        let owned = bookkeeping::owned(&mut transaction, &plan.task).await?;
+        let mut fields = Vec::new();
+        for table in &plan.tables {
+            fields.extend(bookkeeping::fields(&mut transaction, &table.name).await?);
+        }
+        transaction.commit().await?;
+        let statements = plan.tables.iter().map(|table| Statements::of(table, &[])).collect();
+        self.session = Some(Session { plan: plan.clone(), epoch, statements });
+        // Without one of its tables the target is not where the position says.
+        Ok((Opened { position: position.filter(|_| !lost), owned, fields }, connection))
+    }
+
+    async fn try_prepare(
+        &mut self,
+        plan: &Plan,
+        rebuild: Option<RebuildReason>,
+        position: &Position,
+    ) -> Result<((), PgConnection), Fault> {
+        let epoch = self.session()?.epoch;
+        let mut connection = self.link.take().await?;
+        let mut transaction = self.link.begin(&mut connection).await?;
+        bookkeeping::lock(&mut transaction).await?;
+        bookkeeping::advance(&mut transaction, &plan.task, epoch, position).await?;
+        let mut statements = Vec::with_capacity(plan.tables.len());
+        for table in &plan.tables {
+            let leftovers = prepare_table(&mut transaction, &plan.task, table, rebuild).await?;
+            statements.push(Statements::of(table, &leftovers));
+            bookkeeping::note_fields(&mut transaction, table).await?;
+        }
+        let names: Vec<&str> = plan.tables.iter().map(|table| table.name.as_str()).collect();
+        // Read before tables are given up: a project known from one of them is written into the new ones as well.
+        let projects = bookkeeping::owned(&mut transaction, &plan.task).await?;
+        bookkeeping::release(&mut transaction, &plan.task, &names).await?;
+        for owned in &projects {
+            for name in &names {
+                bookkeeping::own(&mut transaction, &plan.task, name, owned).await?;
+            }
+        }
+        if rebuild.is_some() {
+            bookkeeping::clear_aside(&mut transaction, &plan.task).await?;
+        }
+        transaction.commit().await?;
+        self.session = Some(Session { plan: plan.clone(), epoch, statements });
+        Ok(((), connection))
+    }
+
+    async fn try_own(&mut self, projects: &[Owned]) -> Result<((), PgConnection), Fault> {
+        let mut connection = self.link.take().await?;
+        let Session { plan, epoch, .. } = self.session()?;
+        let mut transaction = self.link.begin(&mut connection).await?;
+        bookkeeping::lock(&mut transaction).await?;
+        bookkeeping::fence(&mut transaction, &plan.task, *epoch).await?;
+        for owned in projects {
+            for table in &plan.tables {
+                bookkeeping::own(&mut transaction, &plan.task, &table.name, owned).await?;
+            }
+        }
+        transaction.commit().await?;
+        Ok(((), connection))
+    }
+
+    async fn try_disown(&mut self, projects: &[Owned]) -> Result<((), PgConnection), Fault> {
+        let mut connection = self.link.take().await?;
+        let Session { plan, epoch, .. } = self.session()?;
+        let mut transaction = self.link.begin(&mut connection).await?;
+        bookkeeping::fence(&mut transaction, &plan.task, *epoch).await?;
+        for owned in projects {
+            bookkeeping::disown(&mut transaction, &plan.task, owned).await?;
+        }
+        transaction.commit().await?;
+        Ok(((), connection))
+    }
+
+    async fn try_write(&mut self, batch: &Batch) -> Result<(Vec<Effect>, PgConnection), Fault> {
+        let mut connection = self.link.take().await?;
+        let Session { plan, epoch, statements } = self.session()?;
+        let mut transaction = self.link.begin(&mut connection).await?;
+        bookkeeping::advance(&mut transaction, &plan.task, *epoch, &batch.position).await?;
+        let mut effects = Vec::with_capacity(plan.tables.len());
+        for ((table, statements), rows) in plan.tables.iter().zip(statements).zip(&batch.tables) {
+            effects.push(write_table(&mut transaction, table, statements, rows).await?);
+        }
+        transaction.commit().await?;
+        Ok((effects, connection))
+    }
+
+    async fn try_put_aside(
+        &mut self,
+        table: usize,
+        key: &[Cell],
+        reason: &str,
+    ) -> Result<((), PgConnection), Fault> {
+        let mut connection = self.link.take().await?;
+        let Session { plan, epoch, .. } = self.session()?;
+        let mut transaction = self.link.begin(&mut connection).await?;
+        bookkeeping::fence(&mut transaction, &plan.task, *epoch).await?;
+        let name = &table_at(plan, table)?.name;
+        bookkeeping::put_aside(&mut transaction, &plan.task, name, &key_json(key), reason).await?;
+        transaction.commit().await?;
+        Ok(((), connection))
+    }
+
+    async fn try_ids(
+        &mut self,
+        table: usize,
+        team: &str,
+        project: &str,
+        after: Option<RowId>,
+        limit: u32,
+    ) -> Result<(Vec<RowId>, PgConnection), Fault> {
+        let mut connection = self.link.take().await?;
+        let table = table_at(&self.session()?.plan, table)?;
+        let [team_column, project_column, id_column] = place_columns(table)?;
+        // Without `after` the smallest possible id is the bound, and included.
+        let (beyond, bound) = after.map_or((">=", i64::MIN), |id| (">", id.0));
+        let sql = format!(
+            "SELECT {id_column} FROM {} WHERE {team_column} = $1 AND {project_column} = $2 \
+             AND {id_column} {beyond} $3{} ORDER BY {id_column} LIMIT $4",
+            quote(&table.name),
+            alive(table)
+        );
+        let mut transaction = self.link.begin(&mut connection).await?;
+        let ids: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(team)
+            .bind(project)
+            .bind(bound)
+            .bind(i64::from(limit))
+            .fetch_all(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok((ids.into_iter().map(RowId).collect(), connection))
+    }
+
+    async fn try_count(&mut self, table: usize, projects: &[Owned]) -> Result<(u64, PgConnection), Fault> {
+        let mut connection = self.link.take().await?;
+        let table = table_at(&self.session()?.plan, table)?;
+        let [team_column, project_column, _] = place_columns(table)?;
+        // Two projects of one name have the same rows.
+        let sql = format!(
+            "SELECT count(*) FROM {} WHERE ({team_column}, {project_column}) IN \
+             (SELECT * FROM unnest($1::text[], $2::text[])){}",
+            quote(&table.name),
+            alive(table)
+        );
+        let (teams, names): (Vec<&str>, Vec<&str>) =
+            projects.iter().map(|owned| (owned.team.as_str(), owned.project.as_str())).unzip();
+        let mut transaction = self.link.begin(&mut connection).await?;
+        let count: i64 = sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(teams)
+            .bind(names)
+            .fetch_one(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok((u64::try_from(count).unwrap_or(0), connection))
+    }
+}
+
+impl Target for PostgresTarget {
+    async fn open(&mut self, plan: &Plan) -> Result<Opened, TargetError> {
+        let result = within(self.try_open(plan)).await;
+        self.settle("open", result)
+    }
+
+    async fn prepare(
+        &mut self,
+        plan: &Plan,
+        rebuild: Option<RebuildReason>,
+        position: &Position,
+    ) -> Result<(), TargetError> {
+        let result = within(self.try_prepare(plan, rebuild, position)).await;
+        self.settle("prepare the tables in", result)
+    }
+
+    async fn own(&mut self, projects: &[Owned]) -> Result<(), TargetError> {
+        let result = within(self.try_own(projects)).await;
+        self.settle("write to", result)
+    }
+
+    async fn disown(&mut self, projects: &[Owned]) -> Result<(), TargetError> {
+        let result = within(self.try_disown(projects)).await;
+        self.settle("write to", result)
+    }
+
+    async fn write(&mut self, batch: &Batch) -> Result<Vec<Effect>, TargetError> {
+        let result = within(self.try_write(batch)).await;
+        self.settle("write to", result)
+    }
+
+    async fn ids(
+        &mut self,
+        table: usize,
+        team: &str,
+        project: &str,
+        after: Option<RowId>,
+        limit: u32,
+    ) -> Result<Vec<RowId>, TargetError> {
+        let result = within(self.try_ids(table, team, project, after, limit)).await;
+        self.settle("read", result)
+    }
+
+    async fn count(&mut self, table: usize, projects: &[Owned]) -> Result<u64, TargetError> {
+        let result = within(self.try_count(table, projects)).await;
+        self.settle("read", result)
+    }
+
+    async fn put_aside(&mut self, table: usize, key: &[Cell], reason: &str) -> Result<(), TargetError> {
+        let result = within(self.try_put_aside(table, key, reason)).await;
+        self.settle("write to", result)
+    }
+
+    async fn close(self) {
+        self.link.close().await;
+    }
+}
+
+/// Makes `table` fit the plan; gives the columns it has beyond it.
+async fn prepare_table(
+    connection: &mut PgConnection,
+    task: &str,
+    table: &TargetTable,
+    rebuild: Option<RebuildReason>,
+) -> Result<Vec<String>, Fault> {
+    let wanted = Definition::of(table);
+    match shape::examine(connection, table).await? {
+        Standing::Ours(stored, Fit::Same) => return Ok(stored.leftovers(&wanted)),
+        Standing::Ours(mut stored, Fit::Lacks(columns)) => {
+            for at in columns {
+                let (Some(column), Some(defined)) = (table.columns.get(at), wanted.columns.get(at)) else {
+                    continue;
+                };
+                let sql = add_column(&table.name, &column.name, column.kind);
+                sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await?;
+                stored.columns.push(defined.clone());
+            }
+            bookkeeping::define(connection, &table.name, &stored).await?;
+            return Ok(stored.leftovers(&wanted));
+        }
+        Standing::Ours(_, Fit::Differs(points)) => {
+            refuse_shared(connection, task, table, &points).await?;
+            if rebuild.is_none() {
+                let why = "the task would fill it in another shape".to_owned();
+                return Err(WORDS.shape(&table.name, why, &points));
+            }
+            let sql = format!("DROP TABLE {}", quote(&table.name));
+            sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await?;
+        }
+        Standing::Lost => bookkeeping::restart_others(connection, task, &table.name).await?,
+        Standing::Missing => {}
+    }
+    sqlx::query(AssertSqlSafe(create_table(table, declared_type))).execute(&mut *connection).await?;
+    bookkeeping::define(connection, &table.name, &wanted).await?;
+    Ok(Vec::new())
+}
+
+/// Refuses a table of another shape if another task has rows in it.
+async fn refuse_shared(
+    connection: &mut PgConnection,
+    task: &str,
+    table: &TargetTable,
+    points: &[String],
+) -> Result<(), Fault> {
+    match bookkeeping::other_owner(connection, &table.name, task).await? {
+        None => Ok(()),
+        Some(other) => {
+            let why = format!("task `{other}` fills the same table in another shape");
+            Err(WORDS.shape(&table.name, why, points))
+        }
+    }
+}
