@@ -10,6 +10,7 @@
 )]
 
 mod differ;
+mod flat;
 mod order;
 mod rows;
 mod sequences;
