@@ -155,6 +155,17 @@ pub struct TaskStatus {
     pub delay_ms: Option<i64>,
     /// Rows that the target could not hold.
     pub put_aside: u64,
+    /// How far a rebuild is that was asked for.
+    pub rebuild: Option<Copied>,
+}
+
+/// How far a rebuild is that was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copied {
+    /// Rows of the mirror that have been written, or passed over because the filter does not want them.
+    pub done: u64,
+    /// Rows of the mirror when it began.
+    pub total: u64,
 }
 
 /// Everything at a glance.

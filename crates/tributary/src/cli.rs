@@ -48,11 +48,17 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// CODING's tables.
+const TABLES: [&str; 3] = ["Issues", "Iterations", "ProjectMembers"];
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Load the tables of a pipeline and follow their changes.
     #[command(after_help = SYNC_HELP)]
     Sync(SyncArgs),
+    /// Rebuild the target's tables from what was read before, without asking CODING.
+    #[command(after_help = RESYNC_HELP)]
+    Resync(ResyncArgs),
     /// Test everything that a pipeline needs, item by item, and say how to put it right.
     #[command(after_help = CHECK_HELP)]
     Check(FileArgs),
@@ -80,6 +86,16 @@ Examples:
   tributary sync --once --json a.yaml b.yaml   two tasks in one process, a summary as JSON
   tributary sync pipeline.yaml --accept-deletes
                                                carry out deletes that are held";
+
+const RESYNC_HELP: &str = "\
+Writes every row of the mirror again and deletes what the mirror lacks: for a target that was spoilt by hand, restored
+from an old backup, or is new. Needs the state directory for itself: stop a running sync first.
+
+Examples:
+  tributary resync pipeline.yaml                    all tables of the pipeline
+  tributary resync pipeline.yaml --table Issues     one of them; the others are left alone
+  tributary resync pipeline.yaml --json | jq .rebuilt
+  tributary resync pipeline.yaml --from-source      read everything from CODING anew, then rebuild";
 
 const CHECK_HELP: &str = "\
 Examples:
@@ -134,6 +150,22 @@ pub(crate) struct SyncArgs {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct ResyncArgs {
+    /// The pipeline file.
+    #[arg(value_name = "PIPELINE.yaml")]
+    pub(crate) file: PathBuf,
+    /// Rebuild this table alone; may be given more than once.
+    #[arg(long = "table", value_name = "TABLE", value_parser = TABLES)]
+    pub(crate) tables: Vec<String>,
+    /// Read every row and every detail from CODING again, within its budget, before the rebuild ends.
+    #[arg(long)]
+    pub(crate) from_source: bool,
+    /// Print a summary as one JSON object at the end.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct FileArgs {
     /// The pipeline file.
     #[arg(value_name = "PIPELINE.yaml")]
@@ -149,7 +181,7 @@ pub(crate) struct PreviewArgs {
     #[arg(value_name = "PIPELINE.yaml")]
     pub(crate) file: PathBuf,
     /// The table: Issues, Iterations or ProjectMembers.
-    #[arg(long, value_parser = ["Issues", "Iterations", "ProjectMembers"])]
+    #[arg(long, value_parser = TABLES)]
     pub(crate) table: String,
     /// How many rows.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=500))]

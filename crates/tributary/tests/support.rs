@@ -49,6 +49,9 @@ impl Stage {
     pub(crate) fn pipeline_into(&self, place: &Place, name: &str, source: &str, rest: &str) -> PathBuf {
         let target = match place {
             Place::Sqlite(file) => format!("sqlite: {{ path: {} }}", file.display()),
+            Place::Postgres { database, schema } => {
+                format!("postgres: {{ url: \"{}\", schema: {schema} }}", database.url())
+            }
         };
         let text = format!(
             "source:\n  team: demo\n  base_url: {}\n  projects: [app]\n  auth: {{ token: \"{DEFAULT_TOKEN}\" }}\n  \

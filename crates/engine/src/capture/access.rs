@@ -9,8 +9,8 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Capture, CaptureError, Projects};
-use crate::journal::Journal;
+use super::{Capture, CaptureError, Progress, Projects, recall};
+use crate::journal::{Journal, JournalError};
 use crate::problem::Problem;
 use crate::row::ProjectId;
 use crate::source::{Project, Source, SourceError, SourceErrorKind, Urgency};
@@ -20,7 +20,7 @@ const DOCUMENT: &str = "projects";
 
 /// A project as the journal remembers it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Remembered {
+pub(super) struct Remembered {
     id: ProjectId,
     name: String,
     /// The identifier in the configuration that led to it.
@@ -81,36 +81,8 @@ impl<S: Source, J: Journal> Capture<S, J> {
         Ok(())
     }
 
-    /// Tells the tasks which projects are known from earlier runs, before the source is asked.
-    pub(super) async fn remembered(&self) -> Result<bool, CaptureError> {
-        let remembered: Vec<Remembered> = self.recall(DOCUMENT).await?.unwrap_or_default();
-        let configured = |known: &Remembered| match &self.settings.projects {
-            Projects::Named(names) => names.contains(&known.asked),
-            Projects::All => known.asked == "*",
-        };
-        let known: Vec<Remembered> = remembered.into_iter().filter(configured).collect();
-        // Half of the truth would lead the tasks astray: then they wait for the roster.
-        let complete = match &self.settings.projects {
-            Projects::Named(names) => names.iter().all(|name| known.iter().any(|known| known.asked == *name)),
-            Projects::All => !known.is_empty(),
-        };
-        if complete {
-            self.publish(&known);
-        }
-        Ok(complete)
-    }
-
     fn publish(&self, documents: &[Remembered]) {
-        let project = |known: &Remembered| Project { id: known.id, name: known.name.clone() };
-        let projects: Vec<Project> = documents.iter().map(project).collect();
-        let returned: Vec<ProjectId> =
-            documents.iter().filter(|known| known.returned).map(|known| known.id).collect();
-        let everything = self.settings.projects == Projects::All;
-        self.progress.send_if_modified(|progress| {
-            let changed = progress.projects != projects || progress.returned != returned;
-            (progress.projects, progress.returned, progress.everything) = (projects, returned, everything);
-            changed
-        });
+        self.progress.send_if_modified(|progress| progress.see(documents, &self.settings.projects));
     }
 
     /// Whether the mirror has rows of a project.
@@ -128,6 +100,37 @@ impl<S: Source, J: Journal> Capture<S, J> {
         let roster = self.source.roster(urgency).await?;
         if roster.contains(project) { Ok(()) } else { Err(no_access(project).into()) }
     }
+}
+
+impl Progress {
+    /// Takes projects in; says whether they are others than before.
+    pub(super) fn see(&mut self, documents: &[Remembered], wanted: &Projects) -> bool {
+        let project = |known: &Remembered| Project { id: known.id, name: known.name.clone() };
+        let projects: Vec<Project> = documents.iter().map(project).collect();
+        let returned: Vec<ProjectId> =
+            documents.iter().filter(|known| known.returned).map(|known| known.id).collect();
+        let changed = self.projects != projects || self.returned != returned;
+        (self.projects, self.returned, self.everything) = (projects, returned, *wanted == Projects::All);
+        changed
+    }
+}
+
+/// The projects that are `wanted`, as the journal remembers them. None at all where one of them was never seen:
+/// half of the truth would lead the tasks astray.
+pub(super) async fn remembered<J: Journal>(
+    journal: &J,
+    wanted: &Projects,
+) -> Result<Vec<Remembered>, JournalError> {
+    let mut known: Vec<Remembered> = recall(journal, DOCUMENT).await?.unwrap_or_default();
+    known.retain(|known| match wanted {
+        Projects::Named(names) => names.contains(&known.asked),
+        Projects::All => known.asked == "*",
+    });
+    let complete = match wanted {
+        Projects::Named(names) => names.iter().all(|name| known.iter().any(|known| known.asked == *name)),
+        Projects::All => true,
+    };
+    Ok(if complete { known } else { Vec::new() })
 }
 
 /// The credential does not see a project that is captured.

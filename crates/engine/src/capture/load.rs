@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::listing::{Read, Reading};
 use super::poll::Watermark;
-use super::{Capture, CaptureError, document};
-use crate::journal::Journal;
+use super::{Capture, CaptureError, document, recall};
+use crate::journal::{Journal, JournalError};
 use crate::observation::Channel;
 use crate::schema::Table;
 use crate::source::{Order, Project, Source, Urgency};
@@ -18,6 +18,9 @@ const NOTE_EVERY: u64 = 5_000;
 const OVERLAP: u64 = 1_000;
 /// Readings of a table that comes short of its total, before it is left to the census.
 const READINGS: u32 = 3;
+
+/// What documents are called that say how far a load is.
+pub(super) const LOAD: &str = "load";
 
 /// How far a load is.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -31,6 +34,16 @@ pub(super) struct LoadNote {
     name: String,
     skip: u64,
     noted: u64,
+}
+
+/// Whether a table of a project has been read completely once.
+pub(super) async fn is_loaded<J: Journal>(
+    journal: &J,
+    project: &Project,
+    table: &Table,
+) -> Result<bool, JournalError> {
+    let loaded: Option<Loaded> = recall(journal, &document(LOAD, table, project.id)).await?;
+    Ok(loaded.is_some_and(|loaded| loaded.done))
 }
 
 impl<S: Source, J: Journal> Capture<S, J> {
@@ -55,14 +68,13 @@ impl<S: Source, J: Journal> Capture<S, J> {
 
     /// Whether the table has been read completely once.
     pub(super) async fn is_loaded(&self, project: &Project, table: &Table) -> Result<bool, CaptureError> {
-        let loaded: Option<Loaded> = self.recall(&document("load", table, project.id)).await?;
-        Ok(loaded.is_some_and(|loaded| loaded.done))
+        Ok(is_loaded(&*self.journal, project, table).await?)
     }
 
     /// Reads a table for the first time, unless that is done. It is done when as many rows are there as the
     /// source says; a total that stays wrong by the same amount is reported and no longer awaited.
     pub(super) async fn load(&self, project: &Project, table: &'static Table) -> Result<(), CaptureError> {
-        let name = document("load", table, project.id);
+        let name = document(LOAD, table, project.id);
         let mut loaded: Loaded = self.recall(&name).await?.unwrap_or_default();
         if loaded.done {
             self.board.table(&project.name, table.name, |status| status.loaded = true);

@@ -3,8 +3,10 @@
 //! Start with [`differ`], the one place that makes changes; then [`recorder`], the one place that writes
 //! them; then [`runner`], which says when each channel looks. The channels are [`load`], [`poll`],
 //! [`census`] and [`detail`]; [`fields`] keeps track of custom fields; relations follow every commit of the recorder.
+//! What a capture leaves to the next is in [`remembered`]; [`anew`] has the next read everything once more.
 
 pub mod access;
+pub mod anew;
 pub mod census;
 pub mod detail;
 pub mod differ;
@@ -14,6 +16,7 @@ pub mod load;
 pub mod poll;
 pub mod recorder;
 mod relation;
+pub mod remembered;
 pub mod runner;
 
 use std::collections::HashSet;
@@ -184,9 +187,7 @@ pub struct Capture<S, J> {
 impl<S: Source, J: Journal> Capture<S, J> {
     /// The document stored as `name`, if it is there and can be read.
     async fn recall<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, CaptureError> {
-        let documents = self.journal.recall(name).await?;
-        let document = documents.into_iter().find(|(found, _)| found == name);
-        Ok(document.and_then(|(_, value)| serde_json::from_value(value).ok()))
+        Ok(recall(&*self.journal, name).await?)
     }
 
     async fn remember(&self, name: &str, value: &Value) -> Result<(), CaptureError> {
@@ -202,6 +203,13 @@ impl<S: Source, J: Journal> Capture<S, J> {
         });
         Ok(())
     }
+}
+
+/// The document stored as `name`, if it is there and can be read.
+async fn recall<T: DeserializeOwned>(journal: &impl Journal, name: &str) -> Result<Option<T>, JournalError> {
+    let documents = journal.recall(name).await?;
+    let document = documents.into_iter().find(|(found, _)| found == name);
+    Ok(document.and_then(|(_, value)| serde_json::from_value(value).ok()))
 }
 
 /// The name under which `what` of a table of a project is remembered.

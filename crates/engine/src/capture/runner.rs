@@ -19,7 +19,8 @@ use super::detail::InFlight;
 use super::differ::Details;
 use super::fields::Fields;
 use super::recorder::recorder;
-use super::{Capture, CaptureError, Progress, Projects, Settings, Until};
+use super::remembered::{LOG_BEGAN, remembered};
+use super::{Capture, CaptureError, Progress, Projects, Settings, Until, anew};
 use crate::clock::Clock;
 use crate::journal::{Ask, Journal};
 use crate::observation::Channel;
@@ -77,7 +78,8 @@ pub async fn run<S: Source, J: Journal>(
     progress: watch::Sender<Progress>,
     cancel: CancellationToken,
 ) -> Result<Outcome, CaptureError> {
-    let began = journal.recall(LOG_BEGAN).await?.iter().any(|(name, _)| name == LOG_BEGAN);
+    let known = remembered(&*journal, &settings.projects, &settings.tables).await?;
+    let began = known.logging;
     let (details, until) = (settings.details, settings.until);
     let fields = settings.custom_fields.then(Arc::<Fields>::default);
     // The recorder outlives the channels, so that what they observed is written.
@@ -109,7 +111,7 @@ pub async fn run<S: Source, J: Journal>(
     let channels = async {
         // Cancel-safe: everything a channel has observed is either recorded or will be observed again.
         let result = tokio::select! {
-            result = capture.channels(until, began).boxed() => result,
+            result = capture.channels(until, known).boxed() => result,
             () = cancel.cancelled() => Ok(()),
         };
         let outcome = match result {
@@ -143,15 +145,15 @@ fn no_answer() -> SourceError {
     }
 }
 
-/// Document that is there once the log has begun.
-const LOG_BEGAN: &str = "log";
 /// Document with what shapes the rows of the mirror.
 const SHAPE: &str = "details";
 
 impl<S: Source, J: Journal> Capture<S, J> {
-    async fn channels(&self, until: Until, began: bool) -> Result<(), CaptureError> {
-        self.progress.send_modify(|progress| progress.logging = began);
-        self.start(until).await?;
+    async fn channels(&self, until: Until, known: Progress) -> Result<(), CaptureError> {
+        let (began, was_here) = (known.logging, !known.projects.is_empty());
+        // Whether everything has been read is to be seen: a project that comes into view has not.
+        self.progress.send_replace(Progress { loaded: false, ..known });
+        self.start(until, was_here).await?;
         self.switch_details().await?;
         let details = self.fetch_details().boxed();
         let rounds = async {
@@ -168,10 +170,9 @@ impl<S: Source, J: Journal> Capture<S, J> {
         }
     }
 
-    /// The first contact with the source.
-    async fn start(&self, until: Until) -> Result<(), CaptureError> {
+    /// The first contact with the source, or the first after it was `known`.
+    async fn start(&self, until: Until, known: bool) -> Result<(), CaptureError> {
         let (began, since) = (Instant::now(), Timestamp::now());
-        let known = self.remembered().await?;
         self.remembered_fields().await?;
         // A host that never answered is most likely a mistake, one that answers badly is in trouble.
         let mut silent = true;
@@ -284,6 +285,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
     /// Load, then poll and census on their rhythms, for ever.
     async fn follow(&self, began: bool) -> Result<(), CaptureError> {
         self.patiently(!began, || self.first_round(began).boxed()).await?;
+        anew::end(&*self.journal, &self.settings.tables).await?;
         futures::future::try_join3(self.polls(), self.censuses(), self.prunes()).await.map(drop)
     }
 
@@ -423,8 +425,11 @@ impl<S: Source, J: Journal> Capture<S, J> {
             self.await_details().await?;
             self.insistently(|| self.read_fields_if_due().boxed()).await?;
             let outcome = self.outcome().await?;
-            if outcome.pending == 0 && (outcome.notes.is_empty() || pass > 1) {
-                break;
+            if outcome.pending == 0 {
+                anew::end(&*self.journal, &self.settings.tables).await?;
+                if outcome.notes.is_empty() || pass > 1 {
+                    break;
+                }
             }
         }
         self.prune().await?;

@@ -2,7 +2,7 @@
 //!
 //! Start with [`runner`], the loop; [`filter`] says which rows a task wants, `step` what a change means
 //! to it, [`shape`] how rows look in the target (`document` or `flat`, under which `names`), [`rebuild`] whether a position can
-//! be gone on from, `sweep` how a rebuild ends.
+//! be gone on from, `sweep` how a rebuild ends, [`resync`] how one is asked for.
 
 /// Repeats a call until it succeeds, waiting out what passes: `Some` is its value, `None` that the task was
 /// cancelled. A macro, because a function that takes an async closure makes futures that cannot be sent to
@@ -27,6 +27,7 @@ pub mod filter;
 mod flat;
 mod names;
 pub mod rebuild;
+pub mod resync;
 pub mod runner;
 pub mod shape;
 mod step;

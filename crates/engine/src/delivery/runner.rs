@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::rebuild;
+use super::resync::Scope;
 use super::shape::{Delivered, Mode, Shaper, Task};
 use super::step::{Step, Wanted};
 use crate::capture::Progress;
@@ -79,6 +80,8 @@ pub(super) struct Delivery<J, T> {
     pub(super) was_empty: bool,
     /// Whether the mirror may be a fresh reading, so that what it lacks is not deleted without a look.
     pub(super) guarded: bool,
+    /// What somebody asked to have rebuilt, until that has begun (all of it) or is done (some tables).
+    pub(super) asked: Option<Scope>,
 }
 
 /// Runs a task until the capture has finished and everything is delivered, or until it is cancelled.
@@ -89,6 +92,19 @@ pub async fn run<J: Journal, T: Target>(
     journal: Arc<J>,
     target: T,
     task: Task,
+    progress: watch::Receiver<Progress>,
+    board: Board,
+    cancel: CancellationToken,
+) -> Result<(), DeliveryError> {
+    carry_out(journal, target, task, None, progress, board, cancel).await
+}
+
+/// Runs a task, with a rebuild that was `asked` for.
+pub(super) async fn carry_out<J: Journal, T: Target>(
+    journal: Arc<J>,
+    target: T,
+    task: Task,
+    asked: Option<Scope>,
     mut progress: watch::Receiver<Progress>,
     board: Board,
     cancel: CancellationToken,
@@ -127,6 +143,7 @@ pub async fn run<J: Journal, T: Target>(
         held: Vec::new(),
         was_empty: false,
         guarded: true,
+        asked,
     };
     let result = delivery.sessions().await;
     let Delivery { target, board, .. } = delivery;
@@ -154,11 +171,15 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             let plan = self.shaper.plan();
             let fingerprint = self.shaper.fingerprint();
             let reason = rebuild::reason(&*self.journal, &opened, &fingerprint, &progress).await?;
-            // After a change of shape or name the mirror is the one that the target was written from.
-            self.guarded = !matches!(
-                reason,
-                Some(RebuildReason::Reshaped | RebuildReason::Renamed | RebuildReason::Returned)
-            );
+            let rebuilding = opened.position.as_ref().is_some_and(|position| position.rebuilding);
+            // After a change of shape or name the mirror is the one that the target was written from. So it is when
+            // somebody asked for the rebuild of a target that can be gone on from and is in no other rebuild.
+            self.guarded = match reason {
+                Some(RebuildReason::Reshaped | RebuildReason::Renamed | RebuildReason::Returned) => false,
+                None => rebuilding || self.asked.is_none(),
+                Some(_) => true,
+            };
+            let reason = self.as_asked(reason).await?;
             let Progress { projects, custom, .. } = progress;
             self.say(reason);
             self.position = rebuild::first_position(&*self.journal, &opened, reason, fingerprint);
@@ -177,7 +198,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             let rows: u64 = self.count().await?.iter().sum();
             self.was_empty = reason.is_some() && rows == 0;
             if self.deliver(&projects, custom.as_deref()).await? {
-                return Ok(());
+                return self.rebuild_tables().await;
             }
         }
     }
@@ -213,7 +234,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             if !self.take_in().await? {
                 return Ok(true);
             }
-            let Some((steps, from_mirror)) = self.next_steps(progress.logging).await? else {
+            let Some((steps, mirrored)) = self.next_steps(progress.logging).await? else {
                 // Deletions after the position have been forgotten meanwhile.
                 return Ok(false);
             };
@@ -222,9 +243,10 @@ impl<J: Journal, T: Target> Delivery<J, T> {
                 continue;
             }
             if let Some(last) = steps.last().map(|step| step.sequence) {
-                if !self.write(steps, last, from_mirror).await? {
+                if !self.write(steps, last, mirrored.is_some()).await? {
                     return Ok(true);
                 }
+                self.count_copied(mirrored.unwrap_or(0));
                 continue;
             }
             if self.position.rebuilding && progress.loaded && swept != Some(self.position.sequence) {
@@ -303,12 +325,12 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         if gone.is_empty() || self.position.rebuilding || self.progress.borrow().everything {
             return Ok(true);
         }
-        Ok(self.sweep(&gone).await? && self.disown(&gone).await?)
+        Ok(self.sweep(&gone, &self.all_tables()).await? && self.disown(&gone).await?)
     }
 
     /// The next steps in sequence order: from the log where it reaches back to the position, else from the
-    /// mirror; and whether it was the mirror. `None` when neither can tell.
-    async fn next_steps(&self, logging: bool) -> Result<Option<(Vec<Step>, bool)>, DeliveryError> {
+    /// mirror, and then how many living rows of the task's tables they are. `None` when neither can tell.
+    async fn next_steps(&self, logging: bool) -> Result<Option<(Vec<Step>, Option<u64>)>, DeliveryError> {
         let limit = Limit { rows: BATCH_ROWS, bytes: BATCH_BYTES };
         let after = self.position.sequence;
         let bounds = self.journal.bounds().await?;
@@ -320,16 +342,17 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             // Asked for after the reading: what was read is of no project that was not in view by then.
             let projects = self.projects();
             let wanted = Wanted { task: self.shaper.task(), projects: &projects };
-            return Ok(Some((changes.into_iter().map(|change| wanted.logged(change)).collect(), false)));
+            return Ok(Some((changes.into_iter().map(|change| wanted.logged(change)).collect(), None)));
         }
         let rows = self.journal.mirror_after(after, limit).await?;
         let projects = self.projects();
         let wanted = Wanted { task: self.shaper.task(), projects: &projects };
-        Ok(Some((rows.into_iter().map(|row| wanted.mirrored(after, row)).collect(), true)))
+        let mirrored = u64::try_from(rows.iter().filter(|row| wanted.covers(row)).count()).unwrap_or(0);
+        Ok(Some((rows.into_iter().map(|row| wanted.mirrored(after, row)).collect(), Some(mirrored))))
     }
 
     /// Writes steps as one batch. `false` when cancelled.
-    async fn write(
+    pub(super) async fn write(
         &mut self,
         mut steps: Vec<Step>,
         last: Sequence,

@@ -47,6 +47,13 @@ impl Wanted<'_> {
             && self.projects.iter().any(|project| project.id == key.project)
     }
 
+    /// Whether a row of the mirror is alive and belongs to what the task reads, filter or not.
+    pub(super) fn covers(self, row: &MirrorRow) -> bool {
+        row.row.is_some()
+            && self.task.index(row.key.table).is_some()
+            && self.projects.iter().any(|project| project.id == row.key.project)
+    }
+
     /// What a change of the log means: in→in is an update, out→in an insert, in→out a delete.
     pub(super) fn logged(self, change: Change) -> Step {
         let Change { sequence, key, kind, channel, observed, detailed, first_detail, before, after } = change;

@@ -22,19 +22,9 @@ impl<J: Journal, T: Target> Delivery<J, T> {
     /// cancelled.
     pub(super) async fn finish_rebuild(&mut self) -> Result<bool, DeliveryError> {
         if !self.was_empty {
-            let guarded = self.guarded && !self.shaper.task().accept_deletes;
-            self.held = Vec::new();
-            if guarded {
-                let Some(held) = self.suspicious().await? else { return Ok(false) };
-                self.held = held;
-            }
-            if self.held.iter().any(|rows| *rows > 0) {
-                let rows: u64 = self.held.iter().sum();
-                tracing::warn!(
-                    task = %self.shaper.task().name, rows,
-                    "the target has {rows} rows that the source no longer shows: their deletes are held until \
-                     you run `tributary sync --accept-deletes`"
-                );
+            let tables = self.all_tables();
+            let Some(held) = self.hold(&tables).await? else { return Ok(false) };
+            if held {
                 self.count().await?;
                 return Ok(true);
             }
@@ -44,7 +34,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
                 everything && !projects.iter().any(|project| project.id.0 == owned.project_id)
             };
             let owned: Vec<Owned> = self.owned.iter().filter(|owned| !out_of_view(owned)).cloned().collect();
-            if !self.sweep(&owned).await? {
+            if !self.sweep(&owned, &tables).await? {
                 return Ok(false);
             }
             let left = |owned: &Owned| !is_kept(owned, &projects);
@@ -62,13 +52,30 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         Ok(true)
     }
 
+    /// Whether the deletes of these tables are held; says so. `None` when cancelled.
+    pub(super) async fn hold(&mut self, tables: &[usize]) -> Result<Option<bool>, DeliveryError> {
+        self.held = Vec::new();
+        if self.guarded && !self.shaper.task().accept_deletes {
+            let Some(held) = self.suspicious(tables).await? else { return Ok(None) };
+            self.held = held;
+        }
+        let rows: u64 = self.held.iter().sum();
+        if rows > 0 {
+            tracing::warn!(
+                task = %self.shaper.task().name, rows,
+                "the target has {rows} rows that the source no longer shows: their deletes are held until \
+                 you run `tributary sync --accept-deletes`"
+            );
+        }
+        Ok(Some(rows > 0))
+    }
+
     /// Rows by table that would be deleted although their project is still read, where they are suspiciously
     /// many. `None` when cancelled.
-    async fn suspicious(&mut self) -> Result<Option<Vec<u64>>, DeliveryError> {
-        let projects = self.projects();
-        let kept: Vec<Owned> = self.owned.iter().filter(|owned| is_kept(owned, &projects)).cloned().collect();
+    async fn suspicious(&mut self, tables: &[usize]) -> Result<Option<Vec<u64>>, DeliveryError> {
+        let kept = self.kept();
         let mut held = vec![0_u64; self.shaper.tables().len()];
-        for (index, held) in held.iter_mut().enumerate() {
+        for (index, held) in held.iter_mut().enumerate().filter(|(index, _)| tables.contains(index)) {
             for owned in &kept {
                 let (mut rows, mut lacking, mut after) = (0_u64, 0_u64, None);
                 loop {
@@ -88,11 +95,22 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         Ok(Some(held))
     }
 
-    /// Deletes the rows of these projects that the mirror lacks; all of them where the project is read no more.
-    /// `false` when cancelled.
-    pub(super) async fn sweep(&mut self, swept: &[Owned]) -> Result<bool, DeliveryError> {
+    /// The places of all tables.
+    pub(super) fn all_tables(&self) -> Vec<usize> {
+        (0..self.shaper.tables().len()).collect()
+    }
+
+    /// Projects that are still read, under the identifiers that their rows carry.
+    pub(super) fn kept(&self) -> Vec<Owned> {
+        let projects = self.projects();
+        self.owned.iter().filter(|owned| is_kept(owned, &projects)).cloned().collect()
+    }
+
+    /// Deletes the rows of these projects that the mirror lacks, in these tables; all of them where the project is
+    /// read no more. `false` when cancelled.
+    pub(super) async fn sweep(&mut self, swept: &[Owned], tables: &[usize]) -> Result<bool, DeliveryError> {
         for owned in swept {
-            for index in 0..self.shaper.tables().len() {
+            for index in tables.iter().copied() {
                 let mut after = None;
                 loop {
                     let Some((found, gone)) = self.lacking(index, owned, after).await? else {

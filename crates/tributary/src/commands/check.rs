@@ -13,7 +13,7 @@ use super::look::Look;
 use crate::cli::FileArgs;
 use crate::exit::{self, Done, Failure};
 use crate::pipeline::{Pipeline, TargetSettings};
-use crate::sync::plan;
+use crate::sync::filter;
 
 /// The result as JSON.
 #[derive(Serialize)]
@@ -99,15 +99,16 @@ async fn check_filter(pipeline: &Pipeline, look: &Look) -> Vec<CheckItem> {
         Ok(projects) => projects,
         Err(problem) => return failed(problem),
     };
-    let resolved = match plan::resolve(pipeline, &look.source, &projects).await {
-        Ok(resolved) => resolved,
+    let found = match filter::ask(pipeline, &look.source, &projects).await {
+        Ok(found) => found,
         Err(error) => return failed(error.problem),
     };
+    let findings = filter::of(pipeline, &found).err().unwrap_or_default();
     let mut items: Vec<CheckItem> =
-        resolved.findings.into_iter().flat_map(|finding| failed(finding.problem)).collect();
-    items.extend(resolved.unknown_iterations.into_iter().map(|code| {
+        findings.into_iter().flat_map(|finding| failed(finding.problem)).collect();
+    items.extend(found.unknown_iterations.into_iter().map(|code| {
         // It may have been there and be gone, which is no mistake.
-        let problem = plan::never_was(pipeline, code).problem;
+        let problem = filter::never_was(pipeline, code).problem;
         CheckItem::warning("task: filter", said(&problem), problem.fix)
     }));
     if items.is_empty() {

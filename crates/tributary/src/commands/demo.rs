@@ -54,7 +54,7 @@ async fn follow(dir: &Path, url: &str, team: &str, once: bool, screen: Screen) -
     exit::print(&intro)?;
     let pipelines = load(&[file])?;
     let stop = Stop::default();
-    let options = Options { once, accept_deletes: false, vault_key: None };
+    let options = Options { once, accept_deletes: false, anew: None, vault_key: None };
     let report = until_stopped(stop.clone(), sync::run(pipelines, options, screen, stop)).await?;
     show(&report, true, false)
 }

@@ -5,6 +5,7 @@ mod demo;
 mod discover;
 mod look;
 mod preview;
+mod resync;
 mod sim;
 mod status;
 mod sync;
@@ -24,12 +25,13 @@ use crate::pipeline::{self, Pipeline};
 /// See [`Failure`].
 pub(crate) async fn run(cli: Cli) -> Result<Done, Failure> {
     let talk = match &cli.command {
-        Command::Sync(_) | Command::Demo(_) | Command::Sim(_) => Talk::Events,
+        Command::Sync(_) | Command::Resync(_) | Command::Demo(_) | Command::Sim(_) => Talk::Events,
         Command::Check(_) | Command::Discover(_) | Command::Preview(_) | Command::Status(_) => Talk::Warnings,
     };
     let screen = logging::start(&cli.global, talk)?;
     match cli.command {
         Command::Sync(args) => sync::run(args, screen).await,
+        Command::Resync(args) => resync::run(&args, screen).await,
         Command::Check(args) => check::run(&args).await,
         Command::Discover(args) => discover::run(&args).await,
         Command::Preview(args) => preview::run(&args).await,

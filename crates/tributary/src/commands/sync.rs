@@ -16,7 +16,8 @@ use crate::sync::{self, Options, Report};
 /// A configuration that is wrong; whatever needs a person.
 pub(crate) async fn run(args: SyncArgs, screen: Screen) -> Result<Done, Failure> {
     let SyncArgs { files, once, json, accept_deletes } = args;
-    let report = follow(files, Options { once, accept_deletes, vault_key: vault_key() }, screen).await?;
+    let report =
+        follow(files, Options { once, accept_deletes, anew: None, vault_key: vault_key() }, screen).await?;
     show(&report, once, json)
 }
 
@@ -66,7 +67,7 @@ pub(super) fn show(report: &Report, once: bool, json: bool) -> Result<Done, Fail
     }
     tracing::warn!(
         held,
-        "{} held because too many rows vanished at once; if the source is right, run it again with --accept-deletes",
+        "{} held because too many rows vanished at once; if the source is right, run `tributary sync` with --accept-deletes",
         if held == 1 { "1 delete is".to_owned() } else { format!("{held} deletes are") }
     );
     Ok(Done::Held)

@@ -30,7 +30,7 @@ pub(crate) enum Line {
     /// No detail is pending any more.
     Detailed,
     /// A task still copies rows of the mirror.
-    Copying { task: String, rows: u64 },
+    Copying { task: String, rows: u64, total: Option<u64> },
     /// A task wrote changes.
     Changed { task: String, table: String, by: Written, delay_ms: Option<i64> },
     /// Somebody waits.
@@ -66,7 +66,12 @@ impl fmt::Display for Line {
                 pace(f, *per_second, *left)
             }
             Line::Detailed => f.write_str("all details are there"),
-            Line::Copying { task, rows } => write!(f, "{task}: {} written", plural(*rows, "row")),
+            Line::Copying { task, rows, total: None } => {
+                write!(f, "{task}: {} written", plural(*rows, "row"))
+            }
+            Line::Copying { task, rows, total: Some(total) } => {
+                write!(f, "{task}: {} of {} written", count(*rows), plural(*total, "row"))
+            }
             Line::Changed { task, table, by, delay_ms } => {
                 write!(f, "{task}: {table}")?;
                 let mut separator = " ";
@@ -134,7 +139,7 @@ impl Line {
             Line::Loading { table, rows, total, .. } => info!(state, table, rows, total, "{self}"),
             Line::Loaded { table, rows } => info!(state, table, rows, "{self}"),
             Line::Details { pending, .. } => info!(state, pending, "{self}"),
-            Line::Copying { task, rows } => info!(state, task, rows, "{self}"),
+            Line::Copying { task, rows, total } => info!(state, task, rows, total, "{self}"),
             Line::Changed { task, table, by, delay_ms } => info!(
                 state,
                 task,
@@ -288,8 +293,11 @@ fn tasks(
         let copying = matches!(task.activity.state, State::Loading | State::Rebuilding | State::Starting);
         if copying {
             if progress && task.activity.state != State::Starting {
-                let rows = task.tables.values().map(|table| table.rows).sum();
-                lines.push(Line::Copying { task: name.clone(), rows });
+                let (rows, total) = match task.rebuild {
+                    Some(rebuild) => (rebuild.done, Some(rebuild.total)),
+                    None => (task.tables.values().map(|table| table.rows).sum(), None),
+                };
+                lines.push(Line::Copying { task: name.clone(), rows, total });
             }
             continue;
         }

@@ -14,6 +14,9 @@ use super::text::{count, plural, span};
 pub(crate) struct Summary {
     /// By table, as CODING names it.
     pub(crate) tables: BTreeMap<String, TableSummary>,
+    /// Rows of the mirror that a rebuild wrote, where somebody asked for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rebuilt: Option<u64>,
     /// Requests sent, by action.
     pub(crate) requests: BTreeMap<String, u64>,
     /// How long it took, in milliseconds.
@@ -47,6 +50,9 @@ impl Summary {
         for status in boards {
             for (table, written) in status.tasks.values().flat_map(|task| &task.tables) {
                 summary.tables.entry(table.clone()).or_default().add(written);
+            }
+            for rebuild in status.tasks.values().filter_map(|task| task.rebuild) {
+                *summary.rebuilt.get_or_insert_default() += rebuild.done;
             }
             for (action, number) in &status.requests {
                 *summary.requests.entry(action.clone()).or_default() += number;
@@ -87,6 +93,9 @@ impl fmt::Display for Summary {
                 write!(f, " {:>12}", count(number))?;
             }
             writeln!(f)?;
+        }
+        if let Some(rebuilt) = self.rebuilt {
+            writeln!(f, "rebuilt from {} of the mirror", plural(rebuilt, "row"))?;
         }
         let requests = self.requests.values().sum();
         write!(f, "{} in {}", plural(requests, "request"), span(Duration::from_millis(self.duration_ms)))?;

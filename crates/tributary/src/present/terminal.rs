@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use engine::status::{State, Status};
+use engine::status::{Copied, State, Status};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -115,6 +115,11 @@ fn bars(status: &Status) -> Vec<Bar> {
             }
         }
     }
+    for (name, task) in &status.tasks {
+        if let Some(Copied { done, total }) = task.rebuild.filter(|rebuild| rebuild.done < rebuild.total) {
+            bars.push(Bar { name: format!("rebuild {name}"), done, total: Some(total) });
+        }
+    }
     if pending > 0 {
         bars.push(Bar { name: "details".to_owned(), done: detailed, total: Some(detailed + pending) });
     }
@@ -149,7 +154,9 @@ fn live_line(status: &Status, changes: Option<u64>, now: Timestamp) -> String {
     }
     let mut parts = Vec::new();
     let rows: u64 = status.projects.values().flat_map(BTreeMap::values).map(|table| table.rows).sum();
-    parts.push(plural(rows, "row"));
+    if !status.projects.is_empty() {
+        parts.push(plural(rows, "row"));
+    }
     match changes {
         Some(changes) => parts.push(plural(changes, "change")),
         None => parts.push(format!("{} written", count(written(status)))),
@@ -162,7 +169,13 @@ fn live_line(status: &Status, changes: Option<u64>, now: Timestamp) -> String {
     if let Some(delay) = delay.and_then(|ms| u64::try_from(ms).ok()) {
         parts.push(format!("delay {}", span(Duration::from_millis(delay))));
     }
-    parts.push(activity(&status.capture, now));
+    // A rebuild from the mirror has no capture.
+    match status.tasks.values().next() {
+        Some(task) if matches!(status.capture.state, State::Starting) => {
+            parts.push(activity(&task.activity, now))
+        }
+        _ => parts.push(activity(&status.capture, now)),
+    }
     parts.join(" · ")
 }
 

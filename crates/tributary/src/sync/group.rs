@@ -4,14 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connectors::coding::config::{Details, Projects};
+use connectors::coding::config::Details;
 use connectors::coding::source::CodingSource;
 use connectors::sqlite::target::SqliteTarget;
 use engine::capture::differ::Details as CaptureDetails;
 use engine::capture::runner::Outcome;
-use engine::capture::{CaptureError, Progress, Projects as CaptureProjects, Settings, Until};
+use engine::capture::{CaptureError, Progress, Settings, Until, anew};
 use engine::clock::Clock;
-use engine::delivery::runner::DeliveryError;
+use engine::delivery::resync::{self, Scope};
+use engine::delivery::runner::{self, DeliveryError};
+use engine::delivery::shape::Task;
 use engine::journal::Journal;
 use engine::problem::Problem;
 use engine::schema::Table;
@@ -24,9 +26,9 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::plan::FilterError;
+use super::filter::{self, FilterError};
 use super::source::Shared;
-use super::{GRACE, Options, plan};
+use super::{GRACE, Options, plan, team};
 use crate::pipeline::config::Mode;
 use crate::pipeline::{FileFinding, Pipeline, TargetSettings, same_directory};
 use crate::signals::Stop;
@@ -54,12 +56,32 @@ impl Group {
         groups
     }
 
+    /// Has the capture read anew what is to be read anew.
+    async fn begin_anew(
+        &self,
+        journal: &SqliteJournal,
+        source: &CodingSource,
+        options: &Options,
+    ) -> Result<(), Problem> {
+        let Some(scope) = &options.anew else { return Ok(()) };
+        let mut tables = plan::tables(std::iter::once(&self.first), source.tables());
+        if let Scope::Tables(wanted) = scope {
+            tables.retain(|table| wanted.contains(&table.id));
+        }
+        let details = self.first.source.details != Details::Off;
+        anew::begin(journal, &tables, details).await.map_err(|error| error.problem)
+    }
+
     /// Opens what the group works on. Connects to nothing.
     pub(crate) async fn open(self, shared: &Shared) -> Result<Open, Problem> {
         let dir = StateDir::open(&self.first.state).map_err(|error| error.problem)?;
         let journal = SqliteJournal::open(dir.path()).await.map_err(|error| error.problem)?;
         let clock = Clock::after(journal.newest_moment());
-        match shared.open(&self.first.source, dir.path(), clock.clone()) {
+        let opened = match team::check(&self.first, &journal).await {
+            Ok(()) => shared.open(&self.first.source, dir.path(), clock.clone()),
+            Err(problem) => Err(problem),
+        };
+        match opened {
             Ok(source) => {
                 let (source, board) = (Arc::new(source), Board::default());
                 Ok(Open { group: self, dir, source, clock, journal, board })
@@ -130,8 +152,16 @@ impl Open {
         let ended = CancellationToken::new();
         let writing = write_status(&dir, &board, &source, ended.clone());
         let working = async {
-            let mut parts = Parts::start(&group, &source, clock, &journal, &board, options);
-            let result = parts.join(&stop, &failed).await;
+            let result = match group.begin_anew(&journal, &source, options).await {
+                Ok(()) => {
+                    let mut parts = Parts::start(&group, &source, clock, &journal, &board, options);
+                    parts.join(&stop, &failed).await
+                }
+                Err(problem) => {
+                    failed.cancel();
+                    Joined { problems: vec![problem], ..Joined::default() }
+                }
+            };
             source.close().await;
             ended.cancel();
             result
@@ -145,7 +175,7 @@ impl Open {
     }
 }
 
-async fn close(journal: SqliteJournal) {
+pub(super) async fn close(journal: SqliteJournal) {
     if let Err(error) = journal.close().await {
         // Everything was flushed when it was written; closing only tidies up.
         tracing::warn!(problem = %error.problem, "the journal was not closed cleanly");
@@ -180,22 +210,24 @@ impl Parts {
         for pipeline in pipelines() {
             let (pipeline, source, journal) = (pipeline.clone(), Arc::clone(source), Arc::clone(journal));
             let (board, cancel, mut following) = (board.clone(), cancel.clone(), following.clone());
-            let accept_deletes = options.accept_deletes;
+            let (accept_deletes, anew) = (options.accept_deletes, options.anew.clone());
             parts.spawn(async move {
-                match plan::filter(&pipeline, &source, &*journal, &mut following, &board, &cancel).await {
+                match filter::work_out(&pipeline, &source, &*journal, &mut following, &board, &cancel).await {
                     Ok(Some(filter)) => {
                         let task = plan::task(&pipeline, source.tables(), filter, accept_deletes);
-                        let TargetSettings::Sqlite(sqlite) = pipeline.target;
-                        let target = SqliteTarget::new(sqlite);
-                        let delivery =
-                            engine::delivery::runner::run(journal, target, task, following, board, cancel);
-                        Part::Delivery(Box::pin(delivery).await)
+                        let ended = deliver(&pipeline.target, journal, task, anew, following, board, cancel);
+                        Part::Delivery(ended.await)
                     }
                     Ok(None) => Part::Delivery(Ok(())),
                     Err(error) => Part::Filter(error),
                 }
             });
         }
+        let (team, kept, mut seen) = (group.first.source.team.clone(), Arc::clone(journal), following);
+        parts.spawn(async move {
+            let remembered = team::remember(&team, &*kept, &mut seen).await;
+            Part::Delivery(remembered.map_err(DeliveryError::from))
+        });
         let tables = plan::tables(pipelines(), source.tables());
         let custom_fields = pipelines().any(|pipeline| pipeline.task.mode == Mode::Flat);
         let settings = Settings { custom_fields, ..settings(&group.first, &tables, options) };
@@ -280,12 +312,7 @@ impl Parts {
                 joined.findings.extend(findings);
                 return false;
             }
-            Err(error) => Problem::new(
-                "BUG",
-                "A part of tributary broke down",
-                error.to_string(),
-                "Start again: nothing is lost. Report this with the lines above it.",
-            ),
+            Err(error) => broke_down(&error),
         };
         if !joined.problems.contains(&problem) {
             joined.problems.push(problem);
@@ -302,11 +329,39 @@ struct Joined {
     findings: Vec<FileFinding>,
 }
 
+/// Delivers to a target, until the capture has finished or it is cancelled; with a rebuild where one was asked for.
+pub(super) async fn deliver(
+    settings: &TargetSettings,
+    journal: Arc<SqliteJournal>,
+    task: Task,
+    asked: Option<Scope>,
+    progress: watch::Receiver<Progress>,
+    board: Board,
+    cancel: CancellationToken,
+) -> Result<(), DeliveryError> {
+    // A match for each target: their types differ, what happens does not.
+    let TargetSettings::Sqlite(sqlite) = settings;
+    let target = SqliteTarget::new(sqlite.clone());
+    match asked {
+        None => Box::pin(runner::run(journal, target, task, progress, board, cancel)).await,
+        Some(scope) => Box::pin(resync::run(journal, target, task, scope, progress, board, cancel)).await,
+    }
+}
+
 async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
+}
+
+pub(super) fn broke_down(error: &JoinError) -> Problem {
+    Problem::new(
+        "BUG",
+        "A part of tributary broke down",
+        error.to_string(),
+        "Start again: nothing is lost. Report this with the lines above it.",
+    )
 }
 
 fn incomplete(pending: u64) -> Problem {
@@ -321,10 +376,7 @@ fn incomplete(pending: u64) -> Problem {
 fn settings(first: &Pipeline, tables: &[&'static Table], options: &Options) -> Settings {
     let source = &first.source;
     Settings {
-        projects: match &source.projects {
-            Projects::All => CaptureProjects::All,
-            Projects::Named(names) => CaptureProjects::Named(names.clone()),
-        },
+        projects: plan::projects(first),
         tables: tables.to_vec(),
         custom_fields: false,
         details: match source.details {

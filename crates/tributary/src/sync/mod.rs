@@ -1,14 +1,18 @@
 //! Runs pipelines: those that share a state directory share one capture; each file is a delivery.
 //!
 //! One place opens everything ([`group::Group::open`]), one runs it ([`group::Open::run`]). Every task is joined
-//! here; nothing outlives [`run`]. Start with [`run`].
+//! here; nothing outlives [`run`]. Start with [`run`]; [`rebuild`] works without a source.
 
+pub(crate) mod filter;
 pub(crate) mod group;
 pub(crate) mod plan;
+pub(crate) mod rebuild;
 pub(crate) mod source;
+mod team;
 
 use std::time::Duration;
 
+use engine::delivery::resync::Scope;
 use engine::problem::Problem;
 use secrecy::SecretString;
 use tokio::time::Instant;
@@ -29,6 +33,8 @@ pub(crate) struct Options {
     pub(crate) once: bool,
     /// Carry out deletes that were held.
     pub(crate) accept_deletes: bool,
+    /// Read the source anew, and rebuild so much of the targets.
+    pub(crate) anew: Option<Scope>,
     /// The operator's key for tokens at rest.
     pub(crate) vault_key: Option<SecretString>,
 }
