@@ -10,6 +10,8 @@ use coding_sim::{ProjectConfig, Sim, SimConfig};
 use connectors::coding::config::{AuthConfig, CodingSettings, Details, Projects};
 use connectors::coding::source::CodingSource;
 use connectors::coding::tables::TABLES;
+use connectors::postgres::config::PostgresConfig;
+use connectors::postgres::target::PostgresTarget;
 use connectors::sqlite::config::SqliteConfig;
 use connectors::sqlite::target::SqliteTarget;
 use engine::capture::runner::Outcome;
@@ -22,6 +24,7 @@ use engine::journal::Journal;
 use engine::status::{Board, Status, Written};
 use secrecy::SecretString;
 use store::journal::SqliteJournal;
+use test_postgres::Database;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -165,6 +168,10 @@ impl Bench {
             Place::Sqlite(file) => {
                 tokio::spawn(delivery::runner::run(rows, sqlite(file), task, followed, shown, stop))
             }
+            Place::Postgres { database, schema } => {
+                let target = postgres(database, schema);
+                tokio::spawn(delivery::runner::run(rows, target, task, followed, shown, stop))
+            }
         };
         Following { board, cancel, capture, delivery, journal, source }
     }
@@ -212,6 +219,13 @@ pub(crate) async fn assert_equal(bench: &Bench) {
 fn sqlite(file: &Path) -> SqliteTarget {
     let config = SqliteConfig { path: file.to_owned() };
     SqliteTarget::new(config.validate(Path::new("/")).unwrap())
+}
+
+/// A PostgreSQL target on a schema.
+fn postgres(database: &Database, schema: &str) -> PostgresTarget {
+    let url = SecretString::from(database.url().to_string());
+    let config = PostgresConfig { url, schema: schema.to_owned() };
+    PostgresTarget::new(config.validate().unwrap())
 }
 
 /// Requests of the actions that list and look issues up.

@@ -8,6 +8,7 @@ mod exact;
 mod follow;
 mod harness;
 mod hostile;
+mod lost;
 mod place;
 mod projects;
 mod rebuild;

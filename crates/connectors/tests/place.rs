@@ -7,22 +7,32 @@ use std::path::{Path, PathBuf};
 use engine::schema::Kind;
 use engine::target::TargetTable;
 use serde_json::{Map, Value};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
-use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection, TypeInfo, ValueRef};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection, TypeInfo, ValueRef};
+use test_postgres::Database;
 
 /// A target that there is a test for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TargetKind {
     Sqlite,
+    Postgres,
 }
 
-/// Makes each test for each target: a function that takes the [`TargetKind`] is run as `sqlite::…`.
+/// Makes each test for each target: a function that takes the [`TargetKind`] is run as `sqlite::…` and `postgres::…`.
 macro_rules! on_each_target {
     ($($test:ident),+ $(,)?) => {
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $test() {
                 Box::pin(super::$test(crate::place::TargetKind::Sqlite)).await;
+            })+
+        }
+
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                Box::pin(super::$test(crate::place::TargetKind::Postgres)).await;
             })+
         }
     };
@@ -34,6 +44,8 @@ pub(crate) use on_each_target;
 pub(crate) enum Place {
     /// In a SQLite file.
     Sqlite(PathBuf),
+    /// In a schema of a PostgreSQL database.
+    Postgres { database: Box<Database>, schema: String },
 }
 
 impl Place {
@@ -41,6 +53,10 @@ impl Place {
     pub(crate) async fn new(target: TargetKind, dir: &Path) -> Place {
         match target {
             TargetKind::Sqlite => Place::Sqlite(dir.join("target.db")),
+            TargetKind::Postgres => {
+                let database = Box::new(test_postgres::database().await);
+                Place::Postgres { database, schema: "coding".to_owned() }
+            }
         }
     }
 
@@ -54,6 +70,11 @@ impl Place {
                 sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
                 connection.close().await.unwrap();
             }
+            Place::Postgres { database, schema } => {
+                let mut connection = connect(database, schema).await;
+                sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
+            }
         }
     }
 
@@ -64,6 +85,10 @@ impl Place {
             Place::Sqlite(file) => {
                 let options = SqliteConnectOptions::new().filename(file).read_only(true);
                 let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+                sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
+            }
+            Place::Postgres { database, schema } => {
+                let mut connection = connect(database, schema).await;
                 sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
             }
         }
@@ -80,8 +105,23 @@ impl Place {
                 let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut connection).await.unwrap();
                 rows.iter().map(|row| sqlite_row(row, table)).collect()
             }
+            Place::Postgres { database, schema } => {
+                let mut connection = connect(database, schema).await;
+                assert_postgres_types(&mut connection, schema, table).await;
+                let sql = format!("SELECT to_jsonb(t)::text FROM \"{}\" t", table.name);
+                let rows: Vec<String> =
+                    sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection).await.unwrap();
+                rows.iter().map(|row| postgres_row(row, table)).collect()
+            }
         }
     }
+}
+
+async fn connect(database: &Database, schema: &str) -> PgConnection {
+    let options: PgConnectOptions = database.url().as_str().parse().unwrap();
+    // Quoted as an identifier, for the setting is a list of them.
+    let options = options.options([("search_path", format!("\"{schema}\""))]);
+    PgConnection::connect_with(&options).await.unwrap()
 }
 
 fn sqlite_row(row: &SqliteRow, table: &TargetTable) -> Map<String, Value> {
@@ -104,7 +144,38 @@ fn sqlite_row(row: &SqliteRow, table: &TargetTable) -> Map<String, Value> {
     table.columns.iter().map(|column| (column.name.clone(), value(column))).collect()
 }
 
+fn postgres_row(json: &str, table: &TargetTable) -> Map<String, Value> {
+    let mut row: Map<String, Value> = serde_json::from_str(json).unwrap();
+    for column in table.columns.iter().filter(|column| column.kind == Kind::Timestamp) {
+        let value = row.get_mut(&column.name).unwrap();
+        if let Some(written) = value.as_str() {
+            *value = moment(written).into();
+        }
+    }
+    row
+}
+
 /// A moment in one spelling.
 fn moment(written: &str) -> String {
     written.parse::<jiff::Timestamp>().unwrap().to_string()
+}
+
+async fn assert_postgres_types(connection: &mut PgConnection, schema: &str, table: &TargetTable) {
+    let sql = "SELECT column_name::text, data_type::text FROM information_schema.columns \
+               WHERE table_schema = $1 AND table_name = $2 ORDER BY ordinal_position";
+    let found: Vec<(String, String)> =
+        sqlx::query_as(sql).bind(schema).bind(&table.name).fetch_all(connection).await.unwrap();
+    for column in &table.columns {
+        let wanted = match column.kind {
+            Kind::Text => "text",
+            Kind::Integer => "bigint",
+            Kind::Real => "double precision",
+            Kind::Boolean => "boolean",
+            Kind::Json => "jsonb",
+            Kind::Timestamp => "timestamp with time zone",
+            Kind::Date => "date",
+        };
+        let of = found.iter().find(|(name, _)| *name == column.name).map(|(_, kind)| &**kind);
+        assert_eq!(of, Some(wanted), "the type of {}.{}", table.name, column.name);
+    }
 }
