@@ -5,6 +5,7 @@ mod access;
 mod compare;
 mod cost;
 mod exact;
+mod flat;
 mod follow;
 mod harness;
 mod hostile;

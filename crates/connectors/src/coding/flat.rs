@@ -30,6 +30,12 @@ const fn named(name: &'static str, id: &'static [Path], within: &'static [&'stat
     }
 }
 
+/// `key` of the parent. The issue's own `ParentType` will not do: without a parent it is the issue's own type.
+const fn parent(name: &'static str, key: &'static str) -> FlatColumn {
+    let take = Take::Named { by: "Code", id: PARENT, within: &["Parent"], key };
+    FlatColumn { name, kind: Kind::Text, take, zero: false }
+}
+
 /// What CODING's English pages call the priorities 0 to 3.
 const PRIORITIES: &[&str] = &["Low", "Medium", "High", "Urgent"];
 
@@ -66,13 +72,8 @@ pub(super) const ISSUES: &[FlatColumn] = &[
     column("IterationStatus", Kind::Text, &[&["Iteration", "Status"]]),
     column("ParentId", Kind::Integer, &[&["ParentId"]]),
     column("ParentCode", Kind::Integer, PARENT),
-    column("ParentType", Kind::Text, &[&["ParentType"]]),
-    FlatColumn {
-        name: "ParentName",
-        kind: Kind::Text,
-        take: Take::Named { by: "Code", id: PARENT, within: &["Parent"], key: "Name" },
-        zero: false,
-    },
+    parent("ParentType", "Type"),
+    parent("ParentName", "Name"),
     column("EpicCode", Kind::Integer, &[&["Epic", "Code"]]),
     column("EpicName", Kind::Text, &[&["Epic", "Name"]]),
     joined("SubTasks", "SubTasks", "Name"),
