@@ -10,7 +10,6 @@ mod configuration;
 mod crash;
 mod heavy;
 #[path = "../../connectors/tests/place.rs"]
-#[expect(dead_code, unused_imports, unused_macros, reason = "the binary does not know PostgreSQL yet")]
 mod place;
 mod resync;
 mod support;

@@ -11,8 +11,15 @@ use engine::delivery::shape::{Deletes, Mode, Naming, Task};
 use serde_json::{Value, json};
 
 use crate::compare::assert_same;
-use crate::place::Place;
+use crate::place::{Place, TargetKind, on_each_target};
 use crate::support::{Ended, Running, Stage, run, tributary, until};
+
+on_each_target!(
+    a_spoilt_target_is_right_again_in_document_mode,
+    a_spoilt_target_is_right_again_in_flat_mode,
+    one_table_is_rebuilt_and_the_others_are_left_alone,
+    killed_in_the_middle_it_ends_right,
+);
 
 const QUICK: &str = "  polling: { interval: 1s, census_interval: 2s, look_back: 1h }\n";
 
@@ -37,12 +44,12 @@ async fn tributary_with(dir: &Path, command_name: &str, file: &Path, arguments: 
 }
 
 /// A stage whose pipeline has been read and delivered once.
-async fn loaded(issues: u32, rest: &str) -> (Stage, PathBuf, Place) {
+async fn loaded(target: TargetKind, issues: u32, rest: &str) -> (Stage, PathBuf, Place) {
     let stage = Stage::new(issues).await;
-    let file = stage.pipeline("app", QUICK, rest);
+    let place = Place::new(target, stage.dir.path()).await;
+    let file = stage.pipeline_into(&place, "app", QUICK, rest);
     tributary_with(stage.dir.path(), "sync", &file, &["--once"]).await.expect(0);
     stage.sim.world().reset_counters();
-    let place = Place::Sqlite(stage.path("app.db"));
     (stage, file, place)
 }
 
@@ -64,8 +71,8 @@ async fn spoil(place: &Place) {
     }
 }
 
-async fn what_was_spoilt_is_right_again(rest: &str) {
-    let (stage, file, place) = loaded(70, rest).await;
+async fn what_was_spoilt_is_right_again(target: TargetKind, rest: &str) {
+    let (stage, file, place) = loaded(target, 70, rest).await;
     for table in ["issues", "iterations", "project_members"] {
         place.execute(&format!("CREATE TABLE copy_{table} AS SELECT * FROM {table}")).await;
     }
@@ -105,21 +112,18 @@ async fn what_was_spoilt_is_right_again(rest: &str) {
     stage.sim.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_spoilt_target_is_right_again_in_document_mode() {
-    what_was_spoilt_is_right_again("").await;
+async fn a_spoilt_target_is_right_again_in_document_mode(target: TargetKind) {
+    what_was_spoilt_is_right_again(target, "").await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_spoilt_target_is_right_again_in_flat_mode() {
-    what_was_spoilt_is_right_again("task: { mode: flat }\n").await;
+async fn a_spoilt_target_is_right_again_in_flat_mode(target: TargetKind) {
+    what_was_spoilt_is_right_again(target, "task: { mode: flat }\n").await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_table_is_rebuilt_and_the_others_are_left_alone() {
-    let (stage, file, place) = loaded(40, "").await;
+async fn one_table_is_rebuilt_and_the_others_are_left_alone(target: TargetKind) {
+    let (stage, file, place) = loaded(target, 40, "").await;
     spoil(&place).await;
-    let sequence = "SELECT sequence FROM _tributary_tasks WHERE rebuilding = 0";
+    let sequence = "SELECT sequence FROM _tributary_tasks WHERE NOT rebuilding";
     let before = place.number(sequence).await;
     let ended =
         tributary_with(stage.dir.path(), "resync", &file, &["--table", "Issues", "--json"]).await.expect(0);
@@ -145,7 +149,7 @@ async fn one_table_is_rebuilt_and_the_others_are_left_alone() {
 /// A new pipeline is filled from the mirror: without any request, or with those that a round takes anyway.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_pipeline_starts_from_the_mirror() {
-    let (stage, file, _) = loaded(50, "state: shared.state\n").await;
+    let (stage, file, _) = loaded(TargetKind::Sqlite, 50, "state: shared.state\n").await;
     tributary_with(stage.dir.path(), "sync", &file, &["--once"]).await.expect(0);
     let round = requests(&stage);
     let new = stage.pipeline("new", QUICK, "state: shared.state\n");
@@ -204,7 +208,8 @@ async fn what_was_never_read_is_named_with_the_way_to_read_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_filter_is_worked_out_from_memory() {
     let (stage, file, place) =
-        loaded(60, "task: { issue_types: [DEFECT, 线上故障], iterations: [1, 2] }\n").await;
+        loaded(TargetKind::Sqlite, 60, "task: { issue_types: [DEFECT, 线上故障], iterations: [1, 2] }\n")
+            .await;
     let rows = place.number("SELECT count(*) FROM issues").await;
     assert!(rows > 0);
     place.execute("DELETE FROM issues WHERE code % 2 = 0").await;
@@ -224,7 +229,7 @@ async fn a_filter_is_worked_out_from_memory() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn beside_a_running_sync_it_is_refused() {
-    let (stage, file, _) = loaded(5, "").await;
+    let (stage, file, _) = loaded(TargetKind::Sqlite, 5, "").await;
     let mut command = tributary(stage.dir.path());
     command.arg("sync").arg(&file);
     let running = Running::start(command);
@@ -241,12 +246,11 @@ async fn beside_a_running_sync_it_is_refused() {
 }
 
 /// Killed again and again in its middle, a rebuild of all or of one table ends right, by itself or by a sync.
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_in_the_middle_it_ends_right() {
+async fn killed_in_the_middle_it_ends_right(target: TargetKind) {
     let stage = Stage::new(4_000).await;
-    let file = stage.pipeline("app", "  details: off\n", "");
+    let place = Place::new(target, stage.dir.path()).await;
+    let file = stage.pipeline_into(&place, "app", "  details: off\n", "");
     tributary_with(stage.dir.path(), "sync", &file, &["--once"]).await.expect(0);
-    let place = Place::Sqlite(stage.path("app.db"));
     let listed = Task { listed_only: true, ..task() };
     for (round, arguments) in [&[][..], &["--table", "Issues"]].into_iter().cycle().take(4).enumerate() {
         place.execute("UPDATE issues SET name = 'spoilt'").await;
@@ -321,7 +325,7 @@ async fn an_unfinished_load_deletes_nothing() {
 /// Everything is asked for again, only what is different becomes a change, and an interruption costs nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn from_the_source_everything_is_read_again() {
-    let (stage, file, place) = loaded(80, "").await;
+    let (stage, file, place) = loaded(TargetKind::Sqlite, 80, "").await;
     spoil(&place).await;
     let ended =
         tributary_with(stage.dir.path(), "resync", &file, &["--from-source", "--json"]).await.expect(0);

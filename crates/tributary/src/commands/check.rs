@@ -51,8 +51,10 @@ async fn check(pipeline: &Pipeline) -> Vec<CheckItem> {
         }
         Err(problem) => vec![CheckItem::failed("source: open", said(&problem), problem.fix.as_str())],
     };
-    let TargetSettings::Sqlite(sqlite) = &pipeline.target;
-    items.extend(connectors::sqlite::config::check(sqlite).await);
+    items.extend(match &pipeline.target {
+        TargetSettings::Sqlite(sqlite) => connectors::sqlite::config::check(sqlite).await,
+        TargetSettings::Postgres(postgres) => connectors::postgres::config::check(postgres).await,
+    });
     items.push(check_state(&pipeline.state).await);
     items
 }

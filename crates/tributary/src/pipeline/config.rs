@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use connectors::coding::config::CodingConfig;
+use connectors::postgres::config::PostgresConfig;
 use connectors::sqlite::config::SqliteConfig;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -41,6 +42,8 @@ fn default_state() -> PathBuf {
 pub(crate) enum TargetConfig {
     /// A SQLite file.
     Sqlite(SqliteConfig),
+    /// A schema of a PostgreSQL database.
+    Postgres(PostgresConfig),
 }
 
 /// What is wanted of the source's rows.

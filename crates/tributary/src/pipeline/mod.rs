@@ -19,7 +19,8 @@ use std::path::{Component, Path, PathBuf};
 
 use connectors::coding::config::CodingSettings;
 use connectors::finding::Finding;
-use connectors::sqlite::config::Validated as SqliteSettings;
+use connectors::postgres::config::Validated as PostgresSettings;
+use connectors::sqlite::config::{SqliteConfig, Validated as SqliteSettings};
 
 use config::{PipelineConfig, TargetConfig};
 use structure::Structure;
@@ -44,6 +45,7 @@ pub(crate) struct Pipeline {
 #[derive(Clone, Debug)]
 pub(crate) enum TargetSettings {
     Sqlite(SqliteSettings),
+    Postgres(PostgresSettings),
 }
 
 /// What is wrong in a file.
@@ -173,8 +175,7 @@ fn meaning(file: &Path, config: PipelineConfig, found: &mut Found) -> Option<Pip
     }
     let target = match config.target {
         Some(TargetConfig::Sqlite(sqlite)) => {
-            let named = !sqlite.path.as_os_str().is_empty() && !config.state.as_os_str().is_empty();
-            if named && plain(&base_dir.join(&sqlite.path)).starts_with(plain(&state)) {
+            if !config.state.as_os_str().is_empty() && lies_in(&sqlite, base_dir, &state) {
                 found.meaning.push(Finding::new(
                     "target.sqlite.path",
                     "CONFIG-CONTRADICTION",
@@ -184,6 +185,9 @@ fn meaning(file: &Path, config: PipelineConfig, found: &mut Found) -> Option<Pip
                 ));
             }
             sqlite.validate(base_dir).map(TargetSettings::Sqlite).map_err(|f| found.meaning.extend(f)).ok()
+        }
+        Some(TargetConfig::Postgres(postgres)) => {
+            postgres.validate().map(TargetSettings::Postgres).map_err(|f| found.meaning.extend(f)).ok()
         }
         None => {
             found.meaning.push(Finding::new(
@@ -204,6 +208,11 @@ fn meaning(file: &Path, config: PipelineConfig, found: &mut Found) -> Option<Pip
         target: target?,
         state,
     })
+}
+
+/// Whether the database would lie in the state directory.
+fn lies_in(sqlite: &SqliteConfig, base_dir: &Path, state: &Path) -> bool {
+    !sqlite.path.as_os_str().is_empty() && plain(&base_dir.join(&sqlite.path)).starts_with(plain(state))
 }
 
 /// The task's name: bookkeeping in targets is kept under it.

@@ -283,7 +283,7 @@ fn choice(
                 place,
                 MISSING,
                 "Nothing is chosen",
-                format!("one of {} is expected", one_of(&keys)),
+                format!("{} is expected", one_of(&keys)),
                 "Add one of them.",
             ));
         }

@@ -62,7 +62,7 @@ fn what_is_not_said_has_the_documented_default() {
     assert_eq!(pipeline.task.issue_types, None);
     assert_eq!(pipeline.task.iterations, None);
     assert_eq!((pipeline.task.naming, pipeline.task.deletes), (Naming::SnakeCase, Deletes::Hard));
-    let TargetSettings::Sqlite(sqlite) = &pipeline.target;
+    let TargetSettings::Sqlite(sqlite) = &pipeline.target else { panic!("{:?}", pipeline.target) };
     assert_eq!(sqlite.path(), Path::new("conf/coding.db"));
 }
 
@@ -166,7 +166,7 @@ task:
   mode: flat
   deletes: 5
 target:
-  postgres: { url: x }
+  mysql: { url: x }
 status: x
 "#,
     );
@@ -190,8 +190,8 @@ status: x
             "source.rate_limit: -1 is too small: 0 is the least. Write a number from 0 up. [CONFIG-VALUE]",
             "source.teem: The key `teem` is unknown: `source` has no such key. Did you mean `team`? [CONFIG-KEY]",
             "status: The key `status` is unknown: a pipeline has no such key. Did you mean `state`? [CONFIG-KEY]",
-            "target.postgres: The key `postgres` is unknown: `target` has no such key. Take it out, or write \
-             `sqlite`. [CONFIG-KEY]",
+            "target.mysql: The key `mysql` is unknown: `target` has no such key. Take it out, or write \
+             `sqlite` or `postgres`. [CONFIG-KEY]",
             "task.deletes: This is a number: a text is expected. Put it in quotes. [CONFIG-TYPE]",
             "task.iterations[0]: This is a text: a whole number is expected. Change the value. [CONFIG-TYPE]",
             "task.tables[0]: `Isues` cannot stand here: it is not one of `Issues`, `Iterations` and \
@@ -247,7 +247,7 @@ fn a_credential_is_one_of_three() {
     assert_eq!(
         wrong(&auth("auth: {}")),
         [
-            "source.auth: Nothing is chosen: one of `token`, `project_token` or `oauth` is expected. Add one of them. \
+            "source.auth: Nothing is chosen: `token`, `project_token` or `oauth` is expected. Add one of them. \
           [CONFIG-MISSING]"
         ]
     );
@@ -393,4 +393,38 @@ fn a_file_that_is_not_there_is_one_problem_among_others() {
     let findings = load(&[gone], &variable).unwrap_err();
     assert_eq!(findings[0].finding.problem.what, "The file cannot be read");
     assert_eq!(findings[0].finding.problem.fix, "Check the path.");
+}
+
+#[test]
+fn a_postgresql_target_shows_no_password() {
+    let file = |target: &str| with("", "").replace("{ sqlite: { path: c.db } }", target);
+    let good = "{ postgres: { url: 'postgres://me:s3cret@db.example.org/bi', schema: coding } }";
+    let pipeline = read(Path::new("p.yaml"), &file(good), &|_| None).unwrap();
+    let TargetSettings::Postgres(postgres) = &pipeline.target else { panic!("{:?}", pipeline.target) };
+    assert_eq!(
+        (postgres.schema(), postgres.place()),
+        ("coding", "database `bi` (db.example.org:5432, user `me`)")
+    );
+    assert!(!format!("{pipeline:?}").contains("s3cret"), "{pipeline:?}");
+    for bad in [
+        "{ postgres: { url: 'mysql://me:s3cret@db/bi' } }",
+        "{ postgres: { url: ['postgres://me:s3cret@db/bi'] } }",
+        "{ postgres: { url: 'postgres://me:s3cret@db/bi', schema: '' } }",
+        "{ postgres: { url: 'postgres://me:s3cret@db/bi', sslmode: require } }",
+        "{ postgres: { url: 'postgres://me:s3cret@db/bi?sslmode=yes' } }",
+        "{ postgres: { url: 'postgres://me:s3cret@db/bi' }, sqlite: { path: c.db } }",
+        "{ postgres: { schema: s3cret } }",
+    ] {
+        let problems = wrong(&file(bad));
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(!problems[0].contains("s3cret"), "{problems:?}");
+    }
+    assert_eq!(
+        wrong(&file("{ postgres: { schema: x } }")),
+        ["target.postgres.url: `url` is missing: `target.postgres` needs it. Add it. [CONFIG-MISSING]"]
+    );
+    assert_eq!(
+        wrong(&file("{}")),
+        ["target: Nothing is chosen: `sqlite` or `postgres` is expected. Add one of them. [CONFIG-MISSING]"]
+    );
 }

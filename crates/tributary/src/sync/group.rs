@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use connectors::coding::config::Details;
 use connectors::coding::source::CodingSource;
+use connectors::postgres::target::PostgresTarget;
 use connectors::sqlite::target::SqliteTarget;
 use engine::capture::differ::Details as CaptureDetails;
 use engine::capture::runner::Outcome;
@@ -19,6 +20,7 @@ use engine::problem::Problem;
 use engine::schema::Table;
 use engine::source::Source;
 use engine::status::{Board, State, Status};
+use engine::target::Target;
 use store::journal::SqliteJournal;
 use store::state_dir::StateDir;
 use tokio::sync::watch;
@@ -339,9 +341,27 @@ pub(super) async fn deliver(
     board: Board,
     cancel: CancellationToken,
 ) -> Result<(), DeliveryError> {
-    // A match for each target: their types differ, what happens does not.
-    let TargetSettings::Sqlite(sqlite) = settings;
-    let target = SqliteTarget::new(sqlite.clone());
+    match settings {
+        TargetSettings::Sqlite(sqlite) => {
+            let target = SqliteTarget::new(sqlite.clone());
+            deliver_to(target, journal, task, asked, progress, board, cancel).await
+        }
+        TargetSettings::Postgres(postgres) => {
+            let target = PostgresTarget::new(postgres.clone());
+            deliver_to(target, journal, task, asked, progress, board, cancel).await
+        }
+    }
+}
+
+async fn deliver_to(
+    target: impl Target,
+    journal: Arc<SqliteJournal>,
+    task: Task,
+    asked: Option<Scope>,
+    progress: watch::Receiver<Progress>,
+    board: Board,
+    cancel: CancellationToken,
+) -> Result<(), DeliveryError> {
     match asked {
         None => Box::pin(runner::run(journal, target, task, progress, board, cancel)).await,
         Some(scope) => Box::pin(resync::run(journal, target, task, scope, progress, board, cancel)).await,
