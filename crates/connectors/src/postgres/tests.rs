@@ -1,4 +1,11 @@
-//! The PostgreSQL target against a real server, as every target and in what only it has.
+//! The PostgreSQL target against a real server, as every target and in what only it has: values of every kind in
+//! `values`, lost connections and stopped servers in `lost`, the configuration, TLS, rights and `check` in `place`.
+//! `speed` measures.
+
+mod lost;
+mod place;
+mod speed;
+mod values;
 
 use engine::target::TargetTable;
 use jiff::Timestamp;
