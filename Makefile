@@ -26,6 +26,7 @@ test: ## Run every test (installs a PostgreSQL server for them, where none is)
 	$(CARGO) test --workspace --all-features --doc
 
 bench: ## Measure how fast it is: minutes (ARGS="--tiny" to try it out, "throughput --markdown", "--help")
+	@.ci/postgres
 	$(CARGO) build --release --package tributary --package bench
 	$${CARGO_TARGET_DIR:-target}/release/bench $(ARGS)
 

@@ -9,11 +9,38 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, Sql
 use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Row, SqliteConnection, TypeInfo, ValueRef};
 
 use crate::Result;
+use crate::database::SCHEMA;
 
 /// Rows that are held in memory, outside of the time that is measured.
 const CHUNK: usize = 4_096;
+/// Bytes that are sent at a time.
+const COPY_CHUNK: usize = 1 << 20;
 /// Rows a statement: what binds fewer than 32,766 values in a table of 45 columns, with room to spare.
 const ROWS_PER_STATEMENT: usize = 64;
+
+/// One COPY in text form, into a table with the same primary key. Seconds.
+pub(crate) async fn postgres(database: &test_postgres::Database) -> Result<f64> {
+    let (mut from, mut into) = (database.connect().await, database.connect().await);
+    sqlx::raw_sql(AssertSqlSafe(format!("CREATE TABLE bulk (LIKE {SCHEMA}.issues INCLUDING ALL)")))
+        .execute(&mut into)
+        .await?;
+    // All of it is held in memory, so that reading is no part of the time.
+    let mut chunks: Vec<Vec<u8>> = Vec::new();
+    let mut rows = from.copy_out_raw(format!("COPY {SCHEMA}.issues TO STDOUT").as_str()).await?;
+    while let Some(row) = rows.try_next().await? {
+        match chunks.last_mut() {
+            Some(chunk) if chunk.len() < COPY_CHUNK => chunk.extend_from_slice(&row),
+            _ => chunks.push(row.to_vec()),
+        }
+    }
+    let began = Instant::now();
+    let mut copy = into.copy_in_raw("COPY bulk FROM STDIN").await?;
+    for chunk in chunks {
+        copy.send(chunk).await?;
+    }
+    copy.finish().await?;
+    Ok(began.elapsed().as_secs_f64())
+}
 
 /// One transaction of prepared inserts of many rows each, as durable as the target itself. Seconds.
 pub(crate) async fn sqlite(file: &Path, dir: &Path) -> Result<f64> {

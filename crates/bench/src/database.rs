@@ -3,22 +3,37 @@
 use std::path::{Path, PathBuf};
 
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, SqliteConnection};
+use test_postgres::Cluster;
 
 use crate::Result;
+use crate::process::family_cpu;
 use crate::simulator::{PROJECT, TEAM};
 
+/// The schema in PostgreSQL.
+pub(crate) const SCHEMA: &str = "coding";
+
+/// A kind of database, and the server that has them where one is needed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind<'a> {
+    Sqlite,
+    /// A server with the settings that PostgreSQL comes with.
+    Postgres(&'a Cluster),
+}
+
 /// A database of its own for one run.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum Database {
     /// A SQLite file.
     Sqlite(PathBuf),
+    Postgres(Box<test_postgres::Database>),
 }
 
 /// A connection that reads.
 #[derive(Debug)]
 pub(crate) enum Reader {
     Sqlite(SqliteConnection),
+    Postgres(Box<PgConnection>),
 }
 
 /// An issue as the target has it.
@@ -30,23 +45,40 @@ pub(crate) struct Seen {
     pub(crate) detailed: bool,
 }
 
-impl Database {
-    /// A SQLite file in `dir`.
-    pub(crate) fn sqlite(dir: &Path) -> Database {
-        Database::Sqlite(dir.join("target.db"))
-    }
-
+impl Kind<'_> {
     /// As the tables call it.
-    pub(crate) fn name(&self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
-            Database::Sqlite(_) => "SQLite",
+            Kind::Sqlite => "SQLite",
+            Kind::Postgres(_) => "PostgreSQL",
         }
     }
 
+    /// An empty one; a file lies in `dir`.
+    pub(crate) async fn make(self, dir: &Path) -> Database {
+        match self {
+            Kind::Sqlite => Database::Sqlite(dir.join("target.db")),
+            Kind::Postgres(server) => Database::Postgres(Box::new(server.database().await)),
+        }
+    }
+
+    /// CPU seconds of the server so far, where there is one and the system says.
+    pub(crate) fn cpu(self) -> Option<f64> {
+        match self {
+            Kind::Sqlite => None,
+            Kind::Postgres(server) => family_cpu(server.pid()),
+        }
+    }
+}
+
+impl Database {
     /// `target:` of a pipeline.
     pub(crate) fn yaml(&self) -> String {
         match self {
             Database::Sqlite(file) => format!("sqlite: {{ path: \"{}\" }}", file.display()),
+            Database::Postgres(database) => {
+                format!("postgres: {{ url: \"{}\", schema: {SCHEMA} }}", database.url())
+            }
         }
     }
 
@@ -58,6 +90,7 @@ impl Database {
                 let options = SqliteConnectOptions::new().filename(file).read_only(true);
                 Ok(Some(Reader::Sqlite(options.connect().await?)))
             }
+            Database::Postgres(database) => Ok(Some(Reader::Postgres(Box::new(database.connect().await)))),
         }
     }
 }
@@ -72,6 +105,13 @@ impl Reader {
                 let query = sqlx::query_as(sql).bind(TEAM).bind(PROJECT).bind(serde_json::to_string(codes)?);
                 query.fetch_all(connection).await
             }
+            Reader::Postgres(connection) => {
+                let sql = AssertSqlSafe(format!(
+                    "SELECT code, name, _detailed_at IS NOT NULL FROM {SCHEMA}.issues \
+                     WHERE team_name = $1 AND project_name = $2 AND code = ANY($3)"
+                ));
+                sqlx::query_as(sql).bind(TEAM).bind(PROJECT).bind(codes).fetch_all(&mut **connection).await
+            }
         };
         match rows {
             // The tables come a moment after the database.
@@ -84,18 +124,25 @@ impl Reader {
 
     /// Issues of which the detail is pending.
     pub(crate) async fn pending(&mut self) -> Result<u64> {
-        let sql = "SELECT count(*) FROM issues WHERE _detailed_at IS NULL";
-        let count: i64 = match self {
-            Reader::Sqlite(connection) => sqlx::query_scalar(sql).fetch_one(connection).await?,
-        };
-        Ok(u64::try_from(count)?)
+        self.number("issues WHERE _detailed_at IS NULL").await
     }
 
     /// Rows of a table.
     pub(crate) async fn count(&mut self, table: &str) -> Result<u64> {
-        let sql = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+        self.number(table).await
+    }
+
+    /// How many there are of `what`: a table, and which rows of it.
+    async fn number(&mut self, what: &str) -> Result<u64> {
         let count: i64 = match self {
-            Reader::Sqlite(connection) => sqlx::query_scalar(sql).fetch_one(connection).await?,
+            Reader::Sqlite(connection) => {
+                let sql = AssertSqlSafe(format!("SELECT count(*) FROM {what}"));
+                sqlx::query_scalar(sql).fetch_one(connection).await?
+            }
+            Reader::Postgres(connection) => {
+                let sql = AssertSqlSafe(format!("SELECT count(*) FROM {SCHEMA}.{what}"));
+                sqlx::query_scalar(sql).fetch_one(&mut **connection).await?
+            }
         };
         Ok(u64::try_from(count)?)
     }
@@ -103,5 +150,9 @@ impl Reader {
 
 /// Whether the table that was asked for is not there yet.
 fn is_early(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|error| error.message().contains("no such table"))
+    /// PostgreSQL's code for a table that is not there.
+    const UNDEFINED_TABLE: &str = "42P01";
+    error.as_database_error().is_some_and(|error| {
+        error.code().is_some_and(|code| code == UNDEFINED_TABLE) || error.message().contains("no such table")
+    })
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::changes::{Changes, percentile};
-use crate::database::Database;
+use crate::database::Kind;
 use crate::pipeline::{Pipeline, since};
 use crate::simulator::{Simulator, Wish};
 use crate::table::Table;
@@ -15,7 +15,7 @@ pub(crate) async fn run(dir: &Path, sizes: &Sizes) -> Result<Vec<Table>> {
     let wish = Wish { issues: sizes.followed, rate_limit: 0, latency: Duration::from_millis(50) };
     let simulator = Simulator::start(dir, wish).await?;
     let settings = ["rate_limit: 0", "polling: { interval: 2s }"];
-    let pipeline = Pipeline::new(dir, &simulator, Database::sqlite(dir), &settings)?;
+    let pipeline = Pipeline::new(dir, &simulator, Kind::Sqlite.make(dir).await, &settings)?;
     let mut running = pipeline.follow()?;
     pipeline.loaded(&mut running, &simulator).await?;
     pipeline.detailed(&mut running).await?;

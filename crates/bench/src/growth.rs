@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::database::Database;
+use crate::database::Kind;
 use crate::pipeline::Pipeline;
 use crate::simulator::{Simulator, Wish};
 use crate::table::Table;
@@ -30,8 +30,12 @@ pub(crate) async fn run(dir: &Path, sizes: &Sizes) -> Result<Vec<Table>> {
         let wish = Wish { issues, rate_limit: 0, latency: Duration::ZERO };
         std::fs::create_dir_all(&dir)?;
         let simulator = Simulator::start(&dir, wish).await?;
-        let pipeline =
-            Pipeline::new(&dir, &simulator, Database::sqlite(&dir), &["rate_limit: 0", "details: off"])?;
+        let pipeline = Pipeline::new(
+            &dir,
+            &simulator,
+            Kind::Sqlite.make(&dir).await,
+            &["rate_limit: 0", "details: off"],
+        )?;
         let (ended, loaded) = pipeline.once(&simulator).await?;
         let each = |seconds: f64| seconds * 1e6 / f64::from(issues);
         table.row([

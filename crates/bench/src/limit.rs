@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::changes::Changes;
-use crate::database::Database;
+use crate::database::Kind;
 use crate::pipeline::Pipeline;
 use crate::simulator::{Simulator, Wish};
 use crate::table::Table;
@@ -31,7 +31,7 @@ async fn load(dir: &Path, sizes: &Sizes) -> Result<Table> {
     let dir = dir.join("load");
     std::fs::create_dir_all(&dir)?;
     let simulator = Simulator::start(&dir, wish(sizes.limit)).await?;
-    let pipeline = Pipeline::new(&dir, &simulator, Database::sqlite(&dir), &[])?;
+    let pipeline = Pipeline::new(&dir, &simulator, Kind::Sqlite.make(&dir).await, &[])?;
     let mut running = pipeline.follow()?;
     let loaded = pipeline.loaded(&mut running, &simulator).await?;
     let rows = pipeline.complete(&simulator).await?;
@@ -75,7 +75,7 @@ async fn changes(dir: &Path, sizes: &Sizes) -> Result<Table> {
     std::fs::create_dir_all(&dir)?;
     let simulator = Simulator::start(&dir, wish(sizes.edited)).await?;
     let polling = format!("polling: {{ interval: {} }}", sizes.edits_polled);
-    let pipeline = Pipeline::new(&dir, &simulator, Database::sqlite(&dir), &[&polling])?;
+    let pipeline = Pipeline::new(&dir, &simulator, Kind::Sqlite.make(&dir).await, &[&polling])?;
     let mut running = pipeline.follow()?;
     pipeline.loaded(&mut running, &simulator).await?;
     pipeline.detailed(&mut running).await?;

@@ -37,7 +37,10 @@ impl Machine {
             cpu: field("/proc/cpuinfo", "model name"),
             cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             memory_gb: kilobytes.map(|kilobytes| kilobytes.saturating_add(500_000) / 1_000_000),
-            os: format!("{name} {}", kernel.trim()).trim_end().to_owned(),
+            // What stands after the version names who built it.
+            os: format!("{name} {}", kernel.trim().split('-').next().unwrap_or_default())
+                .trim_end()
+                .to_owned(),
             disk: disk(dir),
             date: Zoned::now().date().to_string(),
             profile: if cfg!(debug_assertions) { "dev" } else { "release" },

@@ -116,7 +116,12 @@ struct Report {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Args::parse()).await {
+    // Cancel-safe: what was started is ended, and what was written removed, when its owner is dropped.
+    let result = tokio::select! {
+        result = run(Args::parse()) => result,
+        _ = tokio::signal::ctrl_c() => Err("stopped before the end".into()),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody to tell when the terminal is gone.

@@ -142,8 +142,10 @@ impl Running {
 #[derive(Clone, Copy, Debug)]
 struct Stat {
     dead: bool,
-    /// CPU seconds.
+    parent: u32,
+    /// CPU seconds of the process itself, and of its children that have ended.
     cpu: f64,
+    children: f64,
 }
 
 impl Stat {
@@ -153,8 +155,23 @@ impl Stat {
         let (_, rest) = text.rsplit_once(") ")?;
         let fields: Vec<&str> = rest.split(' ').collect();
         let ticks = |at: usize| -> Option<f64> { Some(fields.get(at)?.parse::<f64>().ok()? / TICKS) };
-        Some(Stat { dead: matches!(fields.first(), Some(&("Z" | "X"))), cpu: ticks(11)? + ticks(12)? })
+        Some(Stat {
+            dead: matches!(fields.first(), Some(&("Z" | "X"))),
+            parent: fields.get(1)?.parse().ok()?,
+            cpu: ticks(11)? + ticks(12)?,
+            children: ticks(13)? + ticks(14)?,
+        })
     }
+}
+
+/// CPU seconds of a process and of all its children, also of those that have ended; where the system says.
+pub(crate) fn family_cpu(pid: u32) -> Option<f64> {
+    let parent = Stat::of(pid)?;
+    let names = std::fs::read_dir("/proc").ok()?.filter_map(|entry| Some(entry.ok()?.file_name()));
+    let children = names
+        .filter_map(|name| Stat::of(name.to_str()?.parse().ok()?))
+        .filter(|process| process.parent == pid);
+    Some(parent.cpu + parent.children + children.map(|child| child.cpu).sum::<f64>())
 }
 
 /// CPU seconds that this process has used: the difference of two readings is what lies between them.

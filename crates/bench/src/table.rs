@@ -25,7 +25,7 @@ pub(crate) enum Figure {
     Text(String),
     /// A number of things.
     Count(u64),
-    /// A measured value, shown with one or two digits after the point.
+    /// A measured value, shown with two digits after the point, or fewer.
     Number(f64),
     /// This system does not say, or the question does not arise.
     None(()),
@@ -69,6 +69,9 @@ impl Figure {
         match self {
             Figure::Text(text) => text.clone(),
             Figure::Count(count) => grouped(*count),
+            Figure::Number(number) if number.abs() >= 1_000.0 => {
+                format!("{number:.0}").parse().map_or_else(|_| number.to_string(), grouped)
+            }
             Figure::Number(number) if number.abs() < 9.995 => format!("{number:.2}"),
             Figure::Number(number) => format!("{number:.1}"),
             Figure::None(()) => "–".to_owned(),

@@ -3,13 +3,18 @@
 use std::path::Path;
 use std::time::Duration;
 
+use connectors::postgres::config::PostgresConfig;
+use connectors::postgres::target::PostgresTarget;
 use connectors::sqlite::config::SqliteConfig;
 use connectors::sqlite::target::SqliteTarget;
+use secrecy::SecretString;
+use test_postgres::Cluster;
 
-use crate::database::Database;
+use crate::database::{Database, Kind, SCHEMA};
+use crate::parts::Parts;
 use crate::pipeline::Pipeline;
 use crate::simulator::{Simulator, Wish};
-use crate::table::{Figure, Table};
+use crate::table::Table;
 use crate::{Result, Sizes, baseline, median, parts};
 
 const NAME: &str = "throughput";
@@ -18,11 +23,16 @@ const SETTINGS: [&str; 2] = ["rate_limit: 0", "details: off"];
 
 /// One run.
 struct Run {
+    rows: u64,
+    /// Seconds until all issues could be queried.
     loaded: f64,
+    /// Seconds until the process had ended.
     ended: f64,
-    baseline: f64,
-    simulator: Option<f64>,
-    tributary: Option<f64>,
+    /// Seconds of the plain insert of the same rows.
+    plain: f64,
+    simulator_cpu: Option<f64>,
+    tributary_cpu: Option<f64>,
+    database_cpu: Option<f64>,
     peak_mb: Option<f64>,
 }
 
@@ -36,23 +46,34 @@ pub(crate) async fn run(dir: &Path, sizes: &Sizes) -> Result<Vec<Table>> {
         format!("Throughput: {} issues of about {bytes} bytes, listed only", wish.issues),
         &[
             "target",
-            "rows",
+            "issues",
             "rows in target",
             "until all are queryable (s)",
-            "rows/s",
+            "issues/s",
             "whole run with census (s)",
-            "plain bulk insert (rows/s)",
+            "plain bulk insert (issues/s)",
             "ratio",
             "peak memory (MB)",
         ],
     );
+    speed.note(format!(
+        "Median of {} runs; simulator, tributary and database share the machine. `rows in target` counts all \
+         three tables.",
+        sizes.runs
+    ));
+    speed.note(
+        "Plain bulk insert: the same rows once more, in one transaction, into an empty table with the same \
+         primary key; COPY in PostgreSQL, prepared inserts of 64 rows in SQLite.",
+    );
+    speed.note("The whole run reads every issue a second time: its census proves that nothing was missed.");
     let mut cpu = Table::new(
         NAME,
-        "CPU seconds of the same runs, and of each part alone over the same rows",
+        "CPU seconds of the same runs, and of each part alone over the same issues",
         &[
             "target",
             "simulator",
             "tributary",
+            "database",
             "alone: receive and parse",
             "differ",
             "journal, writing",
@@ -60,55 +81,41 @@ pub(crate) async fn run(dir: &Path, sizes: &Sizes) -> Result<Vec<Table>> {
             "shape and write",
         ],
     );
-    for database in [Database::sqlite] {
-        let name = database(dir).name();
+    cpu.note(
+        "Simulator, tributary and database: by process, over the whole run, census included. The parts: each \
+         alone, one after the other in one process, over one reading of the same issues, without a server's \
+         share. What is in no part is the census and the hand-over between tasks.",
+    );
+    let server = Cluster::start(&[]).await;
+    for kind in [Kind::Sqlite, Kind::Postgres(&server)] {
         let mut runs = Vec::new();
-        let mut rows = 0;
         for number in 0..sizes.runs {
-            let dir = dir.join(format!("{name}-{number}"));
-            let pipeline = Pipeline::new(&dir, &simulator, database(&dir), &SETTINGS)?;
-            let before = simulator.cpu();
-            let (ended, loaded) = pipeline.once(&simulator).await?;
-            let used = simulator.cpu().zip(before).map(|(after, before)| after - before);
-            rows = pipeline.complete(&simulator).await?;
-            let baseline = match &pipeline.database {
-                Database::Sqlite(file) => baseline::sqlite(file, &dir).await?,
-            };
-            runs.push(Run {
-                loaded,
-                ended: ended.seconds,
-                baseline,
-                simulator: used,
-                tributary: ended.cpu,
-                peak_mb: ended.summary.peak_mb(),
-            });
-            std::fs::remove_dir_all(&dir)?;
+            runs.push(once(&dir.join(format!("{}-{number}", kind.name())), kind, &simulator).await?);
         }
-        let all = |of: fn(&Run) -> Option<f64>| median(runs.iter().filter_map(of).collect());
-        let issues = f64::from(wish.issues);
-        let loaded = all(|run| Some(run.loaded)).unwrap_or(f64::NAN);
-        let plain = all(|run| Some(run.baseline)).unwrap_or(f64::NAN);
+        let parts = alone(&dir.join(format!("{}-parts", kind.name())), kind, &simulator).await?;
+        let middle = |of: fn(&Run) -> Option<f64>| median(runs.iter().filter_map(of).collect());
+        let per_second =
+            |seconds: Option<f64>| seconds.map(|seconds| (f64::from(wish.issues) / seconds).round());
+        let (loaded, plain) = (middle(|run| Some(run.loaded)), middle(|run| Some(run.plain)));
         speed.row([
-            name.into(),
+            kind.name().into(),
             u64::from(wish.issues).into(),
-            rows.into(),
+            runs.last().map(|run| run.rows).into(),
             loaded.into(),
-            Figure::Count(whole(issues / loaded)),
-            all(|run| Some(run.ended)).into(),
-            Figure::Count(whole(issues / plain)),
-            (plain / loaded).into(),
-            all(|run| run.peak_mb).into(),
+            per_second(loaded).into(),
+            middle(|run| Some(run.ended)).into(),
+            per_second(plain).into(),
+            plain.zip(loaded).map(|(plain, loaded)| plain / loaded).into(),
+            middle(|run| run.peak_mb).into(),
         ]);
-        let dir = dir.join(format!("{name}-parts"));
-        std::fs::create_dir_all(&dir)?;
-        let config = SqliteConfig { path: dir.join("target.db") };
-        let target = SqliteTarget::new(config.validate(&dir).map_err(|findings| format!("{findings:?}"))?);
-        let parts = parts::measure(&dir, &simulator, target).await?;
-        std::fs::remove_dir_all(&dir)?;
         cpu.row([
-            name.into(),
-            all(|run| run.simulator).into(),
-            all(|run| run.tributary).into(),
+            kind.name().into(),
+            middle(|run| run.simulator_cpu).into(),
+            middle(|run| run.tributary_cpu).into(),
+            match kind {
+                Kind::Sqlite => "in tributary".into(),
+                Kind::Postgres(_) => middle(|run| run.database_cpu).into(),
+            },
             parts.parse.into(),
             parts.differ.into(),
             parts.record.into(),
@@ -116,21 +123,49 @@ pub(crate) async fn run(dir: &Path, sizes: &Sizes) -> Result<Vec<Table>> {
             parts.deliver.into(),
         ]);
     }
-    speed
-        .note(format!("Median of {} runs; simulator, tributary and database share the machine.", sizes.runs));
-    speed.note(
-        "`rows in target` counts all three tables. The whole run reads every issue a second time: its census \
-         proves that nothing was missed.",
-    );
-    cpu.note(
-        "Simulator and tributary: by process, over the whole run, census included. The parts: each alone, \
-         in this program, over one reading of the same issues; what is in no part is HTTP of the census, \
-         the hand-over between tasks and the program itself.",
-    );
     Ok(vec![speed, cpu])
 }
 
-#[expect(clippy::as_conversions, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate")]
-fn whole(rate: f64) -> u64 {
-    rate as u64
+/// One run, and what the database alone does with the same rows.
+async fn once(dir: &Path, kind: Kind<'_>, simulator: &Simulator) -> Result<Run> {
+    let pipeline = Pipeline::new(dir, simulator, kind.make(dir).await, &SETTINGS)?;
+    let before = (simulator.cpu(), kind.cpu());
+    let (ended, loaded) = pipeline.once(simulator).await?;
+    let spent = |before: Option<f64>, after: Option<f64>| Some(after? - before?);
+    let (simulator_cpu, database_cpu) = (spent(before.0, simulator.cpu()), spent(before.1, kind.cpu()));
+    let rows = pipeline.complete(simulator).await?;
+    let plain = match &pipeline.database {
+        Database::Sqlite(file) => baseline::sqlite(file, dir).await?,
+        Database::Postgres(database) => baseline::postgres(database).await?,
+    };
+    std::fs::remove_dir_all(dir)?;
+    Ok(Run {
+        rows,
+        loaded,
+        ended: ended.seconds,
+        plain,
+        simulator_cpu,
+        tributary_cpu: ended.cpu,
+        database_cpu,
+        peak_mb: ended.summary.peak_mb(),
+    })
+}
+
+/// The parts, one after the other.
+async fn alone(dir: &Path, kind: Kind<'_>, simulator: &Simulator) -> Result<Parts> {
+    std::fs::create_dir_all(dir)?;
+    let parts = match kind.make(dir).await {
+        Database::Sqlite(path) => {
+            let config = SqliteConfig { path }.validate(dir).map_err(|findings| format!("{findings:?}"))?;
+            parts::measure(dir, simulator, SqliteTarget::new(config)).await?
+        }
+        Database::Postgres(database) => {
+            let url = SecretString::from(database.url().to_string());
+            let config = PostgresConfig { url, schema: SCHEMA.to_owned() };
+            let config = config.validate().map_err(|findings| format!("{findings:?}"))?;
+            parts::measure(dir, simulator, PostgresTarget::new(config)).await?
+        }
+    };
+    std::fs::remove_dir_all(dir)?;
+    Ok(parts)
 }

@@ -64,7 +64,7 @@ fn throughput() {
     let tables = tiny("throughput");
     tables.iter().for_each(complete);
     let [speed, cpu] = tables.as_slice() else { panic!("{tables:?}") };
-    let targets = [Value::from("SQLite")];
+    let targets = ["SQLite", "PostgreSQL"].map(Value::from);
     assert!(
         column(speed, "target").into_iter().eq(&targets) && column(cpu, "target").into_iter().eq(&targets)
     );
