@@ -58,7 +58,7 @@ const WHOLE_PAGE: u32 = 500;
 /// Rows a page when the newest updates are read: most polls need one page.
 const NEWEST_PAGE: u32 = 200;
 /// Pages in flight when a whole table is read.
-const LOOK_AHEAD: usize = 4;
+const LOOK_AHEAD: usize = 3;
 /// A clock difference is believed for so long; clocks are put right now and then.
 const CLOCK_WINDOW_SECONDS: i64 = 300;
 

@@ -220,8 +220,8 @@ impl<S: Source, J: Journal> Recording<S, J> {
     async fn observe(&mut self, observations: Vec<Observation>) -> Result<Recorded, JournalError> {
         let mut draft = Draft::default();
         let digests = self.digests(&observations);
-        let wanted = self.unlike_known(&observations, &digests).await?;
-        draft.rows = self.rows(wanted.iter().copied()).await?;
+        let (wanted, unheard_of) = self.unlike_known(&observations, &digests).await?;
+        draft.rows = self.rows(wanted.iter().filter(|key| !unheard_of.contains(key)).copied()).await?;
         for (observation, digest) in observations.iter().zip(digests) {
             if wanted.contains(&observation.key) {
                 self.judge(&mut draft, observation, digest);
@@ -274,34 +274,35 @@ impl<S: Source, J: Journal> Recording<S, J> {
         observations.iter().map(digest).collect()
     }
 
-    /// Keys whose mirrored row has to be read: all but those listed just as they were listed last.
+    /// Keys to be judged: all but those listed just as they were listed last; and those that the mirror has never
+    /// heard of, among the listed ones.
     async fn unlike_known(
         &self,
         observations: &[Observation],
         digests: &[Option<Digest>],
-    ) -> Result<HashSet<RowKey>, JournalError> {
+    ) -> Result<(HashSet<RowKey>, HashSet<RowKey>), JournalError> {
         let listed: Vec<RowKey> = observations
             .iter()
             .zip(digests)
             .filter(|(_, digest)| digest.is_some())
             .map(|(observation, _)| observation.key)
             .collect();
-        let known: HashMap<RowKey, Digest> = self
+        let known: HashMap<RowKey, Option<Digest>> = self
             .retried(|| self.journal.known(&listed))
             .await?
             .into_iter()
-            .filter(|known| known.alive)
-            .filter_map(|known| Some((known.key, known.version.listed_digest?)))
+            .map(|known| (known.key, known.version.listed_digest.filter(|_| known.alive)))
             .collect();
+        let unheard_of = listed.into_iter().filter(|key| !known.contains_key(key)).collect();
         let unlike = observations
             .iter()
             .zip(digests)
             .filter(|(observation, digest)| match (digest, &observation.seen) {
-                (Some(digest), Seen::Listed(_)) => known.get(&observation.key) != Some(digest),
+                (Some(digest), Seen::Listed(_)) => known.get(&observation.key) != Some(&Some(*digest)),
                 _ => true,
             })
             .map(|(observation, _)| observation.key);
-        Ok(unlike.collect())
+        Ok((unlike.collect(), unheard_of))
     }
 
     async fn rows(

@@ -27,9 +27,9 @@ use crate::status::{Board, State, Written};
 use crate::target::{Batch, Effect, Owned, TableBatch, Target, TargetError, TargetErrorKind};
 
 /// A batch is cut at so many bytes of rows ...
-const BATCH_BYTES: usize = 2 << 20;
+const BATCH_BYTES: usize = 1 << 20;
 /// ... or so many rows, whichever comes first.
-const BATCH_ROWS: u32 = 1_000;
+const BATCH_ROWS: u32 = 500;
 /// Wait before a call that may pass is repeated.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Wait before a write is repeated when there is no room.

@@ -14,9 +14,9 @@ use engine::row::RowKey;
 
 use super::commit::Size;
 
-/// Bytes of JSON kept; in memory a row takes about five times as much. Three of a delivery's batches, so that one
+/// Bytes of JSON kept; in memory a row takes about six times as much. Three of a delivery's batches, so that one
 /// can be written and another be filled while the next is read.
-const BYTES: usize = 6 << 20;
+const BYTES: usize = 3 << 20;
 
 /// The newest commits.
 #[derive(Debug)]
