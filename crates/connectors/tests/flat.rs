@@ -28,6 +28,7 @@ on_each_target!(
     fields_of_one_name_and_of_taken_names_have_columns_of_their_own,
     a_removed_field_keeps_its_column_empty,
     a_field_without_a_definition_is_a_text,
+    a_fresh_reading_of_fewer_fields_deletes_nothing_unasked,
     stopped_at_any_moment_it_goes_on,
     a_document_and_a_flat_task_share_one_reading,
     modes_are_changed_without_a_request_for_rows,
@@ -768,6 +769,23 @@ async fn a_field_without_a_definition_is_a_text(target: TargetKind) {
     made.remove(&field);
     becomes_flat(&bench, &following, &made).await;
     following.stop().await;
+}
+
+/// That a fresh reading knows other fields is no reason to believe that rows which it lacks are gone.
+async fn a_fresh_reading_of_fewer_fields_deletes_nothing_unasked(target: TargetKind) {
+    let bench = flat(target, small()).await;
+    bench.once().await;
+    std::fs::remove_dir_all(bench.state()).unwrap();
+    let world = bench.sim.world();
+    world.apply(&[Operation::RemoveField { field: FIRST.try_into().unwrap() }]).unwrap();
+    world.change_faults(|faults| faults.members_empty = true);
+    let members = bench.once().await.written("ProjectMembers");
+    assert_eq!((members.rows, members.held, members.deleted), (21, 21, 0));
+    world.change_faults(|faults| faults.members_empty = false);
+    bench.once().await;
+    let mut made = first();
+    made.remove(&FIRST);
+    assert_flat(&bench, &made).await;
 }
 
 async fn stopped_at_any_moment_it_goes_on(target: TargetKind) {

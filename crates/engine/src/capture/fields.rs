@@ -6,15 +6,17 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 
+use super::runner::PROJECTS_AT_ONCE;
 use super::{Capture, CaptureError};
 use crate::custom::{CustomField, CustomFields, Holds};
 use crate::journal::{Journal, Limit, MirrorRow};
 use crate::position::Sequence;
 use crate::row::{ProjectId, Row, integer};
 use crate::schema::{Table, TableId};
-use crate::source::{Source, Urgency};
+use crate::source::{Project, Source, Urgency};
 
 /// Document with the custom fields.
 pub(super) const DOCUMENT: &str = "custom_fields";
@@ -58,13 +60,13 @@ impl Fields {
     }
 
     /// Takes in what was read; of the fields that rows carried before (`carried`), those that no project has any
-    /// more are texts. Gives all fields.
+    /// more are texts.
     fn learn(
         &self,
-        found: Vec<(TableId, CustomField)>,
+        found: impl IntoIterator<Item = (TableId, CustomField)>,
         carried: BTreeMap<(TableId, i64), String>,
-        projects: Vec<ProjectId>,
-    ) -> CustomFields {
+        projects: impl IntoIterator<Item = ProjectId>,
+    ) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         for (table, field) in found {
             known.learn(table, field);
@@ -77,7 +79,6 @@ impl Fields {
         let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
         unknown.retain(|(table, id), _| !known.knows(*table, *id));
         self.read.lock().unwrap_or_else(PoisonError::into_inner).extend(projects);
-        known.clone()
     }
 }
 
@@ -122,22 +123,37 @@ impl<S: Source, J: Journal> Capture<S, J> {
         let Some(fields) = self.fields.clone() else { return Ok(()) };
         // What rows bring while the source is asked may be newer than its answer: that is for the next time.
         let carried = fields.unknown();
-        let (mut found, mut projects) = (Vec::new(), Vec::new());
-        for project in self.access.visible() {
-            for table in self.settings.tables.iter().filter(|table| table.custom.is_some()) {
-                let read = self.source.custom_fields(&project, table, urgency).await?;
-                found.extend(read.into_iter().map(|field| (table.id, field)));
+        let projects = self.access.visible();
+        let found: Vec<Vec<(TableId, CustomField)>> = futures::stream::iter(projects.clone())
+            .map(|project| self.fields_of(project, urgency).boxed())
+            .buffered(PROJECTS_AT_ONCE)
+            .try_collect()
+            .await?;
+        let projects = projects.iter().map(|project| project.id);
+        fields.learn(found.into_iter().flatten(), carried, projects);
+        // Until what is told is what is known: poll and census may both be here, and what could not be remembered
+        // the last time is still to be told.
+        loop {
+            let known = fields.known.read().unwrap_or_else(PoisonError::into_inner).clone();
+            if self.progress.borrow().custom.as_deref() == Some(&known) {
+                return Ok(());
             }
-            projects.push(project.id);
-        }
-        let known = fields.learn(found, carried, projects);
-        // Not "whether there was news": it may be that the news could not be remembered the last time.
-        let is_told = self.progress.borrow().custom.as_deref() == Some(&known);
-        if !is_told {
             self.remember(DOCUMENT, &json!(known)).await?;
             self.publish_fields(known);
         }
-        Ok(())
+    }
+
+    async fn fields_of(
+        &self,
+        project: Project,
+        urgency: Urgency,
+    ) -> Result<Vec<(TableId, CustomField)>, CaptureError> {
+        let mut found = Vec::new();
+        for table in self.settings.tables.iter().filter(|table| table.custom.is_some()) {
+            let fields = self.source.custom_fields(&project, table, urgency).await?;
+            found.extend(fields.into_iter().map(|field| (table.id, field)));
+        }
+        Ok(found)
     }
 
     fn publish_fields(&self, known: CustomFields) {

@@ -30,7 +30,7 @@ use crate::source::{Project, Source, SourceError, SourceErrorKind, Urgency};
 use crate::status::{Board, Held, State};
 
 /// Projects read at the same time.
-const PROJECTS_AT_ONCE: usize = 4;
+pub(super) const PROJECTS_AT_ONCE: usize = 4;
 /// After trouble, look again this often ...
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// ... for so long ...

@@ -21,11 +21,13 @@ pub async fn reason<J: Journal>(
     progress: &Progress,
 ) -> Result<Option<RebuildReason>, JournalError> {
     let Some(position) = &opened.position else { return Ok(Some(RebuildReason::New)) };
-    if position.fingerprint != *fingerprint {
-        return Ok(Some(RebuildReason::Reshaped));
-    }
+    // Before the shape is looked at: what a fresh reading lacks is not deleted without a look, and a column that
+    // it lacks is no reason to.
     if !journal.knows(position).await? {
         return Ok(Some(RebuildReason::OtherJournal));
+    }
+    if position.fingerprint != *fingerprint {
+        return Ok(Some(RebuildReason::Reshaped));
     }
     let Bounds { horizon, .. } = journal.bounds().await?;
     if position.sequence < horizon {

@@ -123,7 +123,7 @@ impl Shaper {
             Mode::Document => Vec::new(),
             Mode::Flat => custom.of(table.id).cloned().collect::<Vec<_>>(),
         };
-        self.custom = self.task.tables.iter().map(|table| fields(table)).collect();
+        self.custom = self.task.tables.iter().map(fields).collect();
         let places = self.task.tables.iter().zip(&self.custom);
         self.tables = places.map(|(table, fields)| shaped(table, &self.task, fields, stored)).collect();
     }
