@@ -4,10 +4,13 @@
 //! [`fence`] or [`advance`] in the same transaction.
 
 use engine::position::{Fingerprint, Generation, Position, Sequence};
-use engine::target::{CustomColumn, Owned, StoredField, TargetTable};
+use engine::problem::Problem;
+use engine::target::{CustomColumn, Owned, StoredField, TargetErrorKind, TargetTable};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::WORDS;
+use super::config::Validated;
+use super::fault::{NO_RIGHT, code};
 use super::shape::exists;
 use crate::definition::{Definition, kind_name};
 use crate::fault::Fault;
@@ -89,16 +92,37 @@ pub(super) async fn lock(connection: &mut PgConnection) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Makes what is missing, the schema as well; refuses what a newer version made. Needs [`lock`].
-pub(super) async fn create(connection: &mut PgConnection, schema: &str) -> Result<(), Fault> {
+/// Makes the schema if it is missing; says whether it was there.
+pub(super) async fn create_schema(connection: &mut PgConnection, place: &Validated) -> Result<bool, Fault> {
     let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)")
-        .bind(schema)
+        .bind(place.schema())
         .fetch_one(&mut *connection)
         .await?;
-    if !there {
-        let sql = format!("CREATE SCHEMA {}", quote(schema));
-        sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await?;
+    if there {
+        return Ok(true);
     }
+    let schema = quote(place.schema());
+    match sqlx::query(AssertSqlSafe(format!("CREATE SCHEMA {schema}"))).execute(connection).await {
+        Ok(_) => Ok(false),
+        Err(error) if code(&error).as_deref() == Some(NO_RIGHT) => {
+            let problem = Problem::new(
+                "POSTGRES-GRANT",
+                format!("Cannot make schema `{}` in PostgreSQL, {}", place.schema(), place.place()),
+                error.as_database_error().map_or_else(String::new, |error| error.message().to_owned()),
+                format!(
+                    "Let the owner of the database run: CREATE SCHEMA {schema} AUTHORIZATION {};",
+                    place.user()
+                ),
+            );
+            Err(Fault::refused(TargetErrorKind::ReadOnly, problem))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Makes what is missing, the schema as well; refuses what a newer version made. Needs [`lock`].
+pub(super) async fn create(connection: &mut PgConnection, place: &Validated) -> Result<(), Fault> {
+    create_schema(connection, place).await?;
     for (name, sql) in TABLES {
         if !exists(connection, name).await? {
             sqlx::query(sql).execute(&mut *connection).await?;

@@ -3,6 +3,7 @@
 use jiff::Zoned;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
+use super::bookkeeping;
 use super::config::Validated;
 use super::fault::into_error;
 use super::link::{Link, connect, within};
@@ -113,15 +114,8 @@ fn is_over(version: i32) -> bool {
 async fn scratch(place: &Validated, connection: &mut PgConnection) -> Result<String, Fault> {
     let link = Link::new(place.clone());
     let mut transaction = link.begin(connection).await?;
-    let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)")
-        .bind(place.schema())
-        .fetch_one(&mut *transaction)
-        .await?;
-    let schema = quote(place.schema());
-    if !there {
-        sqlx::query(AssertSqlSafe(format!("CREATE SCHEMA {schema}"))).execute(&mut *transaction).await?;
-    }
-    let scratch = format!("{schema}._tributary_scratch");
+    let there = bookkeeping::create_schema(&mut transaction, place).await?;
+    let scratch = format!("{}._tributary_scratch", quote(place.schema()));
     for sql in [
         format!("CREATE TABLE {scratch} (x text PRIMARY KEY, y jsonb)"),
         format!("INSERT INTO {scratch} VALUES ('x', '[1]') ON CONFLICT (x) DO UPDATE SET y = excluded.y"),

@@ -108,11 +108,20 @@ impl PostgresConfig {
             found("it is not a URL".to_owned(), spell);
             return None;
         };
-        if !matches!(url.scheme(), "postgres" | "postgresql") {
+        if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
             found("it does not begin with `postgres://`".to_owned(), spell);
             return None;
         }
-        let mut database = url.path().trim_start_matches('/').to_owned();
+        // Where a password is cut short by one of its characters, its rest is taken for something else.
+        let rest = url.path().trim_start_matches('/');
+        if rest.contains(['/', '@', ':'])
+            || url.fragment().is_some()
+            || url.query().is_some_and(|q| q.contains('@'))
+        {
+            found("it is cut short by a character that has a meaning in URLs".to_owned(), spell);
+            return None;
+        }
+        let mut database = rest.to_owned();
         let mut host = url.host_str().unwrap_or_default().to_owned();
         let mut port = url.port().unwrap_or(5432);
         let mut user = url.username().to_owned();

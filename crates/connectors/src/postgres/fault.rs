@@ -28,6 +28,14 @@ pub(super) fn into_error(fault: Fault, place: &Validated, doing: &str) -> Target
     })
 }
 
+/// insufficient_privilege
+pub(super) const NO_RIGHT: &str = "42501";
+
+/// The server's code for an error, if the server sent it.
+pub(super) fn code(error: &sqlx::Error) -> Option<String> {
+    Some(error.as_database_error()?.code()?.into_owned())
+}
+
 type Explained = (TargetErrorKind, &'static str, String, String);
 
 fn explain(place: &Validated, error: &sqlx::Error) -> Explained {
@@ -38,22 +46,40 @@ fn explain(place: &Validated, error: &sqlx::Error) -> Explained {
         return said(place, error);
     }
     match error {
+        // So TLS says that it does not trust the server, or the server says that it does not trust us.
+        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            no_tls(&error.to_string())
+        }
+        sqlx::Error::Tls(error) => no_tls(&error.to_string()),
         sqlx::Error::Io(error) => {
             let why = format!("the connection to the server failed ({error})");
             let fix = "It is tried again by itself; if it stays, see whether the server runs and the network lets \
                        connections to it pass.";
             (Kind::Transient, "POSTGRES-CONNECTION", why, fix.to_owned())
         }
-        sqlx::Error::Tls(error) => {
-            let fix =
-                "Let the server speak TLS, or set `sslmode` and `sslrootcert` in the URL to what it speaks.";
-            (Kind::Fatal, "POSTGRES-TLS", format!("there is no agreement on TLS ({error})"), fix.to_owned())
+        // Also what the driver makes of a connection that ends before its first answer.
+        sqlx::Error::Protocol(message) => {
+            let why = format!("the server does not speak as expected ({message})");
+            let fix = "It is tried again by itself; if it stays, see whether the URL leads to a PostgreSQL server that \
+                       lets its users in with a password.";
+            (Kind::Transient, "POSTGRES-PROTOCOL", why, fix.to_owned())
         }
         other => {
             let fix = "Start again; if it stays, report it with the log.".to_owned();
             (Kind::Fatal, "POSTGRES", other.to_string(), fix)
         }
     }
+}
+
+fn no_tls(message: &str) -> Explained {
+    let fix = "Let the server speak TLS with a certificate for its name, or set `sslmode` and `sslrootcert` in the URL \
+               to what it speaks.";
+    (
+        TargetErrorKind::Fatal,
+        "POSTGRES-TLS",
+        format!("there is no agreement on TLS ({message})"),
+        fix.to_owned(),
+    )
 }
 
 /// What an error means that the server sent.
@@ -90,8 +116,8 @@ fn said(place: &Validated, error: &PgDatabaseError) -> Explained {
                        off the database and the user.";
             (Kind::ReadOnly, "POSTGRES-READONLY", message.to_owned(), fix.to_owned())
         }
-        // insufficient_privilege, and a schema that may not be used
-        "42501" | "3F000" => (
+        // The latter is said of a schema that may not be used.
+        NO_RIGHT | "3F000" => (
             Kind::ReadOnly,
             "POSTGRES-GRANT",
             message.to_owned(),

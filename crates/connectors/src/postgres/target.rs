@@ -63,7 +63,7 @@ impl PostgresTarget {
         for table in &plan.tables {
             standings.push(shape::examine(&mut transaction, table).await?);
         }
-        bookkeeping::create(&mut transaction, self.link.place().schema()).await?;
+        bookkeeping::create(&mut transaction, self.link.place()).await?;
         let mut lost = false;
         for (table, standing) in plan.tables.iter().zip(standings) {
             match standing {

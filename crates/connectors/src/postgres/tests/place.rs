@@ -1,1 +1,280 @@
+//! The configuration, and what a server lets one do: rights, TLS, check.
 
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::process::Command;
+
+use engine::position::RebuildReason;
+use engine::target::{Cell, Target, TargetErrorKind};
+use sqlx::{AssertSqlSafe, Row};
+use test_postgres::{Cluster, QUICK};
+
+use super::super::config::{PostgresConfig, check};
+use super::super::encode::Statements;
+use super::{SCHEMA, Schema};
+use crate::check::{CheckItem, Outcome};
+use crate::contract::{Deletes, Site, assert_kind, at, batch, issues, plan, ready, row};
+
+fn config(url: &str, schema: &str) -> PostgresConfig {
+    PostgresConfig { url: url.into(), schema: schema.to_owned() }
+}
+
+#[test]
+fn the_configuration_is_judged_without_a_network() {
+    let good = [
+        ("postgres://u:p@db.example:5433/data", "database `data` (db.example:5433, user `u`)"),
+        ("postgresql://[::1]/data?user=u&password=p", "database `data` ([::1]:5432, user `u`)"),
+        ("postgres:///data?host=/var/run/postgresql", "database `data` (the socket in /var/run/postgresql)"),
+        ("postgres:///data", "database `data` (the local server)"),
+        (
+            "postgres://u@h/?dbname=data&sslmode=verify-full&sslrootcert=system",
+            "database `data` (h:5432, user `u`)",
+        ),
+    ];
+    for (url, place) in good {
+        let validated = config(url, "coding").validate().unwrap();
+        assert_eq!(validated.place(), place, "{url}");
+        assert!(!format!("{validated:?}").contains(":p@"), "the password is not shown");
+        validated.options().unwrap();
+    }
+    let bad = [
+        "",
+        " ",
+        "secret",
+        "mysql://u:secret@h/d",
+        "postgres://u:secret@h",
+        "postgres://u:secret@h/",
+        "postgres://u:se/secret@h/d",
+        "postgres:u:secret@h/d",
+        "postgres:/u:secret@h/d",
+        "postgres://u:12/secret@h/d",
+        "postgres://u:12#secret@h/d",
+        "postgres://u:12?secret@h/d",
+        "postgres://h/d?sslmode=on",
+        "postgres://h/d?port=x",
+        "postgres://h/d?passwd=secret",
+        "postgres://h/d?sslrootcert=system",
+        "postgres://h/d?sslmode=require&sslrootcert=system",
+    ];
+    for url in bad {
+        let findings = config(url, "coding").validate().unwrap_err();
+        assert_eq!(findings.len(), 1, "{url}: {findings:?}");
+        assert_eq!(findings[0].path, "target.postgres.url");
+        assert!(!format!("{findings:?}").contains("secret"), "{findings:?}");
+    }
+    for schema in ["", " ", "a\0b", "pg_mine", "information_schema", &"x".repeat(64)] {
+        let findings = config("postgres://h/d", schema).validate().unwrap_err();
+        assert_eq!(findings[0].path, "target.postgres.schema", "{schema:?}");
+    }
+    assert_eq!(config("http://h?a=b", "").validate().unwrap_err().len(), 2, "everything at once");
+    let parsed: PostgresConfig = serde_json::from_str(r#"{"url": "postgres://h/d"}"#).unwrap();
+    assert_eq!(parsed.validate().unwrap().schema(), "public");
+    assert!(serde_json::from_str::<PostgresConfig>(r#"{"url": "x", "mode": 1}"#).is_err());
+}
+
+fn names(items: &[CheckItem], outcome: Outcome) -> Vec<&str> {
+    items.iter().filter(|item| item.outcome == outcome).map(|item| item.name.as_str()).collect()
+}
+
+#[tokio::test]
+async fn check_tries_everything_and_leaves_nothing() {
+    let site = Schema::new().await;
+    let objects = "SELECT (SELECT count(*) FROM pg_class), (SELECT count(*) FROM pg_namespace)";
+    let before = site.dump(objects).await;
+    let items = check(&site.place()).await;
+    assert_eq!(names(&items, Outcome::Failed), [""; 0], "{items:?}");
+    assert_eq!(names(&items, Outcome::Ok), ["target: connect", "target: write"], "{items:?}");
+    assert_eq!(site.dump(objects).await, before);
+    for (url, fix) in [
+        (site.url.replace("//postgres:", "//postgres:wrong"), "pg_hba.conf"),
+        (format!("{}_not", site.url), "CREATE DATABASE"),
+        ("postgres://h@127.0.0.1:1/d".to_owned(), "whether the server runs"),
+        (format!("{}?sslmode=verify-full&sslrootcert=/no/such.pem", site.url), "relative"),
+    ] {
+        let items = check(&config(&url, "coding").validate().unwrap()).await;
+        assert_eq!(names(&items, Outcome::Failed), ["target: connect"], "{items:?}");
+        assert!(items[0].fix.as_ref().unwrap().contains(fix), "{items:?}");
+        assert!(!format!("{items:?}").contains("wrong"), "{items:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_may_not_be_written_is_named_with_what_helps() {
+    let cluster = Cluster::start(QUICK).await;
+    let database = cluster.database().await;
+    let mut admin = database.connect().await;
+    let mut run = async |sql: String| sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut admin).await.map(|_| ());
+    run("CREATE ROLE writer LOGIN PASSWORD 'w'".to_owned()).await.unwrap();
+    let mut url = database.url().clone();
+    url.set_username("writer").unwrap();
+    url.set_password(Some("w")).unwrap();
+    let (site, plan) = (Schema::at(url.as_str()), plan("a", issues(Deletes::Hard)));
+    let schema = crate::sql::quote(SCHEMA);
+
+    // No schema, and no right to make one. What is said to help helps.
+    let text = assert_kind(site.target().open(&plan).await, TargetErrorKind::ReadOnly);
+    let items = check(&site.place()).await;
+    assert_eq!(names(&items, Outcome::Failed), ["target: write"], "{items:?}");
+    let help = format!("CREATE SCHEMA {schema} AUTHORIZATION \"writer\";");
+    assert!(text.contains(&help) && format!("{items:?}").contains("AUTHORIZATION"), "{text}");
+    run(help).await.unwrap();
+    assert_eq!(names(&check(&site.place()).await, Outcome::Failed), [""; 0]);
+    ready(&site, &plan).await.close().await;
+
+    // A schema of somebody else.
+    run(format!("DROP SCHEMA {schema} CASCADE; CREATE SCHEMA {schema}")).await.unwrap();
+    let text = assert_kind(site.target().open(&plan).await, TargetErrorKind::ReadOnly);
+    let help = format!("GRANT USAGE, CREATE ON SCHEMA {schema} TO \"writer\"");
+    assert!(text.contains(&help), "{text}");
+    assert_eq!(names(&check(&site.place()).await, Outcome::Failed), ["target: write"]);
+    run(help).await.unwrap();
+    let mut target = ready(&site, &plan).await;
+
+    // Once the tables are there, nothing need be made any more.
+    run(format!("REVOKE CREATE ON SCHEMA {schema} FROM writer")).await.unwrap();
+    target.open(&plan).await.unwrap();
+    target.prepare(&plan, None, &at(0)).await.unwrap();
+    target.write(&batch(1, vec![row(&plan.tables[0], "p", 1, "x")], vec![])).await.unwrap();
+
+    // Read-only, and one connection too many.
+    let read_only = Schema::at(&format!("{url}?options=-c%20default_transaction_read_only=on"));
+    let text = assert_kind(read_only.target().open(&plan).await, TargetErrorKind::ReadOnly);
+    assert!(text.contains("POSTGRES-READONLY"), "{text}");
+    let items = check(&read_only.place()).await;
+    assert_eq!(names(&items, Outcome::Warning), ["target: role"], "{items:?}");
+    assert_eq!(names(&items, Outcome::Failed), ["target: write"], "{items:?}");
+    run("ALTER ROLE writer CONNECTION LIMIT 0".to_owned()).await.unwrap();
+    let text = assert_kind(site.target().open(&plan).await, TargetErrorKind::Transient);
+    assert!(text.contains("POSTGRES-CONNECTIONS"), "{text}");
+    target.close().await;
+}
+
+#[tokio::test]
+async fn a_newer_version_and_what_depends_on_a_table_need_a_person() {
+    let (site, hard) = (Schema::new().await, plan("a", issues(Deletes::Hard)));
+    let mut target = ready(&site, &hard).await;
+    site.run("CREATE VIEW mine AS SELECT code FROM issues").await;
+    let soft = plan("a", issues(Deletes::Soft));
+    target.open(&soft).await.unwrap();
+    let rebuilt = target.prepare(&soft, Some(RebuildReason::Reshaped), &at(1)).await;
+    let text = assert_kind(rebuilt, TargetErrorKind::Shape);
+    assert!(text.contains("mine"), "{text}");
+    site.run("DROP VIEW mine").await;
+    target.prepare(&soft, Some(RebuildReason::Reshaped), &at(1)).await.unwrap();
+    site.run("UPDATE _tributary_format SET version = 1000").await;
+    let text = assert_kind(site.target().open(&soft).await, TargetErrorKind::Fatal);
+    assert!(text.contains("version 1000"), "{text}");
+}
+
+#[tokio::test]
+async fn keys_are_looked_up_and_never_searched_for() {
+    for deletes in [Deletes::Hard, Deletes::Soft] {
+        let (site, plan) = (Schema::new().await, plan("a", issues(deletes)));
+        let mut target = ready(&site, &plan).await;
+        let rows = (0..5_000).map(|code| row(&plan.tables[0], "p", code, "x")).collect();
+        target.write(&batch(1, rows, vec![])).await.unwrap();
+        site.run("ANALYZE issues").await;
+        let mut other = site.other().await;
+        // As planned without a look at the values, which is what happens from the sixth time on.
+        sqlx::raw_sql("SET plan_cache_mode = force_generic_plan").execute(&mut other).await.unwrap();
+        let statement = Statements::of(&plan.tables[0], &[]).delete;
+        let prepare = format!("PREPARE gone AS {statement}");
+        sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut other).await.unwrap();
+        let now = if deletes == Deletes::Soft { ", now()" } else { "" };
+        let explain = format!("EXPLAIN EXECUTE gone (array['acme'], array['p'], array[7]{now})");
+        let steps = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&mut other).await.unwrap();
+        let steps: Vec<String> = steps.iter().map(|row| row.get_unchecked(0)).collect();
+        assert!(steps.iter().any(|step| step.contains("Index Scan using issues_pkey")), "{steps:?}");
+        assert!(steps.iter().all(|step| !step.contains("Seq Scan")), "{steps:?}");
+    }
+}
+
+/// Makes an authority and a certificate of it for 127.0.0.1 in `folder`. `false` when there is no openssl.
+fn certify(folder: &Path) -> bool {
+    let openssl = |arguments: &str| {
+        let arguments = arguments.split_whitespace();
+        Command::new("openssl").arg("req").args(arguments).current_dir(folder).output()
+    };
+    let authority = "-x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.crt";
+    let Ok(made) = openssl(authority) else { return false };
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let server = "-x509 -CA ca.crt -CAkey ca.key -newkey rsa:2048 -nodes -days 2 -subj /CN=server -keyout server.key \
+                  -out server.crt -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE";
+    let made = openssl(server).unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    true
+}
+
+#[tokio::test]
+async fn tls_is_spoken_as_the_url_says() {
+    use std::io::Write as _;
+    let cluster = Cluster::start(QUICK).await;
+    let plan = plan("a", issues(Deletes::Hard));
+    let at = |parameters: &str| Schema::at(&format!("{}?{parameters}", cluster.url()));
+    let text = assert_kind(at("sslmode=require").target().open(&plan).await, TargetErrorKind::Fatal);
+    assert!(text.contains("POSTGRES-TLS"), "{text}");
+    at("sslmode=prefer").target().open(&plan).await.unwrap();
+
+    let site = at("sslmode=disable");
+    let data = site.dump("SHOW data_directory").await.remove(0);
+    let data = Path::new(&data);
+    if !certify(data) {
+        let _ =
+            writeln!(std::io::stderr(), "skipped in part: there is no openssl to make a certificate with");
+        return;
+    }
+    let owner = std::fs::metadata(data).unwrap();
+    for file in ["server.key", "server.crt"] {
+        let file = data.join(file);
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::chown(&file, Some(owner.uid()), Some(owner.gid())).unwrap();
+    }
+    let mut other = site.other().await;
+    for sql in ["ALTER SYSTEM SET ssl = on", "SELECT pg_reload_conf()"] {
+        sqlx::raw_sql(sql).execute(&mut other).await.unwrap();
+    }
+    // The server takes the settings up in its own time.
+    while at("sslmode=require").target().open(&plan).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    let ca = format!("sslrootcert={}", data.join("ca.crt").display());
+    for good in [
+        "sslmode=require",
+        "sslmode=prefer",
+        &format!("sslmode=verify-ca&{ca}"),
+        &format!("sslmode=verify-full&{ca}"),
+    ] {
+        let items = check(&at(good).place()).await;
+        assert!(items[0].detail.contains("TLSv1.3"), "{good}: {items:?}");
+        let mut target = ready(&at(good), &plan).await;
+        target.write(&batch(1, vec![row(&plan.tables[0], "p", 1, "x")], vec![])).await.unwrap();
+        target.close().await;
+    }
+    // Nobody vouches for it, or for another name.
+    let elsewhere = at(&format!("sslmode=verify-full&{ca}")).url.replace("127.0.0.1", "localhost");
+    for bad in [at("sslmode=verify-full"), at("sslmode=verify-ca"), Schema::at(&elsewhere)] {
+        let text = assert_kind(bad.target().open(&plan).await, TargetErrorKind::Fatal);
+        assert!(text.contains("POSTGRES-TLS"), "{text}");
+    }
+    // With a root certificate `require` verifies as well: here against the wrong one.
+    let wrong = at(&format!("sslmode=require&sslrootcert={}", data.join("server.crt").display()));
+    assert_kind(wrong.target().open(&plan).await, TargetErrorKind::Fatal);
+}
+
+#[tokio::test]
+async fn a_unix_socket_will_do() {
+    let cluster = Cluster::start(QUICK).await;
+    let url = cluster.url();
+    let tcp = Schema::at(url.as_str());
+    let folder = tcp.dump("SHOW unix_socket_directories").await.remove(0);
+    let (port, password) = (url.port().unwrap(), url.password().unwrap());
+    let site = Schema::at(&format!(
+        "postgres:///postgres?host={folder}&port={port}&user=postgres&password={password}"
+    ));
+    let plan = plan("a", issues(Deletes::Hard));
+    let mut target = ready(&site, &plan).await;
+    let mut rows = vec![row(&plan.tables[0], "p", 1, "x")];
+    rows[0][3] = Cell::Null;
+    target.write(&batch(1, rows, vec![])).await.unwrap();
+    assert_eq!(names(&check(&site.place()).await, Outcome::Failed), [""; 0]);
+}

@@ -211,11 +211,11 @@ async fn what_postgres_cannot_store_is_data() {
         (0, Cell::Text(pseudorandom(4_000)), "index row size"),
     ];
     for (place, cell, named) in bad {
-        for rows in [1, 300] {
+        for rows in [1_usize, 300] {
             let mut batch =
-                batch(1, (0..rows).map(|code| row(&plan.tables[0], "p", code, "x")).collect(), vec![]);
+                batch(1, (0..).take(rows).map(|code| row(&plan.tables[0], "p", code, "x")).collect(), vec![]);
             batch.tables[0].new = rows > 1;
-            batch.tables[0].upserts[rows.div_euclid(2) as usize][place] = cell.clone();
+            batch.tables[0].upserts[rows.div_euclid(2)][place] = cell.clone();
             let text = assert_kind(target.write(&batch).await, TargetErrorKind::Data);
             assert!(text.contains(named), "{named}: {text}");
         }
