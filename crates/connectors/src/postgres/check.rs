@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use super::bookkeeping;
 use super::config::Validated;
 use super::fault::into_error;
-use super::link::{Link, connect, within};
+use super::link::{CALL, Link, connect, within};
 use crate::check::CheckItem;
 use crate::fault::Fault;
 use crate::sql::quote;
@@ -17,19 +17,19 @@ const OLDEST: i32 = 12;
 /// Tries everything the target needs of the database. Leaves nothing behind.
 pub async fn check(validated: &Validated) -> Vec<CheckItem> {
     let mut items = Vec::new();
-    let mut connection = match within(connect(validated)).await {
+    let mut connection = match within(CALL, connect(validated)).await {
         Ok(connection) => connection,
         Err(fault) => return vec![failed("target: connect", validated, fault, "connect to")],
     };
-    match within(facts(&mut connection)).await {
+    match within(CALL, facts(&mut connection)).await {
         Ok(facts) => items.extend(facts.items(validated)),
         Err(fault) => return vec![failed("target: connect", validated, fault, "read")],
     }
-    items.push(match within(scratch(validated, &mut connection)).await {
+    items.push(match within(CALL, scratch(validated, &mut connection)).await {
         Ok(detail) => CheckItem::ok("target: write", detail),
         Err(fault) => failed("target: write", validated, fault, "write to"),
     });
-    if let Ok(true) = within(is_pooled(validated)).await {
+    if let Ok(true) = within(CALL, is_pooled(validated)).await {
         items.push(CheckItem::warning(
             "target: session",
             "a pooler gives each transaction another session",

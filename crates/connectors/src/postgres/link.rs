@@ -18,7 +18,7 @@ use crate::sql::quote;
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
 
 /// For a whole call: more than its longest statement may take ([`begin_sql`]). What hangs longer has lost its server.
-const CALL: Duration = Duration::from_secs(6 * 60);
+pub(super) const CALL: Duration = Duration::from_secs(6 * 60);
 
 /// A connection that was silent for so long may be gone without a word: firewalls forget such ones.
 const SILENT: Duration = Duration::from_secs(60);
@@ -28,13 +28,33 @@ const SILENT: Duration = Duration::from_secs(60);
 pub(super) struct Link {
     place: Validated,
     begin: String,
+    patience: Patience,
     idle: Option<(PgConnection, Instant)>,
+}
+
+/// How long something may take before the connection is not believed in any more.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// For a whole call.
+    pub(super) call: Duration,
+    /// Between two calls.
+    pub(super) silent: Duration,
 }
 
 impl Link {
     pub(super) fn new(place: Validated) -> Link {
         let begin = begin_sql(place.schema());
-        Link { place, begin, idle: None }
+        Link { place, begin, patience: Patience { call: CALL, silent: SILENT }, idle: None }
+    }
+
+    #[cfg(test)]
+    pub(super) fn with(self, patience: Patience) -> Link {
+        Link { patience, ..self }
+    }
+
+    /// How long a call may take.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience.call
     }
 
     pub(super) fn place(&self) -> &Validated {
@@ -44,7 +64,7 @@ impl Link {
     /// The connection: the one there is, or a new one.
     pub(super) async fn take(&mut self) -> Result<PgConnection, Fault> {
         if let Some((mut connection, used)) = self.idle.take() {
-            let fresh = used.elapsed() < SILENT;
+            let fresh = used.elapsed() < self.patience.silent;
             if fresh || timeout(CONNECT, connection.ping()).await.is_ok_and(|answer| answer.is_ok()) {
                 return Ok(connection);
             }
@@ -77,8 +97,11 @@ impl Link {
 }
 
 /// Does the work of one call, but not for ever.
-pub(super) async fn within<T>(work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-    timeout(CALL, work).await.unwrap_or_else(|_| Err(silence()))
+pub(super) async fn within<T>(
+    patience: Duration,
+    work: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    timeout(patience, work).await.unwrap_or_else(|_| Err(silence()))
 }
 
 /// A new connection.

@@ -8,6 +8,8 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::config::Validated;
 use super::encode::{Statements, add_column, declared_type};
 use super::fault::into_error;
+#[cfg(test)]
+use super::link::Patience;
 use super::link::{Link, within};
 use super::write::write_table;
 use super::{WORDS, bookkeeping, shape};
@@ -36,6 +38,12 @@ impl PostgresTarget {
     #[must_use]
     pub fn new(place: Validated) -> PostgresTarget {
         PostgresTarget { link: Link::new(place), session: None }
+    }
+
+    /// A target that waits less.
+    #[cfg(test)]
+    pub(super) fn impatient(place: Validated, patience: Patience) -> PostgresTarget {
+        PostgresTarget { link: Link::new(place).with(patience), session: None }
     }
 
     /// Ends a call: keeps the connection after a good one, and turns a fault into what the engine gets.
@@ -238,7 +246,7 @@ impl PostgresTarget {
 
 impl Target for PostgresTarget {
     async fn open(&mut self, plan: &Plan) -> Result<Opened, TargetError> {
-        let result = within(self.try_open(plan)).await;
+        let result = within(self.link.patience(), self.try_open(plan)).await;
         self.settle("open", result)
     }
 
@@ -248,22 +256,22 @@ impl Target for PostgresTarget {
         rebuild: Option<RebuildReason>,
         position: &Position,
     ) -> Result<(), TargetError> {
-        let result = within(self.try_prepare(plan, rebuild, position)).await;
+        let result = within(self.link.patience(), self.try_prepare(plan, rebuild, position)).await;
         self.settle("prepare the tables in", result)
     }
 
     async fn own(&mut self, projects: &[Owned]) -> Result<(), TargetError> {
-        let result = within(self.try_own(projects)).await;
+        let result = within(self.link.patience(), self.try_own(projects)).await;
         self.settle("write to", result)
     }
 
     async fn disown(&mut self, projects: &[Owned]) -> Result<(), TargetError> {
-        let result = within(self.try_disown(projects)).await;
+        let result = within(self.link.patience(), self.try_disown(projects)).await;
         self.settle("write to", result)
     }
 
     async fn write(&mut self, batch: &Batch) -> Result<Vec<Effect>, TargetError> {
-        let result = within(self.try_write(batch)).await;
+        let result = within(self.link.patience(), self.try_write(batch)).await;
         self.settle("write to", result)
     }
 
@@ -275,17 +283,17 @@ impl Target for PostgresTarget {
         after: Option<RowId>,
         limit: u32,
     ) -> Result<Vec<RowId>, TargetError> {
-        let result = within(self.try_ids(table, team, project, after, limit)).await;
+        let result = within(self.link.patience(), self.try_ids(table, team, project, after, limit)).await;
         self.settle("read", result)
     }
 
     async fn count(&mut self, table: usize, projects: &[Owned]) -> Result<u64, TargetError> {
-        let result = within(self.try_count(table, projects)).await;
+        let result = within(self.link.patience(), self.try_count(table, projects)).await;
         self.settle("read", result)
     }
 
     async fn put_aside(&mut self, table: usize, key: &[Cell], reason: &str) -> Result<(), TargetError> {
-        let result = within(self.try_put_aside(table, key, reason)).await;
+        let result = within(self.link.patience(), self.try_put_aside(table, key, reason)).await;
         self.settle("write to", result)
     }
 

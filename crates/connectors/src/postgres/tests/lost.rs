@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use engine::position::{Position, RebuildReason};
 use engine::target::{Batch, Owned, Plan, Target, TargetError, TargetErrorKind};
@@ -12,9 +13,12 @@ use test_postgres::{Cluster, QUICK};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use url::Url;
 
+use super::super::link::Patience;
+use super::super::target::PostgresTarget;
 use super::{SCHEMA, Schema};
 use crate::contract::{CODES, Deletes, Site, assert_kind, at, batch, issues, key, owned, plan, ready, row};
 
@@ -25,10 +29,12 @@ enum Counted {
     Replies,
 }
 
-/// Between a target and its server. Lets so many bytes pass and then cuts all connections, once.
+/// Between a target and its server. Lets so many bytes pass and then cuts all connections, once; or passes nothing
+/// on and cuts nothing, as long as it is said to be silent.
 struct Proxy {
     url: String,
     left: Arc<AtomicI64>,
+    silent: watch::Sender<bool>,
     _serving: JoinSet<()>,
 }
 
@@ -41,6 +47,7 @@ impl Proxy {
         url.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
         let left = Arc::new(AtomicI64::new(i64::MAX));
         let count = left.clone();
+        let (silent, is_silent) = watch::channel(false);
         let mut serving = JoinSet::new();
         serving.spawn(async move {
             let mut passing = JoinSet::new();
@@ -52,23 +59,33 @@ impl Proxy {
                     Counted::Requests => (Some(count.clone()), None),
                     Counted::Replies => (None, Some(count.clone())),
                 };
+                let mut is_silent = [is_silent.clone(), is_silent.clone()];
                 passing.spawn(async move {
+                    let [one, two] = &mut is_silent;
                     // Cancel-safe: when one direction ends, both are cut.
                     tokio::select! {
-                        () = pass(from_client, to_server, requests) => {}
-                        () = pass(from_server, to_client, replies) => {}
+                        () = pass(from_client, to_server, requests, one) => {}
+                        () = pass(from_server, to_client, replies, two) => {}
                     }
                 });
             }
         });
-        Proxy { url: url.to_string(), left, _serving: serving }
+        Proxy { url: url.to_string(), left, silent, _serving: serving }
     }
 }
 
 /// Passes bytes on until an end, or until the count comes to its end; from then on nothing is counted.
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, count: Option<Arc<AtomicI64>>) {
+async fn pass(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    count: Option<Arc<AtomicI64>>,
+    is_silent: &mut watch::Receiver<bool>,
+) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        if is_silent.wait_for(|silent| !silent).await.is_err() {
+            return;
+        }
         let mut passes = read;
         let mut cut = false;
         if let Some(count) = &count {
@@ -325,4 +342,41 @@ async fn invariant_6_an_opener_waits_for_a_writer_in_its_middle() {
         stale = current;
     }
     assert_eq!(site.dump(CODES).await, ["1|stale"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_connection_is_given_up() {
+    let (site, plan) = (Schema::new().await, plan("a", issues(Deletes::Hard)));
+    let proxy = Proxy::start(&site.url, Counted::Replies).await;
+    let place = Schema::at(&proxy.url).place();
+    let short = Patience { call: Duration::from_millis(300), silent: Duration::from_secs(60) };
+    ready(&site, &plan).await.close().await;
+    let mut target = PostgresTarget::impatient(place, short);
+    let mut errors = 0;
+    persist!(errors, target.open(&plan));
+    persist!(errors, target.prepare(&plan, None, &at(0)));
+    let [first, second, _] = batches(&plan);
+    persist!(errors, target.write(&first));
+    proxy.silent.send(true).unwrap();
+    let text = assert_kind(target.write(&second).await, TargetErrorKind::Transient);
+    assert!(text.contains("does not answer"), "{text}");
+    // What was sent into the silence arrives late, and too late.
+    proxy.silent.send(false).unwrap();
+    persist!(errors, target.write(&second));
+    assert_eq!(target.count(0, &[owned(7, "p")]).await.unwrap(), 240);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_was_idle_is_tried_before_it_is_used() {
+    let (site, plan) = (Schema::new().await, plan("a", issues(Deletes::Hard)));
+    ready(&site, &plan).await.close().await;
+    let wary = Patience { call: Duration::from_secs(60), silent: Duration::ZERO };
+    let mut target = PostgresTarget::impatient(site.place(), wary);
+    target.open(&plan).await.unwrap();
+    target.prepare(&plan, None, &at(0)).await.unwrap();
+    let mut other = site.other().await;
+    for batch in batches(&plan) {
+        assert_eq!(terminate(&mut other).await, 1);
+        target.write(&batch).await.unwrap();
+    }
 }

@@ -149,6 +149,49 @@ async fn what_may_not_be_written_is_named_with_what_helps() {
     target.close().await;
 }
 
+/// What the engine does about an error, by the code that the server sends: a trigger sends them all.
+#[tokio::test]
+async fn the_server_s_codes_are_understood() {
+    use TargetErrorKind as Kind;
+    let (site, plan) = (Schema::new().await, plan("a", issues(Deletes::Hard)));
+    let mut target = ready(&site, &plan).await;
+    let write = batch(1, vec![row(&plan.tables[0], "p", 1, "x")], vec![]);
+    for (code, kind) in [
+        ("53100", Kind::Full),
+        ("53200", Kind::Transient),
+        ("53300", Kind::Transient),
+        ("40001", Kind::Transient),
+        ("40P01", Kind::Transient),
+        ("55P03", Kind::Transient),
+        ("57014", Kind::Transient),
+        ("57P01", Kind::Transient),
+        ("57P03", Kind::Transient),
+        ("08006", Kind::Transient),
+        ("58030", Kind::Transient),
+        ("25P03", Kind::Transient),
+        ("25006", Kind::ReadOnly),
+        ("42501", Kind::ReadOnly),
+        ("28000", Kind::Fatal),
+        ("3D000", Kind::Fatal),
+        ("XX001", Kind::Fatal),
+        ("42P01", Kind::Fatal),
+        ("22001", Kind::Data),
+        ("23514", Kind::Data),
+        ("54000", Kind::Data),
+    ] {
+        site.run(&format!(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN RAISE 'refused' USING ERRCODE = '{code}', DETAIL = 'a value'; END $$; \
+             CREATE TRIGGER refuse BEFORE INSERT ON issues EXECUTE FUNCTION refuse()"
+        ))
+        .await;
+        let text = assert_kind(target.write(&write).await, kind);
+        assert!(text.contains("refused") && !text.contains("a value"), "{code}: {text}");
+        site.run("DROP FUNCTION refuse CASCADE").await;
+    }
+    target.write(&write).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_newer_version_and_what_depends_on_a_table_need_a_person() {
     let (site, hard) = (Schema::new().await, plan("a", issues(Deletes::Hard)));
