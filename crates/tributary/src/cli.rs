@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::pipeline::config::Mode;
+
 /// Keeps CODING DevOps data flowing into your databases.
 #[derive(Debug, Parser)]
 #[command(name = "tributary", version, propagate_version = true, after_help = EXIT_CODES)]
@@ -62,10 +64,10 @@ pub(crate) enum Command {
     /// Test everything that a pipeline needs, item by item, and say how to put it right.
     #[command(after_help = CHECK_HELP)]
     Check(FileArgs),
-    /// Show which tables and columns a pipeline's source has, and how many rows.
+    /// Show a pipeline's tables: how many rows there are, and which columns they get in either mode.
     #[command(after_help = DISCOVER_HELP)]
     Discover(FileArgs),
-    /// Show the newest rows of a table, without writing anything.
+    /// Show the newest rows of a table as the target gets them, without writing anything.
     #[command(after_help = PREVIEW_HELP)]
     Preview(PreviewArgs),
     /// Show where a pipeline stands; works beside a running sync.
@@ -105,11 +107,12 @@ Examples:
 const DISCOVER_HELP: &str = "\
 Examples:
   tributary discover pipeline.yaml
-  tributary discover pipeline.yaml --json | jq '.tables[].name'";
+  tributary discover pipeline.yaml --json | jq '.tables[] | {name, flat: [.columns.flat[].name]}'";
 
 const PREVIEW_HELP: &str = "\
 Examples:
   tributary preview pipeline.yaml --table Issues
+  tributary preview pipeline.yaml --table Issues --mode flat
   tributary preview pipeline.yaml --table ProjectMembers --limit 20 --json";
 
 const STATUS_HELP: &str = "\
@@ -183,6 +186,9 @@ pub(crate) struct PreviewArgs {
     /// The table: Issues, Iterations or ProjectMembers.
     #[arg(long, value_parser = TABLES)]
     pub(crate) table: String,
+    /// The form of the rows; without it the pipeline's own `task.mode`.
+    #[arg(long, value_enum)]
+    pub(crate) mode: Option<Mode>,
     /// How many rows.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=500))]
     pub(crate) limit: u32,

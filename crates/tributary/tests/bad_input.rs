@@ -28,6 +28,10 @@ async fn a_foreign_table_is_left_alone() {
     place.execute("CREATE TABLE issues (mine TEXT); INSERT INTO issues VALUES ('precious')").await;
     let line = said(&once(stage.dir.path(), &file).await, "SQLITE-SHAPE");
     assert!(line.contains("`issues`"), "{line}");
+    let mut command = tributary(stage.dir.path());
+    command.arg("check").arg(&file);
+    let checked = run(command).await.expect(1);
+    assert!(checked.stdout.contains("FAILED   target: tables"), "{checked:?}");
     assert_eq!(stage.count("app.db", "issues WHERE mine = 'precious'").await, 1);
     stage.sim.stop().await;
 }

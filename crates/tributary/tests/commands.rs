@@ -38,10 +38,24 @@ async fn discover_shows_tables_columns_and_counts() {
     let tables = report["tables"].as_array().unwrap();
     let issues = tables.iter().find(|table| table["name"] == "Issues").unwrap();
     assert_eq!(issues["rows"], json!({"app": 20}));
-    assert_eq!(issues["key"], json!(["TeamName", "ProjectName", "Code"]));
-    let watchers = issues["columns"].as_array().unwrap().iter().find(|c| c["name"] == "Watchers").unwrap();
-    assert_eq!(watchers, &json!({"name": "Watchers", "type": "json", "seen": "details"}));
+    assert_eq!(issues["target"], json!("issues"));
+    assert_eq!(issues["key"], json!(["team_name", "project_name", "code"]));
+    assert!(issues["detailed"].as_array().unwrap().contains(&json!("Watchers")), "{issues}");
+    let columns = |mode: &str| issues["columns"][mode].as_array().unwrap().clone();
+    assert!(columns("document").contains(&json!({"name": "watchers", "type": "json"})), "{issues}");
+    assert!(columns("flat").contains(&json!({"name": "watchers", "type": "text"})), "{issues}");
+    assert!(columns("flat").contains(&json!({"name": "due_date", "type": "date"})), "{issues}");
+    // Each custom field of the simulated project has a column, and says which field it stands for.
+    let custom: Vec<_> = columns("flat").into_iter().filter(|c| c.get("field_id").is_some()).collect();
+    assert!(custom.len() > 3, "{custom:?}");
+    assert!(custom.iter().all(|column| column["field_name"].is_string()), "{custom:?}");
+    assert!(columns("document").iter().all(|column| column.get("field_id").is_none()));
     assert_eq!(tables.len(), 3);
+    let mut command = tributary(stage.dir.path());
+    command.arg("discover").arg(&file);
+    let shown = run(command).await.expect(0).stdout;
+    assert!(shown.contains("document mode:") && shown.contains("flat mode:"), "{shown}");
+    assert!(shown.contains("(custom field "), "{shown}");
     assert!(!stage.path("app.db").exists() && !stage.path("coding.state").exists(), "it writes nothing");
     stage.sim.stop().await;
 }
@@ -55,14 +69,38 @@ async fn preview_shows_the_newest_rows_with_their_details() {
     let report = run(command).await.expect(0).json();
     let rows = report["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 3);
+    assert_eq!(report["mode"], json!("document"));
     for row in rows {
-        assert!(row["row"].get("Watchers").is_some(), "no detail: {row}");
-        assert!(row["row"].get("CreatorId").is_some(), "nothing listed: {row}");
+        assert!(row["watchers"].is_array(), "no detail: {row}");
+        assert!(row["creator_id"].is_i64(), "nothing listed: {row}");
+        assert!(row["_detailed_at"].is_string(), "{row}");
     }
+    assert_eq!(report["columns"][0], json!({"name": "team_name", "type": "text"}));
+
+    // The rows that a sync in flat mode delivers, cell by cell.
+    let flat = stage.pipeline("flat", "", "task: { mode: flat, naming: original }\n");
+    let mut command = tributary(stage.dir.path());
+    command.arg("sync").arg(&flat).arg("--once");
+    run(command).await.expect(0);
+    let mut command = tributary(stage.dir.path());
+    command.arg("preview").arg(&flat).args(["--table", "Issues", "--limit", "20", "--json"]);
+    let report = run(command).await.expect(0).json();
+    assert_eq!(report["mode"], json!("flat"));
+    let target = crate::place::Place::Sqlite(stage.path("flat.db"));
+    for column in report["columns"].as_array().unwrap() {
+        let name = column["name"].as_str().unwrap();
+        let set = report["rows"].as_array().unwrap().iter().filter(|row| !row[name].is_null()).count();
+        let query = format!("SELECT count(\"{name}\") FROM \"Issues\"");
+        assert_eq!(target.number(&query).await, i64::try_from(set).unwrap(), "{name}");
+    }
+    let mut command = tributary(stage.dir.path());
+    command.arg("preview").arg(&file).args(["--table", "Issues", "--mode", "flat", "--limit", "1"]);
+    let shown = run(command).await.expect(0).stdout;
+    assert!(shown.contains("assignee_name"), "{shown}");
     let mut command = tributary(stage.dir.path());
     command.arg("preview").arg(&file).args(["--table", "ProjectMembers"]);
     let ended = run(command).await.expect(0);
-    assert!(ended.stdout.contains("app ProjectMembers "), "{}", ended.stdout);
+    assert!(ended.stdout.starts_with("ProjectMembers app "), "{}", ended.stdout);
     stage.sim.stop().await;
 }
 
@@ -114,4 +152,31 @@ async fn sim_prints_a_pipeline_that_works_and_ends_when_asked() {
     sim.signal("TERM");
     let status = until("the simulator ends", async || sim.0.try_wait().unwrap()).await;
     assert!(status.success(), "{status:?}");
+}
+
+/// Once a sync has followed a new identifier, the file may keep the old one; it is told which is right.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renamed_project_is_followed_and_named() {
+    let stage = Stage::new(5).await;
+    let file = stage.pipeline("app", "", "");
+    let sync = async || {
+        let mut command = tributary(stage.dir.path());
+        command.arg("sync").arg(&file).arg("--once");
+        run(command).await.expect(0)
+    };
+    sync().await;
+    let rename =
+        coding_sim::Operation::RenameProject { project: "app".to_owned(), name: "application".to_owned() };
+    stage.sim.world().apply(&[rename]).unwrap();
+    let ended = sync().await;
+    let told = ended.stderr.lines().filter(|line| line.contains("called `application` now")).count();
+    assert_eq!(told, 1, "{ended:?}");
+    for arguments in [&["check"][..], &["discover"], &["preview", "--table", "Issues"]] {
+        let mut command = tributary(stage.dir.path());
+        command.args(arguments).arg(&file);
+        let ended = run(command).await.expect(0);
+        assert!(ended.stdout.contains("application"), "{ended:?}");
+        assert!(arguments != ["check"] || ended.stdout.contains("warning  source: project app"), "{ended:?}");
+    }
+    stage.sim.stop().await;
 }

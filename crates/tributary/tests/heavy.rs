@@ -43,6 +43,7 @@ async fn a_host_that_is_not_there_fails_within_thirty_seconds() {
     let ended = ended.expect(1);
     assert!(took < Duration::from_secs(30), "it took {took:?}");
     assert!(ended.stderr.contains("[CODING-UNREACHABLE]"), "{ended:?}");
+    assert!(ended.stderr.contains("refused"), "{ended:?}");
     std::fs::write(&file, text).unwrap();
     let mut command = tributary(stage.dir.path());
     command.arg("sync").arg(&file).arg("--once");

@@ -1,5 +1,5 @@
 //! `resync`: what was spoilt in a target is right again, and nobody at CODING is asked.
-#![expect(clippy::indexing_slicing, reason = "tests fail loudly")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests fail loudly")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

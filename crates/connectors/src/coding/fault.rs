@@ -1,5 +1,7 @@
 //! What an error of the API means to a person, and to the engine.
 
+use std::io::ErrorKind as IoError;
+
 use coding_api::{Error, ErrorKind};
 use engine::problem::Problem;
 use engine::source::{SourceError, SourceErrorKind};
@@ -21,7 +23,10 @@ pub(super) fn source_error(what: impl std::fmt::Display, error: Error) -> Source
         _ => SourceErrorKind::Refused,
     };
     let (code, fix) = advice(error.kind());
-    let mut why = error.kind().to_string();
+    let mut why = match unreachable(&error) {
+        Some(cause) => format!("{}: {cause}", error.kind()),
+        None => error.kind().to_string(),
+    };
     if let Some(message) = error.message().filter(|message| !message.is_empty()) {
         let short: String = message.chars().take(200).collect();
         why = format!("{why} (CODING says: {short})");
@@ -32,6 +37,39 @@ pub(super) fn source_error(what: impl std::fmt::Display, error: Error) -> Source
     }
     let problem = Problem::new(code, format!("Cannot {what}"), why, fix);
     SourceError { kind, problem, source: Some(Box::new(error)) }
+}
+
+/// Why a host cannot be reached, where the system says so.
+fn unreachable(error: &Error) -> Option<&'static str> {
+    if *error.kind() != ErrorKind::Unreachable {
+        return None;
+    }
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(cause) = next {
+        let io = cause.downcast_ref::<std::io::Error>();
+        match io.map(std::io::Error::kind) {
+            Some(IoError::ConnectionRefused) => {
+                return Some("the connection is refused; nothing listens there");
+            }
+            Some(IoError::ConnectionReset) => return Some("the connection was reset"),
+            Some(IoError::NetworkUnreachable | IoError::HostUnreachable) => {
+                return Some("there is no way to it from this network");
+            }
+            _ => {}
+        }
+        let said = cause.to_string();
+        if said.contains("failed to lookup address") || said.contains("dns error") {
+            return Some("its name cannot be resolved");
+        }
+        if said.contains("tunnel") || said.contains("SOCKS") {
+            return Some("the proxy does not let the connection through");
+        }
+        next = match io.and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => cause.source(),
+        };
+    }
+    None
 }
 
 fn advice(kind: &ErrorKind) -> (&'static str, &'static str) {

@@ -5,12 +5,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use engine::target::TargetTable;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::fault::{into_error, room};
+use super::shape;
 use crate::check::CheckItem;
 use crate::fault::Fault;
 use crate::finding::Finding;
@@ -93,8 +95,9 @@ impl Validated {
     }
 }
 
-/// Tries everything the target needs of the file. Leaves no table behind, and the file in the mode it was in.
-pub async fn check(validated: &Validated) -> Vec<CheckItem> {
+/// Tries everything the target needs of the file, and whether these tables can stand in it. Leaves no table behind,
+/// and the file in the mode it was in.
+pub async fn check(validated: &Validated, tables: &[TargetTable]) -> Vec<CheckItem> {
     let path = validated.path();
     let mut items = Vec::new();
     let new = !path.exists();
@@ -107,6 +110,7 @@ pub async fn check(validated: &Validated) -> Vec<CheckItem> {
                 Ok(()) => CheckItem::ok("target: write", "made, filled and dropped a scratch table"),
                 Err(error) => failed("target: write", path, error.into(), "write to"),
             });
+            items.extend(tables_item(&mut connection, path, tables).await);
             let _ = connection.close().await;
         }
         Err(error) => items.push(failed("target: open", path, error.into(), "open")),
@@ -136,6 +140,22 @@ pub async fn check(validated: &Validated) -> Vec<CheckItem> {
         None => {}
     }
     items
+}
+
+/// Whether something of somebody else's stands where the tables belong.
+async fn tables_item(
+    connection: &mut SqliteConnection,
+    path: &Path,
+    tables: &[TargetTable],
+) -> Option<CheckItem> {
+    for table in tables {
+        if let Err(fault) = shape::examine(connection, table).await {
+            return Some(failed("target: tables", path, fault, "use"));
+        }
+    }
+    let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
+    (!names.is_empty())
+        .then(|| CheckItem::ok("target: tables", format!("{} can be filled", names.join(", "))))
 }
 
 async fn open(validated: &Validated) -> Result<(SqliteConnection, String), sqlx::Error> {

@@ -248,7 +248,7 @@ async fn check_tries_everything_and_leaves_nothing() {
     let names = |items: &[crate::check::CheckItem], outcome: Outcome| {
         items.iter().filter(|item| item.outcome == outcome).map(|item| item.name.clone()).collect::<Vec<_>>()
     };
-    let items = check(&file).await;
+    let items = check(&file, &[]).await;
     assert_eq!(names(&items, Outcome::Failed), [""; 0], "{items:?}");
     for tried in ["target: open", "target: write", "target: WAL", "target: room"] {
         assert!(items.iter().any(|item| item.name == tried), "{tried}: {items:?}");
@@ -258,12 +258,12 @@ async fn check_tries_everything_and_leaves_nothing() {
     let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|f| f.unwrap().file_name()).collect();
     assert_eq!(left, ["t.db"]);
     let missing = SqliteConfig { path: "missing/t.db".into() }.validate(dir.path()).unwrap();
-    let items = check(&missing).await;
+    let items = check(&missing, &[]).await;
     assert_eq!(names(&items, Outcome::Failed), ["target: open"]);
     assert!(items[0].fix.as_ref().unwrap().contains("missing/t.db"), "{items:?}");
     let garbage = SqliteConfig { path: "garbage".into() }.validate(dir.path()).unwrap();
     std::fs::write(garbage.path(), "x".repeat(5000)).unwrap();
-    assert_eq!(names(&check(&garbage).await, Outcome::Failed), ["target: open"]);
+    assert_eq!(names(&check(&garbage, &[]).await, Outcome::Failed), ["target: open"]);
 }
 
 #[tokio::test]

@@ -68,6 +68,14 @@ impl<S: Source, J: Journal> Capture<S, J> {
                 Some(known) => known.returned,
                 None => self.has_rows(project.id).await?,
             };
+            let is_new = self.access.find(project.id).is_none_or(|known| known.name != project.name);
+            if asked != "*" && !asked.eq_ignore_ascii_case(&project.name) && is_new {
+                tracing::warn!(
+                    project = %project.name,
+                    "project `{asked}` is called `{}` now; it is still followed. Correct `source.projects`",
+                    project.name
+                );
+            }
             let (name, asked) = (project.name.clone(), asked.clone());
             documents.push(Remembered { id: project.id, name, asked, returned });
         }
@@ -113,6 +121,14 @@ impl Progress {
         (self.projects, self.returned, self.everything) = (projects, returned, *wanted == Projects::All);
         changed
     }
+}
+
+/// Named projects whose identifiers have changed: the one that was asked for, and the project.
+pub(super) async fn renamed<J: Journal>(journal: &J) -> Result<Vec<(String, Project)>, JournalError> {
+    let known: Vec<Remembered> = recall(journal, DOCUMENT).await?.unwrap_or_default();
+    let renamed = known.into_iter().filter(|known| known.asked != "*");
+    let renamed = renamed.filter(|known| !known.asked.eq_ignore_ascii_case(&known.name));
+    Ok(renamed.map(|known| (known.asked, Project { id: known.id, name: known.name })).collect())
 }
 
 /// The projects that are `wanted`, as the journal remembers them. None at all where one of them was never seen:

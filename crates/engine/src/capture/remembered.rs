@@ -9,9 +9,18 @@ use super::{Progress, Projects, access, fields, load, recall};
 use crate::custom::CustomFields;
 use crate::journal::{Journal, JournalError};
 use crate::schema::Table;
+use crate::source::Project;
 
 /// Document that is there once the log has begun.
 pub(super) const LOG_BEGAN: &str = "log";
+
+/// Projects of the configuration that are called otherwise now: the identifier that was asked for, and the project.
+///
+/// # Errors
+/// What the journal says.
+pub async fn renamed<J: Journal>(journal: &J) -> Result<Vec<(String, Project)>, JournalError> {
+    access::renamed(journal).await
+}
 
 /// What is known of a configuration from earlier captures. Without `projects`, when one of them was never seen;
 /// `loaded` says whether each of `tables` was read completely in every project, and `finished` nothing.

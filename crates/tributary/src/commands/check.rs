@@ -3,6 +3,9 @@
 use std::path::Path;
 
 use connectors::check::{CheckItem, Outcome};
+use connectors::coding::tables::TABLES;
+use engine::delivery::filter::Filter;
+use engine::delivery::shape::Shaper;
 use engine::problem::Problem;
 use serde::Serialize;
 use store::journal::SqliteJournal;
@@ -13,7 +16,7 @@ use super::look::Look;
 use crate::cli::FileArgs;
 use crate::exit::{self, Done, Failure};
 use crate::pipeline::{Pipeline, TargetSettings};
-use crate::sync::filter;
+use crate::sync::{filter, plan};
 
 /// The result as JSON.
 #[derive(Serialize)]
@@ -40,9 +43,13 @@ pub(crate) async fn run(args: &FileArgs) -> Result<Done, Failure> {
 }
 
 async fn check(pipeline: &Pipeline) -> Vec<CheckItem> {
-    let mut items = match Look::open(pipeline) {
+    let mut items = match Look::open(pipeline).await {
         Ok(look) => {
             let mut items = look.source.check().await;
+            items.extend(look.renamed.iter().map(|(asked, project)| {
+                let detail = format!("it is called `{}` now, and is still followed", project.name);
+                CheckItem::warning(format!("source: project {asked}"), detail, "Correct `source.projects`.")
+            }));
             if items.iter().all(|item| item.outcome != Outcome::Failed) {
                 items.extend(check_filter(pipeline, &look).await);
             }
@@ -52,7 +59,10 @@ async fn check(pipeline: &Pipeline) -> Vec<CheckItem> {
         Err(problem) => vec![CheckItem::failed("source: open", said(&problem), problem.fix.as_str())],
     };
     items.extend(match &pipeline.target {
-        TargetSettings::Sqlite(sqlite) => connectors::sqlite::config::check(sqlite).await,
+        TargetSettings::Sqlite(sqlite) => {
+            let task = plan::task(pipeline, &TABLES, Filter::default(), false);
+            connectors::sqlite::config::check(sqlite, Shaper::new(task).tables()).await
+        }
         TargetSettings::Postgres(postgres) => connectors::postgres::config::check(postgres).await,
     });
     items.push(check_state(&pipeline.state).await);

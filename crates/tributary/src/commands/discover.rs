@@ -1,16 +1,19 @@
-//! `tributary discover`: which tables and columns the source has, and how many rows.
+//! `tributary discover`: how many rows the source has, and which columns its tables get in either mode.
 
 use std::collections::BTreeMap;
 
-use engine::schema::{Kind, Shape, Table};
+use engine::delivery::shape::Mode;
+use engine::schema::{Shape, Table};
 use engine::source::{Order, Project, Source, Urgency};
 use futures::StreamExt;
 use serde::Serialize;
 
 use super::load_one;
 use super::look::Look;
+use super::shapes::{ColumnReport, shaper};
 use crate::cli::FileArgs;
 use crate::exit::{self, Done, Failure};
+use crate::pipeline::Pipeline;
 use crate::present::text::{count, plural};
 
 /// The result.
@@ -23,19 +26,22 @@ struct Report {
 struct TableReport {
     /// The table's name, as CODING spells it.
     name: &'static str,
+    /// What the target calls it.
+    target: String,
     /// The columns of the primary key.
-    key: [&'static str; 3],
-    columns: Vec<ColumnReport>,
+    key: Vec<String>,
     /// Rows by project.
     rows: BTreeMap<String, u64>,
+    columns: Columns,
+    /// Fields that only look-ups show: with `details: off` they are unset in either mode.
+    detailed: Vec<&'static str>,
 }
 
-#[derive(Debug, Serialize)]
-struct ColumnReport {
-    name: &'static str,
-    r#type: &'static str,
-    /// Whether listings show it, or only look-ups (`details`).
-    seen: &'static str,
+/// The columns in each mode.
+#[derive(Debug, Default, Serialize)]
+struct Columns {
+    document: Vec<ColumnReport>,
+    flat: Vec<ColumnReport>,
 }
 
 /// Discovers the source of a file's pipeline.
@@ -44,30 +50,45 @@ struct ColumnReport {
 /// A configuration that is wrong; a source that does not answer.
 pub(crate) async fn run(args: &FileArgs) -> Result<Done, Failure> {
     let pipeline = load_one(&args.file)?;
-    let look = Look::open(&pipeline)?;
-    let result = discover(&look).await;
+    let look = Look::open(&pipeline).await?;
+    let result = discover(&pipeline, &look).await;
     look.source.close().await;
     let report = result?;
     if args.json {
         exit::print_json(&report)?
     } else {
-        exit::print(&text(&report))?
+        exit::print(&text(&report, pipeline.task.mode.into()))?
     }
     Ok(Done::All)
 }
 
-async fn discover(look: &Look) -> Result<Report, Failure> {
+async fn discover(pipeline: &Pipeline, look: &Look) -> Result<Report, Failure> {
     let projects = look.projects().await?;
+    let custom = look.custom_fields(&projects).await?;
+    let [document, flat] = [Mode::Document, Mode::Flat].map(|mode| shaper(pipeline, mode, &custom));
     let mut tables = Vec::new();
-    for table in look.source.tables() {
+    // Both have the source's tables, in its order.
+    for ((table, document), flat) in look.source.tables().iter().zip(document.tables()).zip(flat.tables()) {
         let mut rows = BTreeMap::new();
         for project in &projects {
             rows.insert(project.name.clone(), rows_of(&look.source, project, table).await?);
         }
-        let key = ["TeamName", "ProjectName", table.key_field];
-        tables.push(TableReport { name: table.name, key, columns: columns(table), rows });
+        let columns = |columns: &[engine::target::Column]| columns.iter().map(ColumnReport::from).collect();
+        let key = document.columns.iter().take(document.key_columns);
+        tables.push(TableReport {
+            name: table.name,
+            target: document.name.clone(),
+            key: key.map(|column| column.name.clone()).collect(),
+            rows,
+            columns: Columns { document: columns(&document.columns), flat: columns(&flat.columns) },
+            detailed: detailed(table),
+        });
     }
     Ok(Report { tables })
+}
+
+fn detailed(table: &Table) -> Vec<&'static str> {
+    table.fields.iter().filter(|field| field.shape == Shape::Detail).map(|field| field.name).collect()
 }
 
 /// How many rows there are: by the source's own total, or counted where it gives none.
@@ -84,40 +105,33 @@ async fn rows_of(source: &impl Source, project: &Project, table: &'static Table)
     Ok(rows)
 }
 
-fn columns(table: &Table) -> Vec<ColumnReport> {
-    table
-        .fields
-        .iter()
-        .map(|field| ColumnReport {
-            name: field.name,
-            r#type: match field.kind {
-                Kind::Text => "text",
-                Kind::Integer => "integer",
-                Kind::Real => "real",
-                Kind::Boolean => "boolean",
-                Kind::Json => "json",
-                Kind::Timestamp => "timestamp",
-                Kind::Date => "date",
-            },
-            seen: match field.shape {
-                Shape::Listed | Shape::Both => "listings",
-                Shape::Detail => "details",
-            },
-        })
-        .collect()
-}
-
-fn text(report: &Report) -> String {
+/// The pipeline's own mode comes first.
+fn text(report: &Report, own: Mode) -> String {
     let mut lines = Vec::new();
     for table in &report.tables {
         let total = table.rows.values().sum();
-        lines.push(format!("{} ({}), key {}", table.name, plural(total, "row"), table.key.join(", ")));
+        lines.push(format!(
+            "{} ({}), table {}, key {}",
+            table.name,
+            plural(total, "row"),
+            table.target,
+            table.key.join(", ")
+        ));
         for (project, rows) in &table.rows {
             lines.push(format!("  {project}: {}", count(*rows)));
         }
-        for column in &table.columns {
-            let seen = if column.seen == "details" { "  (with details)" } else { "" };
-            lines.push(format!("    {:24} {}{seen}", column.name, column.r#type));
+        if !table.detailed.is_empty() {
+            lines.push(format!("  with details only: {}", table.detailed.join(", ")));
+        }
+        let document = ("document", &table.columns.document);
+        let flat = ("flat", &table.columns.flat);
+        for (mode, columns) in if own == Mode::Flat { [flat, document] } else { [document, flat] } {
+            lines.push(format!("  {mode} mode:"));
+            for ColumnReport { name, r#type, field_id, field_name } in columns {
+                let custom = field_id.zip(field_name.as_ref());
+                let custom = custom.map(|(id, name)| format!("  (custom field {id}, {name})"));
+                lines.push(format!("    {name:24} {type}{}", custom.unwrap_or_default()));
+            }
         }
         lines.push(String::new());
     }

@@ -1,10 +1,15 @@
 //! A short look at a source: what `check`, `discover` and `preview` share.
 
-use connectors::coding::config::{AuthConfig, Projects};
+use std::path::Path;
+
+use connectors::coding::config::{AuthConfig, CodingSettings, Projects};
 use connectors::coding::source::CodingSource;
+use engine::capture::remembered::renamed;
 use engine::clock::{Clock, Moment};
+use engine::custom::CustomFields;
 use engine::problem::Problem;
 use engine::source::{Project, Source, Urgency};
+use store::journal::{FILE, SqliteJournal};
 use store::state_dir::StateDir;
 
 use super::vault_key;
@@ -14,20 +19,25 @@ use crate::sync::source::Shared;
 /// A source that is open for a look.
 pub(super) struct Look {
     pub(super) source: CodingSource,
+    pub(super) clock: Clock,
+    /// Projects that are called otherwise than in the file, as an earlier run found out.
+    pub(super) renamed: Vec<(String, Project)>,
     /// Held while an OAuth credential may be refreshed: a running sync must not be robbed of its tokens.
     _lock: Option<StateDir>,
 }
 
 impl Look {
     /// Opens the source of a pipeline. With an OAuth credential the state directory must not be in use.
-    pub(super) fn open(pipeline: &Pipeline) -> Result<Look, Problem> {
+    pub(super) async fn open(pipeline: &Pipeline) -> Result<Look, Problem> {
+        let mut settings = pipeline.source.clone();
+        let renamed = follow_names(&mut settings, &pipeline.state).await;
         let lock = match pipeline.source.auth {
             AuthConfig::Oauth(_) => Some(StateDir::open(&pipeline.state).map_err(|error| error.problem)?),
             AuthConfig::Token(_) | AuthConfig::ProjectToken(_) => None,
         };
         let clock = Clock::after(Moment::default());
-        let source = Shared::new(vault_key()).open(&pipeline.source, &pipeline.state, clock)?;
-        Ok(Look { source, _lock: lock })
+        let source = Shared::new(vault_key()).open(&settings, &pipeline.state, clock.clone())?;
+        Ok(Look { source, clock, renamed, _lock: lock })
     }
 
     /// The projects of the pipeline.
@@ -49,4 +59,40 @@ impl Look {
         roster.retain(|project| names.contains(&project.name));
         Ok(roster)
     }
+
+    /// The custom fields of all tables.
+    ///
+    /// # Errors
+    /// The source does not answer.
+    pub(super) async fn custom_fields(&self, projects: &[Project]) -> Result<CustomFields, Problem> {
+        let mut custom = CustomFields::default();
+        for project in projects {
+            for table in self.source.tables().iter().filter(|table| table.custom.is_some()) {
+                let found = self.source.custom_fields(project, table, Urgency::Poll).await;
+                for field in found.map_err(|error| error.problem)? {
+                    custom.learn(table.id, field);
+                }
+            }
+        }
+        Ok(custom)
+    }
+}
+
+/// Puts the present identifiers of projects in the place of those in the file, where an earlier run has followed a
+/// new one. A state directory that is not there or cannot be read knows nothing.
+async fn follow_names(settings: &mut CodingSettings, state: &Path) -> Vec<(String, Project)> {
+    let Projects::Named(names) = &mut settings.projects else { return Vec::new() };
+    if !state.join(FILE).exists() {
+        return Vec::new();
+    }
+    let Ok(journal) = SqliteJournal::open_read_only(state).await else { return Vec::new() };
+    let mut known = renamed(&journal).await.unwrap_or_default();
+    if let Err(error) = journal.close().await {
+        tracing::debug!(problem = %error.problem, "the journal was not closed cleanly");
+    }
+    known.retain(|(asked, _)| names.contains(asked));
+    for (asked, project) in &known {
+        names.iter_mut().filter(|name| *name == asked).for_each(|name| name.clone_from(&project.name));
+    }
+    known
 }

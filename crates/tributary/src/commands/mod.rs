@@ -6,6 +6,7 @@ mod discover;
 mod look;
 mod preview;
 mod resync;
+mod shapes;
 mod sim;
 mod status;
 mod sync;

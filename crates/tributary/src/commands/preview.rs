@@ -1,18 +1,24 @@
-//! `tributary preview`: the newest rows of a table, as the source shows them. Writes nothing.
+//! `tributary preview`: the newest rows of a table, as the target would get them. Writes nothing.
 
 use connectors::coding::config::Details;
+use engine::clock::Moment;
+use engine::custom::CustomFields;
+use engine::delivery::shape::{Delivered, Mode, Shaper};
 use engine::problem::Problem;
 use engine::row::{Row, RowId, RowKey};
 use engine::schema::Table;
 use engine::source::{Order, Project, Source, Urgency};
 use futures::StreamExt;
+use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::load_one;
 use super::look::Look;
+use super::shapes::{ColumnReport, shaper, value};
 use crate::cli::PreviewArgs;
 use crate::exit::{self, Done, Failure};
+use crate::pipeline::Pipeline;
 
 /// A value longer than this is cut for people; JSON shows all of it.
 const MAX_CHARS: usize = 100;
@@ -21,14 +27,10 @@ const MAX_CHARS: usize = 100;
 #[derive(Debug, Serialize)]
 struct Report {
     table: &'static str,
-    rows: Vec<Previewed>,
-}
-
-#[derive(Debug, Serialize)]
-struct Previewed {
-    project: String,
-    key: i64,
-    row: Row,
+    mode: Mode,
+    columns: Vec<ColumnReport>,
+    /// Cells by column.
+    rows: Vec<Map<String, Value>>,
 }
 
 /// Previews a table of a file's pipeline.
@@ -37,9 +39,8 @@ struct Previewed {
 /// A configuration that is wrong; a source that does not answer.
 pub(crate) async fn run(args: &PreviewArgs) -> Result<Done, Failure> {
     let pipeline = load_one(&args.file)?;
-    let look = Look::open(&pipeline)?;
-    let details = pipeline.source.details != Details::Off;
-    let result = preview(&look, args, details).await;
+    let look = Look::open(&pipeline).await?;
+    let result = preview(&pipeline, &look, args).await;
     look.source.close().await;
     let report = result?;
     if args.json {
@@ -50,9 +51,10 @@ pub(crate) async fn run(args: &PreviewArgs) -> Result<Done, Failure> {
     Ok(Done::All)
 }
 
-async fn preview(look: &Look, args: &PreviewArgs, details: bool) -> Result<Report, Problem> {
+async fn preview(pipeline: &Pipeline, look: &Look, args: &PreviewArgs) -> Result<Report, Problem> {
     let source = &look.source;
-    let table = source.tables().iter().find(|table| table.name == args.table).ok_or_else(|| {
+    let mut offered = source.tables().iter().enumerate();
+    let (index, table) = offered.find(|(_, table)| table.name == args.table).ok_or_else(|| {
         Problem::new(
             "USAGE-TABLE",
             format!("Cannot preview `{}`", args.table),
@@ -60,25 +62,56 @@ async fn preview(look: &Look, args: &PreviewArgs, details: bool) -> Result<Repor
             "Run `tributary discover` to see its tables.",
         )
     })?;
+    let projects = look.projects().await?;
+    let mode = args.mode.unwrap_or(pipeline.task.mode).into();
+    let custom = match mode {
+        Mode::Document => CustomFields::default(),
+        Mode::Flat => look.custom_fields(&projects).await?,
+    };
+    let mut shaper = shaper(pipeline, mode, &custom);
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let mut found = Vec::new();
-    for project in look.projects().await? {
+    for project in projects {
         let newest = newest(source, &project, table, limit).await?;
         found.extend(newest.into_iter().map(|(id, listed)| (project.clone(), id, listed)));
     }
     // The newest of all projects; tables without a time keep the order of the listings.
     found.sort_by_key(|(_, _, listed)| std::cmp::Reverse(listed.updated_ms(table)));
     found.truncate(limit);
+    let shaped = shaper.tables().get(index);
+    let columns: Vec<ColumnReport> =
+        shaped.iter().flat_map(|table| &table.columns).map(ColumnReport::from).collect();
+    let wants_details = pipeline.source.details != Details::Off && table.look_up && table.has_detail();
     let mut rows = Vec::new();
     for (project, id, listed) in found {
-        let row = if details && table.look_up && table.has_detail() {
-            full(source, &project, table, id, listed).await?
-        } else {
-            listed
+        let observed = look.clock.now();
+        let (row, detailed) = match wants_details {
+            true => (full(source, &project, table, id, listed).await?, Some(look.clock.now())),
+            // What has no details has all of them with every listing.
+            false => (listed, (!table.has_detail()).then_some(observed)),
         };
-        rows.push(Previewed { project: project.name, key: id.0, row });
+        let seen = Seen { project: &project, id, row: &row, observed, detailed };
+        rows.push(cells(&mut shaper, index, &seen, &columns));
     }
-    Ok(Report { table: table.name, rows })
+    Ok(Report { table: table.name, mode, columns, rows })
+}
+
+/// A row as it was seen.
+struct Seen<'a> {
+    project: &'a Project,
+    id: RowId,
+    row: &'a Row,
+    observed: Moment,
+    detailed: Option<Moment>,
+}
+
+/// The cells of a row, by column.
+fn cells(shaper: &mut Shaper, index: usize, seen: &Seen<'_>, columns: &[ColumnReport]) -> Map<String, Value> {
+    let Seen { project, id, row, observed, detailed } = *seen;
+    let (name, project_id) = (project.name.as_str(), project.id.0);
+    let delivered = Delivered { project: name, row, id, project_id, observed, detailed };
+    let cells = shaper.row(index, delivered, Timestamp::now());
+    columns.iter().map(|column| column.name.clone()).zip(cells.into_iter().map(value)).collect()
 }
 
 async fn newest(
@@ -113,15 +146,15 @@ async fn full(
 }
 
 fn text(report: &Report) -> String {
+    let width = report.columns.iter().map(|column| column.name.chars().count()).max().unwrap_or(0).min(32);
     let mut lines = Vec::new();
-    for previewed in &report.rows {
-        lines.push(format!("{} {} {}", previewed.project, report.table, previewed.key));
-        for (field, value) in previewed.row.fields() {
-            let value = match value {
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            };
-            lines.push(format!("  {field:24} {}", cut(&value)));
+    for row in &report.rows {
+        let cells = || report.columns.iter().map(|column| (&column.name, row.get(&column.name)));
+        // Team, project and id stand first.
+        let key: Vec<String> = cells().skip(1).take(2).map(|(_, value)| plain(value)).collect();
+        lines.push(format!("{} {}", report.table, key.join(" ")));
+        for (column, value) in cells() {
+            lines.push(format!("  {column:width$}  {}", cut(&plain(value))).trim_end().to_owned());
         }
         lines.push(String::new());
     }
@@ -129,6 +162,15 @@ fn text(report: &Report) -> String {
         lines.push(format!("{} has no rows.", report.table));
     }
     lines.join("\n").trim_end().to_owned()
+}
+
+/// A value as people read it; unset is nothing.
+fn plain(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
 }
 
 /// One line of at most [`MAX_CHARS`] characters; control characters would upset a terminal.

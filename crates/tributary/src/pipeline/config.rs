@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use clap::ValueEnum;
 use connectors::coding::config::CodingConfig;
 use connectors::postgres::config::PostgresConfig;
 use connectors::sqlite::config::SqliteConfig;
@@ -130,7 +131,7 @@ impl JsonSchema for TypeName {
 }
 
 /// In which form rows are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Mode {
     /// One column per top-level field, nested values as JSON.

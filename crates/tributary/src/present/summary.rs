@@ -9,6 +9,9 @@ use serde::Serialize;
 
 use super::text::{count, plural, span};
 
+/// Width of a column: all of them stand on a terminal of 80 columns, up to 99,999,999 rows.
+const COLUMN: usize = 10;
+
 /// The numbers of a run. Several tasks are added up, table by table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Summary {
@@ -84,13 +87,13 @@ impl fmt::Display for Summary {
         let heads = ["rows", "inserted", "updated", "deleted", "detailed", "held"];
         write!(f, "{:width$}", "table")?;
         for head in heads {
-            write!(f, " {head:>12}")?;
+            write!(f, " {head:>COLUMN$}")?;
         }
         writeln!(f)?;
         for (name, t) in &self.tables {
             write!(f, "{name:width$}")?;
             for number in [t.rows, t.inserted, t.updated, t.deleted, t.detailed, t.held] {
-                write!(f, " {:>12}", count(number))?;
+                write!(f, " {:>COLUMN$}", count(number))?;
             }
             writeln!(f)?;
         }
@@ -140,8 +143,8 @@ mod tests {
         assert_eq!(summary.held(), 4);
         assert_eq!(
             summary.to_string(),
-            "table          rows     inserted      updated      deleted     detailed         held\n\
-             Issues        2,400        1,205            6            4           14            4\n\
+            "table        rows   inserted    updated    deleted   detailed       held\n\
+             Issues      2,400      1,205          6          4         14          4\n\
              14 requests in 2.3 s, at most 50 MB of memory"
         );
         assert_eq!(

@@ -49,8 +49,8 @@ impl Terminal {
                 let drawn = self.bars.insert_before(&self.line, ProgressBar::new(0));
                 drawn.set_prefix(bar.name.clone());
                 drawn.set_style(style(match bar.total {
-                    Some(_) => "{prefix:32!} {bar:28} {msg}",
-                    None => "{prefix:32!} {spinner} {msg}",
+                    Some(_) => "{prefix:24!} {wide_bar} {msg}",
+                    None => "{prefix:24!} {spinner} {wide_msg}",
                 }));
                 (drawn, Pace::default())
             });

@@ -9,6 +9,15 @@ use engine::schema::Table;
 use crate::pipeline::Pipeline;
 use crate::pipeline::config::{Deletes, Mode, Naming};
 
+impl From<Mode> for ShapeMode {
+    fn from(mode: Mode) -> ShapeMode {
+        match mode {
+            Mode::Document => ShapeMode::Document,
+            Mode::Flat => ShapeMode::Flat,
+        }
+    }
+}
+
 /// The projects that a pipeline's source is read of.
 pub(crate) fn projects(pipeline: &Pipeline) -> CaptureProjects {
     match &pipeline.source.projects {
@@ -38,10 +47,7 @@ pub(crate) fn task(
         team: pipeline.source.team.clone(),
         tables: tables(std::iter::once(pipeline), offered),
         filter,
-        mode: match pipeline.task.mode {
-            Mode::Document => ShapeMode::Document,
-            Mode::Flat => ShapeMode::Flat,
-        },
+        mode: pipeline.task.mode.into(),
         naming: match pipeline.task.naming {
             Naming::SnakeCase => ShapeNaming::SnakeCase,
             Naming::Original => ShapeNaming::Original,

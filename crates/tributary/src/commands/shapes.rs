@@ -1,0 +1,97 @@
+//! The shape that a pipeline's rows get in its target: what `discover` and `preview` share.
+
+use connectors::coding::tables::TABLES;
+use engine::custom::CustomFields;
+use engine::delivery::filter::Filter;
+use engine::delivery::shape::{Mode, Shaper, Task};
+use engine::schema::Kind;
+use engine::target::{Cell, Column};
+use jiff::SignedDuration;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::pipeline::Pipeline;
+use crate::sync::plan;
+
+/// A shaper of all tables, as the pipeline names them, in a mode. Custom fields get the columns that they get in a
+/// new target: in another one, fields that were renamed keep theirs.
+pub(super) fn shaper(pipeline: &Pipeline, mode: Mode, custom: &CustomFields) -> Shaper {
+    let task = plan::task(pipeline, &TABLES, Filter::default(), false);
+    let mut shaper = Shaper::new(Task { tables: TABLES.iter().collect(), mode, ..task });
+    shaper.assign(custom, &[]);
+    shaper
+}
+
+/// A column of the target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct ColumnReport {
+    pub(super) name: String,
+    pub(super) r#type: &'static str,
+    /// The custom field behind it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) field_id: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) field_name: Option<String>,
+}
+
+impl From<&Column> for ColumnReport {
+    fn from(column: &Column) -> ColumnReport {
+        let custom = column.custom.as_ref();
+        ColumnReport {
+            name: column.name.clone(),
+            r#type: match column.kind {
+                Kind::Text => "text",
+                Kind::Integer => "integer",
+                Kind::Real => "real",
+                Kind::Boolean => "boolean",
+                Kind::Json => "json",
+                Kind::Timestamp => "timestamp",
+                Kind::Date => "date",
+            },
+            field_id: custom.map(|custom| custom.field_id),
+            field_name: custom.map(|custom| custom.field_name.clone()),
+        }
+    }
+}
+
+/// A cell as JSON: moments in RFC 3339, UTC; days as `2026-01-31`.
+pub(super) fn value(cell: Cell) -> Value {
+    match cell {
+        Cell::Null => Value::Null,
+        Cell::Boolean(flag) => Value::from(flag),
+        Cell::Integer(number) => Value::from(number),
+        Cell::Real(number) => Value::from(number),
+        Cell::Text(text) => Value::from(text),
+        Cell::Json(json) => serde_json::from_str(&json).unwrap_or(Value::String(json)),
+        Cell::Timestamp(microseconds) => match Timestamp::from_microsecond(microseconds) {
+            Ok(moment) => Value::from(moment.to_string()),
+            Err(_) => Value::from(microseconds),
+        },
+        Cell::Date(days) => match Date::new(1970, 1, 1)
+            .and_then(|day| day.checked_add(SignedDuration::from_hours(24 * i64::from(days))))
+        {
+            Ok(day) => Value::from(day.to_string()),
+            Err(_) => Value::from(days),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::target::Cell;
+    use serde_json::json;
+
+    use super::value;
+
+    #[test]
+    fn cells_are_shown_as_json() {
+        assert_eq!(value(Cell::Null), json!(null));
+        assert_eq!(value(Cell::Json("[1, \"a\"]".to_owned())), json!([1, "a"]));
+        assert_eq!(value(Cell::Timestamp(1_500_000)), json!("1970-01-01T00:00:01.5Z"));
+        assert_eq!(value(Cell::Date(20_484)), json!("2026-01-31"));
+        assert_eq!(value(Cell::Date(-1)), json!("1969-12-31"));
+        assert_eq!(value(Cell::Date(i32::MAX)), json!(i32::MAX));
+    }
+}
