@@ -376,7 +376,9 @@ async fn a_connection_that_was_idle_is_tried_before_it_is_used() {
     target.prepare(&plan, None, &at(0)).await.unwrap();
     let mut other = site.other().await;
     for batch in batches(&plan) {
-        assert_eq!(terminate(&mut other).await, 1);
+        assert!(terminate(&mut other).await > 0);
+        // Until the last of them is gone.
+        while terminate(&mut other).await > 0 {}
         target.write(&batch).await.unwrap();
     }
 }
