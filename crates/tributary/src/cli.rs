@@ -90,7 +90,7 @@ Examples:
                                                carry out deletes that are held";
 
 const RESYNC_HELP: &str = "\
-Writes every row of the mirror again and deletes what the mirror lacks: for a target that was spoilt by hand, restored
+Writes every row of the mirror again and deletes what the mirror lacks: for a target that was spoilt by hand, restored \
 from an old backup, or is new. Needs the state directory for itself: stop a running sync first.
 
 Examples:
