@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use crate::place::Place;
+use crate::place::{Place, TargetKind, on_each_target};
 use crate::support::{Ended, Stage, run, tributary};
+
+on_each_target!(a_foreign_table_is_left_alone);
 
 async fn once(dir: &Path, file: &Path) -> Ended {
     let mut command = tributary(dir);
@@ -20,19 +22,25 @@ fn said(ended: &Ended, code: &str) -> String {
     line
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_foreign_table_is_left_alone() {
+async fn a_foreign_table_is_left_alone(target: TargetKind) {
     let stage = Stage::new(5).await;
-    let file = stage.pipeline("app", "", "");
-    let place = Place::Sqlite(stage.path("app.db"));
+    let place = Place::new(target, stage.dir.path()).await;
+    let file = stage.pipeline_into(&place, "app", "", "");
+    let code = match target {
+        TargetKind::Sqlite => "SQLITE-SHAPE",
+        TargetKind::Postgres => {
+            place.execute("CREATE SCHEMA coding").await;
+            "POSTGRES-SHAPE"
+        }
+    };
     place.execute("CREATE TABLE issues (mine TEXT); INSERT INTO issues VALUES ('precious')").await;
-    let line = said(&once(stage.dir.path(), &file).await, "SQLITE-SHAPE");
+    let line = said(&once(stage.dir.path(), &file).await, code);
     assert!(line.contains("`issues`"), "{line}");
     let mut command = tributary(stage.dir.path());
     command.arg("check").arg(&file);
     let checked = run(command).await.expect(1);
     assert!(checked.stdout.contains("FAILED   target: tables"), "{checked:?}");
-    assert_eq!(stage.count("app.db", "issues WHERE mine = 'precious'").await, 1);
+    assert_eq!(place.number("SELECT count(*) FROM issues WHERE mine = 'precious'").await, 1);
     stage.sim.stop().await;
 }
 

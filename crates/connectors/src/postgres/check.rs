@@ -1,5 +1,6 @@
 //! What "check" tries in a database. Start with [`check`].
 
+use engine::target::TargetTable;
 use jiff::Zoned;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -7,6 +8,7 @@ use super::bookkeeping;
 use super::config::Validated;
 use super::fault::into_error;
 use super::link::{CALL, Link, connect, within};
+use super::shape;
 use crate::check::CheckItem;
 use crate::fault::Fault;
 use crate::sql::quote;
@@ -14,8 +16,8 @@ use crate::sql::quote;
 /// The oldest version that is still in use somewhere; older ones are not tried.
 const OLDEST: i32 = 12;
 
-/// Tries everything the target needs of the database. Leaves nothing behind.
-pub async fn check(validated: &Validated) -> Vec<CheckItem> {
+/// Tries everything the target needs of the database, and whether these tables can stand in it. Leaves nothing behind.
+pub async fn check(validated: &Validated, tables: &[TargetTable]) -> Vec<CheckItem> {
     let mut items = Vec::new();
     let mut connection = match within(CALL, connect(validated)).await {
         Ok(connection) => connection,
@@ -25,10 +27,14 @@ pub async fn check(validated: &Validated) -> Vec<CheckItem> {
         Ok(facts) => items.extend(facts.items(validated)),
         Err(fault) => return vec![failed("target: connect", validated, fault, "read")],
     }
-    items.push(match within(CALL, scratch(validated, &mut connection)).await {
-        Ok(detail) => CheckItem::ok("target: write", detail),
-        Err(fault) => failed("target: write", validated, fault, "write to"),
-    });
+    match within(CALL, scratch(validated, &mut connection)).await {
+        Ok(detail) => {
+            items.push(CheckItem::ok("target: write", detail));
+            items.extend(tables_item(validated, &mut connection, tables).await);
+        }
+        // Where nothing can be made, nothing can be said of the tables.
+        Err(fault) => items.push(failed("target: write", validated, fault, "write to")),
+    }
     if let Ok(true) = within(CALL, is_pooled(validated)).await {
         items.push(CheckItem::warning(
             "target: session",
@@ -126,6 +132,37 @@ async fn scratch(place: &Validated, connection: &mut PgConnection) -> Result<Str
     transaction.rollback().await?;
     let made = if there { "" } else { "may make the schema; " };
     Ok(format!("{made}made, filled and dropped a scratch table"))
+}
+
+/// Whether something of somebody else's stands where the tables belong.
+async fn tables_item(
+    place: &Validated,
+    connection: &mut PgConnection,
+    tables: &[TargetTable],
+) -> Option<CheckItem> {
+    let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
+    if names.is_empty() {
+        return None;
+    }
+    Some(match within(CALL, examine(place, connection, tables)).await {
+        Ok(()) => CheckItem::ok("target: tables", format!("{} can be filled", names.join(", "))),
+        Err(fault) => failed("target: tables", place, fault, "read"),
+    })
+}
+
+/// Fails at the first table that is not ours or has been changed.
+async fn examine(
+    place: &Validated,
+    connection: &mut PgConnection,
+    tables: &[TargetTable],
+) -> Result<(), Fault> {
+    let link = Link::new(place.clone());
+    let mut transaction = link.begin(connection).await?;
+    for table in tables {
+        shape::examine(&mut transaction, table).await?;
+    }
+    transaction.rollback().await?;
+    Ok(())
 }
 
 /// Whether two connections that are open at once are served by one session: only a pooler does that.

@@ -58,12 +58,12 @@ async fn check(pipeline: &Pipeline) -> Vec<CheckItem> {
         }
         Err(problem) => vec![CheckItem::failed("source: open", said(&problem), problem.fix.as_str())],
     };
+    let shaper = Shaper::new(plan::task(pipeline, &TABLES, Filter::default(), false));
     items.extend(match &pipeline.target {
-        TargetSettings::Sqlite(sqlite) => {
-            let task = plan::task(pipeline, &TABLES, Filter::default(), false);
-            connectors::sqlite::config::check(sqlite, Shaper::new(task).tables()).await
+        TargetSettings::Sqlite(sqlite) => connectors::sqlite::config::check(sqlite, shaper.tables()).await,
+        TargetSettings::Postgres(postgres) => {
+            connectors::postgres::config::check(postgres, shaper.tables()).await
         }
-        TargetSettings::Postgres(postgres) => connectors::postgres::config::check(postgres).await,
     });
     items.push(check_state(&pipeline.state).await);
     items

@@ -81,7 +81,7 @@ async fn check_tries_everything_and_leaves_nothing() {
     let site = Schema::new().await;
     let objects = "SELECT (SELECT count(*) FROM pg_class), (SELECT count(*) FROM pg_namespace)";
     let before = site.dump(objects).await;
-    let items = check(&site.place()).await;
+    let items = check(&site.place(), &[]).await;
     assert_eq!(names(&items, Outcome::Failed), [""; 0], "{items:?}");
     assert_eq!(names(&items, Outcome::Ok), ["target: connect", "target: write"], "{items:?}");
     assert_eq!(site.dump(objects).await, before);
@@ -91,11 +91,39 @@ async fn check_tries_everything_and_leaves_nothing() {
         ("postgres://h@127.0.0.1:1/d".to_owned(), "whether the server runs"),
         (format!("{}?sslmode=verify-full&sslrootcert=/no/such.pem", site.url), "relative"),
     ] {
-        let items = check(&config(&url, "coding").validate().unwrap()).await;
+        let items = check(&config(&url, "coding").validate().unwrap(), &[]).await;
         assert_eq!(names(&items, Outcome::Failed), ["target: connect"], "{items:?}");
         assert!(items[0].fix.as_ref().unwrap().contains(fix), "{items:?}");
         assert!(!format!("{items:?}").contains("wrong"), "{items:?}");
     }
+}
+
+#[tokio::test]
+async fn check_finds_what_stands_where_the_tables_belong() {
+    let (site, plan) = (Schema::new().await, plan("a", issues(Deletes::Hard)));
+    let tables = async || {
+        let items = check(&site.place(), &plan.tables).await;
+        items.into_iter().find(|item| item.name == "target: tables").unwrap()
+    };
+    assert_eq!(tables().await, CheckItem::ok("target: tables", "issues can be filled"), "there is no schema");
+    site.run("CREATE VIEW issues AS SELECT 1 AS x").await;
+    let item = tables().await;
+    assert_eq!(item.outcome, Outcome::Failed);
+    assert!(item.detail.contains("a view of this name"), "{item:?}");
+    site.run("DROP VIEW issues; CREATE TABLE issues (mine text); INSERT INTO issues VALUES ('x')").await;
+    let item = tables().await;
+    assert!(item.detail.contains("tributary did not make") && item.detail.contains("`mine`"), "{item:?}");
+    assert!(item.fix.unwrap().contains("Rename or drop"));
+    assert_eq!(site.dump("SELECT mine FROM issues").await, ["x"]);
+    site.run("DROP TABLE issues").await;
+    ready(&site, &plan).await.close().await;
+    assert_eq!(tables().await.outcome, Outcome::Ok);
+    site.run("ALTER TABLE issues ADD COLUMN note text").await;
+    let item = tables().await;
+    assert!(
+        item.detail.contains("somebody has changed the table") && item.detail.contains("`note`"),
+        "{item:?}"
+    );
 }
 
 #[tokio::test]
@@ -113,12 +141,12 @@ async fn what_may_not_be_written_is_named_with_what_helps() {
 
     // No schema, and no right to make one. What is said to help helps.
     let text = assert_kind(site.target().open(&plan).await, TargetErrorKind::ReadOnly);
-    let items = check(&site.place()).await;
+    let items = check(&site.place(), &[]).await;
     assert_eq!(names(&items, Outcome::Failed), ["target: write"], "{items:?}");
     let help = format!("CREATE SCHEMA {schema} AUTHORIZATION \"writer\";");
     assert!(text.contains(&help) && format!("{items:?}").contains("AUTHORIZATION"), "{text}");
     run(help).await.unwrap();
-    assert_eq!(names(&check(&site.place()).await, Outcome::Failed), [""; 0]);
+    assert_eq!(names(&check(&site.place(), &[]).await, Outcome::Failed), [""; 0]);
     ready(&site, &plan).await.close().await;
 
     // A schema of somebody else.
@@ -126,7 +154,7 @@ async fn what_may_not_be_written_is_named_with_what_helps() {
     let text = assert_kind(site.target().open(&plan).await, TargetErrorKind::ReadOnly);
     let help = format!("GRANT USAGE, CREATE ON SCHEMA {schema} TO \"writer\"");
     assert!(text.contains(&help), "{text}");
-    assert_eq!(names(&check(&site.place()).await, Outcome::Failed), ["target: write"]);
+    assert_eq!(names(&check(&site.place(), &[]).await, Outcome::Failed), ["target: write"]);
     run(help).await.unwrap();
     let mut target = ready(&site, &plan).await;
 
@@ -140,7 +168,7 @@ async fn what_may_not_be_written_is_named_with_what_helps() {
     let read_only = Schema::at(&format!("{url}?options=-c%20default_transaction_read_only=on"));
     let text = assert_kind(read_only.target().open(&plan).await, TargetErrorKind::ReadOnly);
     assert!(text.contains("POSTGRES-READONLY"), "{text}");
-    let items = check(&read_only.place()).await;
+    let items = check(&read_only.place(), &[]).await;
     assert_eq!(names(&items, Outcome::Warning), ["target: role"], "{items:?}");
     assert_eq!(names(&items, Outcome::Failed), ["target: write"], "{items:?}");
     run("ALTER ROLE writer CONNECTION LIMIT 0".to_owned()).await.unwrap();
@@ -287,7 +315,7 @@ async fn tls_is_spoken_as_the_url_says() {
         &format!("sslmode=verify-ca&{ca}"),
         &format!("sslmode=verify-full&{ca}"),
     ] {
-        let items = check(&at(good).place()).await;
+        let items = check(&at(good).place(), &[]).await;
         assert!(items[0].detail.contains("TLSv1.3"), "{good}: {items:?}");
         let mut target = ready(&at(good), &plan).await;
         target.write(&batch(1, vec![row(&plan.tables[0], "p", 1, "x")], vec![])).await.unwrap();
@@ -319,5 +347,5 @@ async fn a_unix_socket_will_do() {
     let mut rows = vec![row(&plan.tables[0], "p", 1, "x")];
     rows[0][3] = Cell::Null;
     target.write(&batch(1, rows, vec![])).await.unwrap();
-    assert_eq!(names(&check(&site.place()).await, Outcome::Failed), [""; 0]);
+    assert_eq!(names(&check(&site.place(), &[]).await, Outcome::Failed), [""; 0]);
 }
