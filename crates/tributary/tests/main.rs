@@ -3,6 +3,7 @@
 
 mod arrows;
 mod bad_input;
+mod codes;
 mod commands;
 #[path = "../../connectors/tests/compare.rs"]
 mod compare;
