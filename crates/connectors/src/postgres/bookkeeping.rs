@@ -30,6 +30,7 @@ const TABLES: [(&str, &str); 6] = [
         "CREATE TABLE _tributary_tasks (
             task text NOT NULL PRIMARY KEY,
             epoch bigint NOT NULL,
+            writes bigint NOT NULL DEFAULT 0,
             generation text,
             sequence bigint,
             fingerprint text,
@@ -143,42 +144,89 @@ pub(super) async fn create(connection: &mut PgConnection, place: &Validated) -> 
     Ok(())
 }
 
-/// Takes the task over; gives the new epoch.
-pub(super) async fn raise_epoch(connection: &mut PgConnection, task: &str) -> Result<i64, Fault> {
+/// What a session knows of its task's row: no other is let in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claim {
+    /// How often the task has been opened.
+    pub(super) epoch: i64,
+    /// How many transactions have been committed for it, as far as the session knows: of one more, the answer may
+    /// have been lost. A server with fewer is not the one that they were committed on.
+    pub(super) writes: i64,
+}
+
+impl Claim {
+    /// After one more transaction.
+    pub(super) fn next(self) -> Claim {
+        Claim { writes: self.writes.saturating_add(1), ..self }
+    }
+}
+
+/// Takes the task over.
+pub(super) async fn raise_epoch(connection: &mut PgConnection, task: &str) -> Result<Claim, Fault> {
     let raise = "INSERT INTO _tributary_tasks AS t (task, epoch, updated_at) VALUES ($1, 1, now()) \
-                 ON CONFLICT (task) DO UPDATE SET epoch = t.epoch + 1 RETURNING epoch";
-    Ok(sqlx::query_scalar(raise).bind(task).fetch_one(connection).await?)
+                 ON CONFLICT (task) DO UPDATE SET epoch = t.epoch + 1 RETURNING epoch, writes";
+    let (epoch, writes) = sqlx::query_as(raise).bind(task).fetch_one(connection).await?;
+    Ok(Claim { epoch, writes })
 }
 
-/// Fails unless `epoch` is still the task's.
-pub(super) async fn fence(connection: &mut PgConnection, task: &str, epoch: i64) -> Result<(), Fault> {
-    let hit = sqlx::query("UPDATE _tributary_tasks SET updated_at = now() WHERE task = $1 AND epoch = $2")
+/// Fails unless the task's row is as the session left it.
+pub(super) async fn fence(connection: &mut PgConnection, task: &str, claim: Claim) -> Result<(), Fault> {
+    let fence = "UPDATE _tributary_tasks SET writes = $4, updated_at = now() \
+                 WHERE task = $1 AND epoch = $2 AND writes IN ($3, $4)";
+    let hit = sqlx::query(fence)
         .bind(task)
-        .bind(epoch)
-        .execute(connection)
+        .bind(claim.epoch)
+        .bind(claim.writes)
+        .bind(claim.next().writes)
+        .execute(&mut *connection)
         .await?;
-    WORDS.fenced(hit.rows_affected(), task)
+    judge(connection, hit.rows_affected(), task, claim).await
 }
 
-/// Stores where the task stands; fails unless `epoch` is still the task's.
+/// Stores where the task stands; fails as [`fence`] does.
 pub(super) async fn advance(
     connection: &mut PgConnection,
     task: &str,
-    epoch: i64,
+    claim: Claim,
     position: &Position,
 ) -> Result<(), Fault> {
-    let advance = "UPDATE _tributary_tasks SET generation = $1, sequence = $2, fingerprint = $3, rebuilding = $4, \
-                   updated_at = now() WHERE task = $5 AND epoch = $6";
+    let advance = "UPDATE _tributary_tasks SET writes = $4, updated_at = now(), \
+                   generation = $5, sequence = $6, fingerprint = $7, rebuilding = $8 \
+                   WHERE task = $1 AND epoch = $2 AND writes IN ($3, $4)";
     let hit = sqlx::query(advance)
+        .bind(task)
+        .bind(claim.epoch)
+        .bind(claim.writes)
+        .bind(claim.next().writes)
         .bind(&position.generation.0)
         .bind(position.sequence.0)
         .bind(&position.fingerprint.0)
         .bind(position.rebuilding)
-        .bind(task)
-        .bind(epoch)
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
-    WORDS.fenced(hit.rows_affected(), task)
+    judge(connection, hit.rows_affected(), task, claim).await
+}
+
+/// Fails unless the task's row was hit, and says why it is not as the session left it.
+async fn judge(connection: &mut PgConnection, hit: u64, task: &str, claim: Claim) -> Result<(), Fault> {
+    if hit == 1 {
+        return Ok(());
+    }
+    let found: Option<i64> = sqlx::query_scalar("SELECT epoch FROM _tributary_tasks WHERE task = $1")
+        .bind(task)
+        .fetch_optional(connection)
+        .await?;
+    if found.is_some_and(|epoch| epoch > claim.epoch) {
+        return WORDS.fenced(hit, task);
+    }
+    let problem = Problem::new(
+        "POSTGRES-REPLACED",
+        format!("Cannot write for task `{task}` any more"),
+        "the server lacks what it had committed before: it failed over to a standby that was behind, or its data were \
+         restored",
+        "Start again: what is missing is written from the journal.",
+    );
+    Err(Fault::refused(TargetErrorKind::Fenced, problem))
 }
 
 /// Where the task stands, if it ever stood anywhere.

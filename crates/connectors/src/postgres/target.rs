@@ -5,6 +5,7 @@ use engine::row::RowId;
 use engine::target::{Batch, Cell, Effect, Opened, Owned, Plan, Target, TargetError, TargetTable};
 use sqlx::{AssertSqlSafe, PgConnection};
 
+use super::bookkeeping::Claim;
 use super::config::Validated;
 use super::encode::{Statements, add_column, declared_type};
 use super::fault::into_error;
@@ -28,7 +29,7 @@ pub struct PostgresTarget {
 #[derive(Debug)]
 struct Session {
     plan: Plan,
-    epoch: i64,
+    claim: Claim,
     /// For each table of the plan.
     statements: Vec<Statements>,
 }
@@ -61,6 +62,13 @@ impl PostgresTarget {
         self.session.as_ref().ok_or_else(|| WORDS.not_open())
     }
 
+    /// Notes that a transaction of the session was committed.
+    fn wrote(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.claim = session.claim.next();
+        }
+    }
+
     async fn try_open(&mut self, plan: &Plan) -> Result<(Opened, PgConnection), Fault> {
         self.session = None;
         let mut connection = self.link.take().await?;
@@ -85,7 +93,7 @@ impl PostgresTarget {
                 Standing::Missing | Standing::Ours(_, Fit::Same | Fit::Lacks(_)) => {}
             }
         }
-        let epoch = bookkeeping::raise_epoch(&mut transaction, &plan.task).await?;
+        let claim = bookkeeping::raise_epoch(&mut transaction, &plan.task).await?;
         let position = bookkeeping::position(&mut transaction, &plan.task).await?;
         let owned = bookkeeping::owned(&mut transaction, &plan.task).await?;
         let mut fields = Vec::new();
@@ -94,7 +102,7 @@ impl PostgresTarget {
         }
         transaction.commit().await?;
         let statements = plan.tables.iter().map(|table| Statements::of(table, &[])).collect();
-        self.session = Some(Session { plan: plan.clone(), epoch, statements });
+        self.session = Some(Session { plan: plan.clone(), claim, statements });
         // Without one of its tables the target is not where the position says.
         Ok((Opened { position: position.filter(|_| !lost), owned, fields }, connection))
     }
@@ -105,11 +113,11 @@ impl PostgresTarget {
         rebuild: Option<RebuildReason>,
         position: &Position,
     ) -> Result<((), PgConnection), Fault> {
-        let epoch = self.session()?.epoch;
+        let claim = self.session()?.claim;
         let mut connection = self.link.take().await?;
         let mut transaction = self.link.begin(&mut connection).await?;
         bookkeeping::lock(&mut transaction).await?;
-        bookkeeping::advance(&mut transaction, &plan.task, epoch, position).await?;
+        bookkeeping::advance(&mut transaction, &plan.task, claim, position).await?;
         let mut statements = Vec::with_capacity(plan.tables.len());
         for table in &plan.tables {
             let leftovers = prepare_table(&mut transaction, &plan.task, table, rebuild).await?;
@@ -129,47 +137,50 @@ impl PostgresTarget {
             bookkeeping::clear_aside(&mut transaction, &plan.task).await?;
         }
         transaction.commit().await?;
-        self.session = Some(Session { plan: plan.clone(), epoch, statements });
+        self.session = Some(Session { plan: plan.clone(), claim: claim.next(), statements });
         Ok(((), connection))
     }
 
     async fn try_own(&mut self, projects: &[Owned]) -> Result<((), PgConnection), Fault> {
         let mut connection = self.link.take().await?;
-        let Session { plan, epoch, .. } = self.session()?;
+        let Session { plan, claim, .. } = self.session()?;
         let mut transaction = self.link.begin(&mut connection).await?;
         bookkeeping::lock(&mut transaction).await?;
-        bookkeeping::fence(&mut transaction, &plan.task, *epoch).await?;
+        bookkeeping::fence(&mut transaction, &plan.task, *claim).await?;
         for owned in projects {
             for table in &plan.tables {
                 bookkeeping::own(&mut transaction, &plan.task, &table.name, owned).await?;
             }
         }
         transaction.commit().await?;
+        self.wrote();
         Ok(((), connection))
     }
 
     async fn try_disown(&mut self, projects: &[Owned]) -> Result<((), PgConnection), Fault> {
         let mut connection = self.link.take().await?;
-        let Session { plan, epoch, .. } = self.session()?;
+        let Session { plan, claim, .. } = self.session()?;
         let mut transaction = self.link.begin(&mut connection).await?;
-        bookkeeping::fence(&mut transaction, &plan.task, *epoch).await?;
+        bookkeeping::fence(&mut transaction, &plan.task, *claim).await?;
         for owned in projects {
             bookkeeping::disown(&mut transaction, &plan.task, owned).await?;
         }
         transaction.commit().await?;
+        self.wrote();
         Ok(((), connection))
     }
 
     async fn try_write(&mut self, batch: &Batch) -> Result<(Vec<Effect>, PgConnection), Fault> {
         let mut connection = self.link.take().await?;
-        let Session { plan, epoch, statements } = self.session()?;
+        let Session { plan, claim, statements } = self.session()?;
         let mut transaction = self.link.begin(&mut connection).await?;
-        bookkeeping::advance(&mut transaction, &plan.task, *epoch, &batch.position).await?;
+        bookkeeping::advance(&mut transaction, &plan.task, *claim, &batch.position).await?;
         let mut effects = Vec::with_capacity(plan.tables.len());
         for ((table, statements), rows) in plan.tables.iter().zip(statements).zip(&batch.tables) {
             effects.push(write_table(&mut transaction, table, statements, rows).await?);
         }
         transaction.commit().await?;
+        self.wrote();
         Ok((effects, connection))
     }
 
@@ -180,12 +191,13 @@ impl PostgresTarget {
         reason: &str,
     ) -> Result<((), PgConnection), Fault> {
         let mut connection = self.link.take().await?;
-        let Session { plan, epoch, .. } = self.session()?;
+        let Session { plan, claim, .. } = self.session()?;
         let mut transaction = self.link.begin(&mut connection).await?;
-        bookkeeping::fence(&mut transaction, &plan.task, *epoch).await?;
+        bookkeeping::fence(&mut transaction, &plan.task, *claim).await?;
         let name = &table_at(plan, table)?.name;
         bookkeeping::put_aside(&mut transaction, &plan.task, name, &key_json(key), reason).await?;
         transaction.commit().await?;
+        self.wrote();
         Ok(((), connection))
     }
 

@@ -285,6 +285,37 @@ async fn a_stopped_server_is_waited_for() {
     assert_eq!(site.target().open(&plan).await.unwrap().position, Some(at(3)));
 }
 
+/// As after a failover to a standby that was behind, or a restored backup.
+#[tokio::test]
+async fn a_server_that_lost_what_it_had_committed_is_not_written_on() {
+    let (site, plan) = (Schema::new().await, plan("a", issues(Deletes::Hard)));
+    let mut target = ready(&site, &plan).await;
+    let rows = |code| vec![row(&plan.tables[0], "p", code, "x")];
+    target.write(&batch(1, rows(1), vec![])).await.unwrap();
+    site.run("CREATE TABLE tasks AS TABLE _tributary_tasks; CREATE TABLE rows AS TABLE issues").await;
+    // A batch of the same position is missed as well.
+    target.write(&batch(1, rows(2), vec![])).await.unwrap();
+    site.run(
+        "TRUNCATE _tributary_tasks, issues; \
+         INSERT INTO _tributary_tasks TABLE tasks; INSERT INTO issues TABLE rows",
+    )
+    .await;
+    let text = assert_kind(target.write(&batch(2, rows(3), vec![])).await, TargetErrorKind::Fenced);
+    assert!(text.contains("POSTGRES-REPLACED"), "{text}");
+    let text = assert_kind(target.own(&[owned(1, "p")]).await, TargetErrorKind::Fenced);
+    assert!(text.contains("POSTGRES-REPLACED"), "{text}");
+    assert_eq!(site.dump(CODES).await, ["1|x"]);
+    // Started again it goes on from where the server is.
+    let opened = target.open(&plan).await.unwrap();
+    assert_eq!(opened.position, Some(at(1)));
+    target.prepare(&plan, None, &at(1)).await.unwrap();
+    target.write(&batch(2, [rows(2), rows(3)].concat(), vec![])).await.unwrap();
+    // Nor is one that never heard of the task.
+    site.run("TRUNCATE _tributary_tasks").await;
+    let text = assert_kind(target.write(&batch(3, rows(4), vec![])).await, TargetErrorKind::Fenced);
+    assert!(text.contains("POSTGRES-REPLACED"), "{text}");
+}
+
 /// Waits until so many sessions of targets wait for a lock.
 async fn waiting(other: &mut PgConnection, sessions: i64) {
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
