@@ -4,7 +4,7 @@
 //! look-up's) differ in which keys they carry, in the spelling of "unset" and in the spelling of numbers;
 //! none of that is a difference. This module must not know any field by name.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Number, Value};
@@ -37,8 +37,27 @@ pub struct Digest(pub [u8; 16]);
 
 /// One row: its fields by name. A clone shares them: on its way a row is held by observation, mirror, change and
 /// batch at once, and copying some sixty values for each would cost more than all else.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Row(Arc<Map<String, Value>>);
+#[derive(Clone, Default)]
+pub struct Row(Arc<Shared>);
+
+#[derive(Clone, Default)]
+struct Shared {
+    fields: Map<String, Value>,
+    /// Worked out by whoever asks first.
+    digest: OnceLock<Digest>,
+}
+
+impl PartialEq for Row {
+    fn eq(&self, other: &Row) -> bool {
+        self.fields() == other.fields()
+    }
+}
+
+impl std::fmt::Debug for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Row").field(self.fields()).finish()
+    }
+}
 
 /// What a newer look at a row brought.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,7 +78,7 @@ const IDENTITY: [&str; 3] = ["Code", "Id", "FileId"];
 
 impl From<Map<String, Value>> for Row {
     fn from(fields: Map<String, Value>) -> Row {
-        Row(Arc::new(fields))
+        Row(Arc::new(Shared { fields, digest: OnceLock::new() }))
     }
 }
 
@@ -85,24 +104,26 @@ impl Row {
     /// The fields by name.
     #[must_use]
     pub fn fields(&self) -> &Map<String, Value> {
-        &self.0
+        &self.0.fields
     }
 
     /// The fields, to be changed: copied first where another clone shares them.
     pub fn fields_mut(&mut self) -> &mut Map<String, Value> {
-        Arc::make_mut(&mut self.0)
+        let shared = Arc::make_mut(&mut self.0);
+        shared.digest.take();
+        &mut shared.fields
     }
 
     /// The value of `field`, if the row carries it.
     #[must_use]
     pub fn get(&self, field: &str) -> Option<&Value> {
-        self.0.get(field)
+        self.fields().get(field)
     }
 
     /// `field` as an integer, also where it is spelled as text or as a float without fraction.
     #[must_use]
     pub fn integer(&self, field: &str) -> Option<i64> {
-        self.0.get(field).and_then(integer)
+        self.fields().get(field).and_then(integer)
     }
 
     /// Source's own time of the last update in milliseconds, if the table has one and it is set.
@@ -111,15 +132,19 @@ impl Row {
         table.updated_field.and_then(|field| self.integer(field)).filter(|ms| *ms > 0)
     }
 
-    /// Digest of the canonical row: numbers by value, keys in order, unset and volatile parts left out.
-    #[must_use]
+    /// Digest of the canonical row: numbers by value, keys in order, unset and volatile parts left out. A row is
+    /// always of the same `table`; its clones know the digest once one of them does.
     pub fn digest(&self, table: &Table) -> Digest {
+        *self.0.digest.get_or_init(|| self.digested(table))
+    }
+
+    fn digested(&self, table: &Table) -> Digest {
         let mut hasher = Xxh3Default::new();
-        let mut keys: Vec<&String> = self.0.keys().collect();
+        let mut keys: Vec<&String> = self.fields().keys().collect();
         keys.sort_unstable();
         let mut path = Vec::with_capacity(4);
         for key in keys {
-            let Some(value) = self.0.get(key) else { continue };
+            let Some(value) = self.fields().get(key) else { continue };
             path.push(key.as_str());
             hash_member(&mut hasher, table, &mut path, value, table.kind(key).is_number());
             path.pop();
@@ -136,7 +161,7 @@ impl Row {
         let (mut row, mut changed, mut added) = (None::<Map<String, Value>>, Vec::new(), Vec::new());
         let mut path = Vec::with_capacity(4);
         for (key, value) in newer.fields() {
-            let merged = match self.0.get(key) {
+            let merged = match self.fields().get(key) {
                 None => {
                     added.push(key.clone());
                     value.clone()

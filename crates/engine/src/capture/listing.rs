@@ -10,7 +10,7 @@ use super::load::LoadNote;
 use super::{Capture, CaptureError};
 use crate::journal::Journal;
 use crate::observation::{Channel, LookedUp, Observation, Seen};
-use crate::row::{RowId, RowKey};
+use crate::row::{Row, RowId, RowKey};
 use crate::schema::Table;
 use crate::source::{LookUp, Order, Page, Project, Source, Urgency};
 
@@ -116,11 +116,11 @@ impl<S: Source, J: Journal> Capture<S, J> {
         // Eager details come after the listing, for the rows that differ only: those are kept for it.
         let eager = self.settings.details == Details::Eager && table.has_detail();
         let kept = if eager { page.rows.clone() } else { Vec::new() };
-        let observe = |(id, row)| Observation {
-            key: RowKey { table: table.id, project: project.id, id },
-            sent: page.sent,
-            channel,
-            seen: Seen::Listed(row),
+        let observe = |(id, row): (RowId, Row)| {
+            // Here, while the recorder is busy with the page before.
+            row.digest(table);
+            let key = RowKey { table: table.id, project: project.id, id };
+            Observation { key, sent: page.sent, channel, seen: Seen::Listed(row) }
         };
         let observed = self.recorder.observe(page.rows.into_iter().map(observe).collect()).await?;
         let wanted: Vec<_> = kept

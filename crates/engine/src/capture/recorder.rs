@@ -429,7 +429,7 @@ impl<S: Source, J: Journal> Recording<S, J> {
             if changes.is_empty() {
                 return Ok(());
             }
-            let mut pages = relation::Pages::new(&*self.source, changes, fresh);
+            let mut pages = relation::Pages::new(&*self.source, changes, fresh, self.journal.newest_moment());
             while let Some(page) = self.next_page(&mut pages).await? {
                 let mut derived = Draft { rows: page.holders, ..Draft::default() };
                 let mut renewed: BTreeMap<RowKey, Row> = BTreeMap::new();

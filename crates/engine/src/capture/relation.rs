@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::change::Change;
+use crate::clock::Moment;
 use crate::journal::{Journal, JournalError, Known, Limit, MirrorRow, Reference};
 use crate::observation::Channel;
 use crate::row::{ProjectId, RowId, RowKey};
@@ -15,6 +16,8 @@ use crate::source::{Holders, Source};
 
 /// Holders read at once.
 const PAGE: u32 = 500;
+/// Pairs looked at once: of most of them the versions alone are read.
+const PAIRS: usize = 2_000;
 /// Bytes of holders read at once.
 const PAGE_BYTES: usize = 8 << 20;
 
@@ -41,7 +44,13 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    pub(super) fn new<S: Source>(source: &S, changes: Vec<Change>, fresh: HashMap<RowKey, Known>) -> Pages {
+    /// What `changes` may have made untrue. `newest` is when anything that the journal holds was looked at last.
+    pub(super) fn new<S: Source>(
+        source: &S,
+        changes: Vec<Change>,
+        fresh: HashMap<RowKey, Known>,
+        newest: Moment,
+    ) -> Pages {
         let (direct, referrers, scans) = (VecDeque::new(), Vec::new(), Vec::new());
         let mut pages = Pages { fresh, direct, referrers, scans };
         for change in changes {
@@ -71,7 +80,10 @@ impl Pages {
                     None => pages.scans.push((table, key.project, HashSet::from([key]), None)),
                 }
             }
-            if let Some(row) = change.after.as_ref().filter(|_| change.channel != Channel::Relation) {
+            // A row looked at after everything else has no copies that could be older than their originals.
+            let is_newest = pages.fresh.get(&key).is_some_and(|known| oldest_look(known) >= newest);
+            let may_be_old = change.channel != Channel::Relation && !is_newest;
+            if let Some(row) = change.after.as_ref().filter(|_| may_be_old) {
                 let relatives = source.relatives(key, row).into_iter();
                 pages.direct.extend(relatives.map(|relative| (key, relative)));
             }
@@ -82,8 +94,7 @@ impl Pages {
     /// The next page, `None` after the last. An error leaves everything as it was.
     pub(super) async fn next<J: Journal>(&mut self, journal: &J) -> Result<Option<Page>, JournalError> {
         if !self.direct.is_empty() {
-            let pairs: Vec<(RowKey, RowKey)> =
-                self.direct.iter().take(usize::try_from(PAGE).unwrap_or(500)).copied().collect();
+            let pairs: Vec<(RowKey, RowKey)> = self.direct.iter().take(PAIRS).copied().collect();
             let page = paired(journal, &pairs, &self.fresh).await?;
             self.direct.drain(..pairs.len());
             return Ok(Some(page));
@@ -118,6 +129,14 @@ impl Pages {
     }
 }
 
+/// When the older of the two looks was sent that a row's content comes from.
+fn oldest_look(known: &Known) -> Moment {
+    match (known.version.listed, known.version.looked_up) {
+        (Moment(0), moment) | (moment, Moment(0)) => moment,
+        (listed, looked_up) => listed.min(looked_up),
+    }
+}
+
 async fn paired<J: Journal>(
     journal: &J,
     pairs: &[(RowKey, RowKey)],
@@ -135,13 +154,7 @@ async fn paired<J: Journal>(
     let mut worth: Vec<(RowKey, RowKey)> = pairs
         .iter()
         .filter(|(holder, other)| match (known(holder), known(other)) {
-            (Some(holder), Some(other)) => {
-                let oldest = match (holder.version.listed.0, holder.version.looked_up.0) {
-                    (0, moment) | (moment, 0) => moment,
-                    (listed, looked_up) => listed.min(looked_up),
-                };
-                holder.alive && other.version.observed.0 > oldest
-            }
+            (Some(holder), Some(other)) => holder.alive && other.version.observed > oldest_look(holder),
             _ => false,
         })
         .copied()

@@ -11,6 +11,7 @@ use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +23,7 @@ use super::recorder::recorder;
 use super::remembered::{LOG_BEGAN, remembered};
 use super::{Capture, CaptureError, Progress, Projects, Settings, Until, anew};
 use crate::clock::Clock;
-use crate::journal::{Ask, Journal};
+use crate::journal::{Ask, Journal, JournalError};
 use crate::observation::Channel;
 use crate::problem::{Problem, Remedy};
 use crate::schema::TableId;
@@ -93,6 +94,10 @@ pub async fn run<S: Source, J: Journal>(
         board.clone(),
         recording_ends.clone(),
     );
+    // A task of its own, so that it judges and packs rows while the channels parse the next ones. In a set, because
+    // that ends it when the capture is dropped.
+    let mut recording_task = JoinSet::new();
+    recording_task.spawn(recording.run());
     let told = board.clone();
     let capture = Capture {
         source,
@@ -121,7 +126,14 @@ pub async fn run<S: Source, J: Journal>(
         recording_ends.cancel();
         outcome
     };
-    let (recorded, outcome) = tokio::join!(recording.run().boxed(), channels.boxed());
+    let outcome = channels.boxed().await;
+    let recorded = match recording_task.join_next().await.transpose() {
+        Ok(recorded) => recorded.unwrap_or_else(|| Err(Arc::new(JournalError::stopped()))),
+        Err(broken) => match broken.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Arc::new(JournalError::stopped())),
+        },
+    };
     // The recorder's error is the cause when both failed.
     let outcome = recorded.map_err(CaptureError::from).and(outcome);
     if let Err(error) = &outcome {

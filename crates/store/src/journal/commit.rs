@@ -18,9 +18,10 @@ use super::fault::Fault;
 use super::meta;
 use super::read::{CHANNELS, KINDS, Stand};
 
-/// Rows a statement, largest first. One row a statement is five times slower, as measured; a handful of sizes,
-/// so that prepared statements are found again; the largest stays far below SQLite's 32,766 variables.
-const CHUNKS: [usize; 3] = [128, 16, 1];
+/// Rows a statement, largest first: a page of a listing takes one. One row a statement is five times slower, as
+/// measured; a handful of sizes, so that prepared statements are found again; the largest stays far below SQLite's
+/// 32,766 variables.
+const CHUNKS: [usize; 4] = [500, 100, 10, 1];
 
 /// Rows encoded before the runtime gets its thread back (some 0.3 ms).
 const BREATH: usize = 32;

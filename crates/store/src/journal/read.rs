@@ -46,17 +46,7 @@ pub(super) async fn known(pool: &SqlitePool, keys: &[RowKey]) -> Result<Vec<Know
         "SELECT {COLUMNS} FROM json_each(?3) k CROSS JOIN mirror m \
          ON m.tab = ?1 AND m.project = ?2 AND m.id = k.value"
     );
-    let mut found = Vec::with_capacity(keys.len());
-    let mut snapshot = pool.begin().await?;
-    for (table, project, ids) in meta::by_table(keys.iter().copied())? {
-        let query = sqlx::query(AssertSqlSafe(sql.as_str())).bind(table).bind(project).bind(ids);
-        let mut rows = query.fetch(&mut *snapshot);
-        while let Some(row) = rows.try_next().await? {
-            found.push(meta::known(&row)?);
-        }
-    }
-    snapshot.rollback().await?;
-    Ok(found)
+    of_keys(pool, &sql, keys, meta::known).await
 }
 
 /// Rows of the given keys.
@@ -66,17 +56,46 @@ pub(super) async fn rows(pool: &SqlitePool, keys: &[RowKey]) -> Result<Vec<Mirro
          ON m.tab = ?1 AND m.project = ?2 AND m.id = k.value \
          LEFT JOIN content c ON c.sequence = m.sequence"
     );
+    of_keys(pool, &sql, keys, |row| Ok(meta::mirror_row(row)?.0)).await
+}
+
+/// What a query says of the given keys, in one snapshot. Each trip to the driver's thread and back costs as much as
+/// reading several rows, so a single query, which sees one snapshot by itself, is put into no transaction.
+async fn of_keys<T>(
+    pool: &SqlitePool,
+    sql: &str,
+    keys: &[RowKey],
+    read: impl Fn(&SqliteRow) -> Result<T, Fault>,
+) -> Result<Vec<T>, Fault> {
+    let parts = meta::by_table(keys.iter().copied())?;
     let mut found = Vec::with_capacity(keys.len());
-    let mut snapshot = pool.begin().await?;
-    for (table, project, ids) in meta::by_table(keys.iter().copied())? {
-        let query = sqlx::query(AssertSqlSafe(sql.as_str())).bind(table).bind(project).bind(ids);
-        let mut rows = query.fetch(&mut *snapshot);
-        while let Some(row) = rows.try_next().await? {
-            found.push(meta::mirror_row(&row)?.0);
+    match parts.as_slice() {
+        [] => {}
+        [part] => of_part(&mut *pool.acquire().await?, sql, part, &read, &mut found).await?,
+        parts => {
+            let mut snapshot = pool.begin().await?;
+            for part in parts {
+                of_part(&mut snapshot, sql, part, &read, &mut found).await?;
+            }
+            snapshot.rollback().await?;
         }
     }
-    snapshot.rollback().await?;
     Ok(found)
+}
+
+async fn of_part<T>(
+    connection: &mut SqliteConnection,
+    sql: &str,
+    (table, project, ids): &(i64, i64, String),
+    read: impl Fn(&SqliteRow) -> Result<T, Fault>,
+    found: &mut Vec<T>,
+) -> Result<(), Fault> {
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(table).bind(project).bind(ids.as_str());
+    let mut rows = query.fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        found.push(read(&row)?);
+    }
+    Ok(())
 }
 
 /// Reads rows until a limit is reached; the query itself ends at the limit of rows.
