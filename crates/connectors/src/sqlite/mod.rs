@@ -9,14 +9,17 @@
 //!
 //! Start with [`config::SqliteConfig`] (what a user writes), then [`target::SqliteTarget`]. Inside: `encode` knows
 //! how names and values are written, `shape` what a table looks like and whether it is ours, `bookkeeping` the
-//! `_tributary_*` tables, `fault` what an error means.
+//! `_tributary_*` tables, `link` the connection, `write` how rows get in, `fault` what an error means.
 
 mod bookkeeping;
+mod check;
 pub mod config;
 mod encode;
 mod fault;
+mod link;
 mod shape;
 pub mod target;
+mod write;
 
 use crate::fault::Words;
 

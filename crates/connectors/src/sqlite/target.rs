@@ -4,45 +4,31 @@
 //! its middle. After an error the connection is thrown away and the next call makes a new one: SQLite ends some
 //! transactions by itself (a full disk), and a connection in doubt is worth nothing.
 
-use std::path::Path;
-use std::time::Duration;
-
 use engine::position::{Position, RebuildReason};
 use engine::problem::Problem;
 use engine::row::RowId;
 use engine::target::{
-    Batch, Cell, Effect, Opened, Owned, Plan, TableBatch, Target, TargetError, TargetErrorKind, TargetTable,
+    Batch, Cell, Effect, Opened, Owned, Plan, Target, TargetError, TargetErrorKind, TargetTable,
 };
-use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions};
-use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Sqlite, SqliteConnection, Transaction};
-use tokio::time::Instant;
+#[cfg(test)]
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, Connection, Sqlite, SqliteConnection, Transaction};
 
-use super::config::{BUSY_TIMEOUT, Validated};
-use super::encode::{self, Statements, Unstorable, bind_row};
-use super::fault::{into_error, is_busy};
+use super::config::Validated;
+use super::encode::{self, Statements};
+use super::fault::into_error;
+use super::link::{Link, enter_wal};
+use super::write::write_table;
 use super::{WORDS, bookkeeping, shape};
 use crate::definition::{Definition, Fit, Standing};
 use crate::fault::Fault;
-use crate::sql::{alive, key_json, place_columns, quote, table_at, time};
-
-/// How soon to ask for WAL again: turning a file takes a few milliseconds.
-const WAL_RETRY: Duration = Duration::from_millis(10);
+use crate::sql::{alive, key_json, place_columns, quote, table_at};
 
 /// Writes the tables of one task into a SQLite file.
 #[derive(Debug)]
 pub struct SqliteTarget {
-    file: Validated,
-    adjust: fn(SqliteConnectOptions) -> SqliteConnectOptions,
     link: Link,
     session: Option<Session>,
-}
-
-/// The connection, and the file it leads to.
-#[derive(Debug, Default)]
-struct Link {
-    connection: Option<SqliteConnection>,
-    /// What tells the opened file from another one of the same name.
-    identity: Option<(u64, u64)>,
 }
 
 /// What `open` found out.
@@ -58,7 +44,7 @@ impl SqliteTarget {
     /// A target that has not been opened yet.
     #[must_use]
     pub fn new(file: Validated) -> SqliteTarget {
-        SqliteTarget { file, adjust: |options| options, link: Link::default(), session: None }
+        SqliteTarget { link: Link::new(file, |options| options), session: None }
     }
 
     /// A target whose connections are made differently: smaller, or read-only.
@@ -67,16 +53,7 @@ impl SqliteTarget {
         file: Validated,
         adjust: fn(SqliteConnectOptions) -> SqliteConnectOptions,
     ) -> SqliteTarget {
-        SqliteTarget { adjust, ..SqliteTarget::new(file) }
-    }
-
-    async fn connect(&mut self, create: bool) -> Result<(), Fault> {
-        if self.link.connection.is_none() {
-            let options = self.file.options().create_if_missing(create);
-            self.link.connection = Some((self.adjust)(options).connect().await?);
-            self.link.identity = identity(self.file.path()).await;
-        }
-        Ok(())
+        SqliteTarget { link: Link::new(file, adjust), session: None }
     }
 
     /// The transaction that a call works in, and what `open` found out.
@@ -84,39 +61,24 @@ impl SqliteTarget {
         if self.session.is_none() {
             return Err(WORDS.not_open());
         }
-        if self.link.connection.is_some() && identity(self.file.path()).await != self.link.identity {
-            self.link.connection = None;
-            let problem = Problem::new(
-                "SQLITE-REPLACED",
-                format!("Cannot go on writing to the SQLite file `{}`", self.file.path().display()),
-                "the file was deleted, or another one was put in its place",
-                "Start again; what the file lacks is written from the journal.",
-            );
-            return Err(Fault::refused(TargetErrorKind::Fatal, problem));
-        }
-        self.connect(false).await?;
-        match (&mut self.link.connection, &mut self.session) {
-            (Some(connection), Some(session)) => {
-                Ok((connection.begin_with("BEGIN IMMEDIATE").await?, session))
-            }
-            _ => Err(sqlx::Error::WorkerCrashed.into()),
-        }
+        self.link.same_file().await?;
+        let connection = self.link.connection(false).await?;
+        let session = self.session.as_mut().ok_or_else(|| WORDS.not_open())?;
+        Ok((connection.begin_with("BEGIN IMMEDIATE").await?, session))
     }
 
     /// Turns a fault into what the engine gets, and throws away the connection it happened on.
     fn settle<T>(&mut self, doing: &str, result: Result<T, Fault>) -> Result<T, TargetError> {
         result.map_err(|fault| {
-            self.link.connection = None;
-            into_error(fault, self.file.path(), doing)
+            self.link.drop_connection();
+            into_error(fault, self.link.path(), doing)
         })
     }
 
     async fn try_open(&mut self, plan: &Plan) -> Result<Opened, Fault> {
         self.session = None;
-        self.connect(true).await?;
-        let Some(connection) = &mut self.link.connection else {
-            return Err(sqlx::Error::WorkerCrashed.into());
-        };
+        let path = self.link.path().to_owned();
+        let connection = self.link.connection(true).await?;
         // Looked at before anything is written: a file with a foreign table stays as it is, bit by bit. In one
         // transaction, so that a table another task makes meanwhile is not taken for a foreign one.
         let mut look = connection.begin().await?;
@@ -128,7 +90,7 @@ impl SqliteTarget {
         if !mode.eq_ignore_ascii_case("wal") {
             let problem = Problem::new(
                 "SQLITE-WAL",
-                format!("Cannot use the SQLite file `{}`", self.file.path().display()),
+                format!("Cannot use the SQLite file `{}`", path.display()),
                 format!(
                     "its file system allows journal mode `{mode}` only, in which readers stop the writer"
                 ),
@@ -248,10 +210,8 @@ impl SqliteTarget {
         after: Option<RowId>,
         limit: u32,
     ) -> Result<Vec<RowId>, Fault> {
-        self.connect(false).await?;
-        let (Some(connection), Some(session)) = (&mut self.link.connection, &self.session) else {
-            return Err(sqlx::Error::WorkerCrashed.into());
-        };
+        let session = self.session.as_ref().ok_or_else(|| WORDS.not_open())?;
+        let connection = self.link.connection(false).await?;
         let table = table_at(&session.plan, table)?;
         let [team_column, project_column, id_column] = place_columns(table)?;
         // Without `after` the smallest possible id is the bound, and included.
@@ -273,10 +233,8 @@ impl SqliteTarget {
     }
 
     async fn try_count(&mut self, table: usize, projects: &[Owned]) -> Result<u64, Fault> {
-        self.connect(false).await?;
-        let (Some(connection), Some(session)) = (&mut self.link.connection, &self.session) else {
-            return Err(sqlx::Error::WorkerCrashed.into());
-        };
+        let session = self.session.as_ref().ok_or_else(|| WORDS.not_open())?;
+        let connection = self.link.connection(false).await?;
         let table = table_at(&session.plan, table)?;
         let [team_column, project_column, _] = place_columns(table)?;
         let sql = format!(
@@ -354,26 +312,8 @@ impl Target for SqliteTarget {
         self.settle("write to", result)
     }
 
-    async fn close(mut self) {
-        if let Some(connection) = self.link.connection.take()
-            && let Err(error) = connection.close().await
-        {
-            // Everything was committed before; the next one to open the file tidies up.
-            tracing::warn!(%error, "the target file was not closed cleanly");
-        }
-    }
-}
-
-/// Turns the file to WAL and says in which mode it is then. SQLite gives up at once, without the busy time-out,
-/// when another task turns the same new file at the same moment.
-async fn enter_wal(connection: &mut SqliteConnection) -> Result<String, sqlx::Error> {
-    let deadline = Instant::now() + BUSY_TIMEOUT;
-    loop {
-        let mode = sqlx::query_scalar("PRAGMA journal_mode = WAL").fetch_one(&mut *connection).await;
-        match mode {
-            Err(error) if is_busy(&error) && Instant::now() < deadline => tokio::time::sleep(WAL_RETRY).await,
-            mode => return mode,
-        }
+    async fn close(self) {
+        self.link.close().await;
     }
 }
 
@@ -429,67 +369,5 @@ async fn refuse_shared(
             let why = format!("task `{other}` fills the same table in another shape");
             Err(WORDS.shape(&table.name, why, points))
         }
-    }
-}
-
-async fn write_table(
-    connection: &mut SqliteConnection,
-    table: &TargetTable,
-    statements: &Statements,
-    batch: &TableBatch,
-) -> Result<Effect, Fault> {
-    let mut effect = Effect::default();
-    for (statement, keys) in encode::pieces(&statements.delete, &batch.deletes) {
-        let mut arguments = SqliteArguments::default();
-        if table.deleted_at.is_some() {
-            let now = time(batch.now).ok_or(Unstorable::Time(batch.now))?;
-            arguments.add(now.as_str()).map_err(|_| Unstorable::Driver)?;
-            arguments.add(now).map_err(|_| Unstorable::Driver)?;
-        }
-        for key in keys {
-            bind_row(&mut arguments, table, table.key_columns, key)?;
-        }
-        let done =
-            sqlx::query_with(AssertSqlSafe(statement.clone()), arguments).execute(&mut *connection).await?;
-        effect.deleted = effect.deleted.saturating_add(done.rows_affected());
-    }
-    if batch.upserts.is_empty() {
-        return Ok(effect);
-    }
-    // New rows get row numbers after the largest one.
-    let name = quote(&table.name);
-    let largest: i64 =
-        sqlx::query_scalar(AssertSqlSafe(format!("SELECT coalesce(max(rowid), 0) FROM {name}")))
-            .fetch_one(&mut *connection)
-            .await?;
-    for (statement, rows) in encode::pieces(&statements.upsert, &batch.upserts) {
-        let mut arguments = SqliteArguments::default();
-        arguments.reserve(rows.len().saturating_mul(table.columns.len()), 0);
-        for row in rows {
-            bind_row(&mut arguments, table, table.columns.len(), row)?;
-        }
-        sqlx::query_with(AssertSqlSafe(statement.clone()), arguments).execute(&mut *connection).await?;
-    }
-    let inserted: i64 =
-        sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {name} WHERE rowid > ?")))
-            .bind(largest)
-            .fetch_one(&mut *connection)
-            .await?;
-    effect.inserted = u64::try_from(inserted).unwrap_or(0);
-    Ok(effect)
-}
-
-/// What tells a file from another one of the same name; `None` where the system cannot say.
-async fn identity(path: &Path) -> Option<(u64, u64)> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let metadata = tokio::fs::metadata(path).await.ok()?;
-        Some((metadata.dev(), metadata.ino()))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = path;
-        None
     }
 }
