@@ -14,9 +14,9 @@ use engine::row::RowKey;
 
 use super::commit::Size;
 
-/// Bytes of JSON kept; in memory a row takes about six times as much. Three of a delivery's batches, so that one
-/// can be written and another be filled while the next is read.
-const BYTES: usize = 3 << 20;
+/// Bytes of JSON kept; in memory a row takes about six times as much. Two of a delivery's batches, so that one
+/// can be filled while the other is written.
+const BYTES: usize = 2 << 20;
 
 /// The newest commits.
 #[derive(Debug)]

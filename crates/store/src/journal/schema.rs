@@ -145,8 +145,8 @@ pub(super) async fn writer(file: &Path) -> Result<SqlitePool, Fault> {
         .auto_vacuum(SqliteAutoVacuum::Incremental)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        // 8 MiB: the upper pages of every tree, whatever the journal's size.
-        .pragma("cache_size", "-8192")
+        // 4 MiB: the upper pages of every tree, whatever the journal's size.
+        .pragma("cache_size", "-4096")
         // 32 MiB between checkpoints, so that a load rewrites the upper pages less often; the file is cut to
         // twice that after a long reader let it grow.
         .pragma("wal_autocheckpoint", "4096")
