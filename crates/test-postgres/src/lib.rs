@@ -1,6 +1,6 @@
 //! An empty PostgreSQL database for a test, on a real server.
 //!
-//! [`database`] gives one and drops it at the end. The server is the one that `TRIBUTARY_TEST_POSTGRES_URL` names;
+//! [`database()`] gives one and drops it at the end. The server is the one that `TRIBUTARY_TEST_POSTGRES_URL` names;
 //! without it, one is started from the installed binaries and shared by all tests that run at the time, whichever
 //! process they are in. It ends some seconds after the last of them, also when that was killed. A test that stops
 //! its server, and a benchmark that sets it up in its own way, start their own [`Cluster`]. Where there is no
