@@ -90,7 +90,13 @@ impl Database {
                 let options = SqliteConnectOptions::new().filename(file).read_only(true);
                 Ok(Some(Reader::Sqlite(options.connect().await?)))
             }
-            Database::Postgres(database) => Ok(Some(Reader::Postgres(Box::new(database.connect().await)))),
+            Database::Postgres(database) => {
+                let mut connection = database.connect().await;
+                // A look that was planned while the table was empty would go through all of it, again and again.
+                let by_key = "SET enable_seqscan = off; SET plan_cache_mode = force_custom_plan";
+                sqlx::raw_sql(by_key).execute(&mut connection).await?;
+                Ok(Some(Reader::Postgres(Box::new(connection))))
+            }
         }
     }
 }
