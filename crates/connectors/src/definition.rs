@@ -4,8 +4,10 @@
 //! foreign, one whose real columns differ from it has been changed by somebody: both are refused, untouched.
 
 use engine::schema::Kind;
-use engine::target::TargetTable;
+use engine::target::{CustomColumn, StoredField, TargetTable};
 use serde::{Deserialize, Serialize};
+
+use crate::fault::{Fault, Words};
 
 /// A table as it was made. Stored as JSON; fields are only ever added.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,24 +66,58 @@ pub(crate) enum Names {
     AnyCase,
 }
 
-/// The stable name of a kind.
-pub(crate) fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Text => "text",
-        Kind::Integer => "integer",
-        Kind::Real => "real",
-        Kind::Boolean => "boolean",
-        Kind::Json => "json",
-        Kind::Timestamp => "timestamp",
-        Kind::Date => "date",
+impl Names {
+    /// Whether both mean one column.
+    fn alike(self, one: &str, other: &str) -> bool {
+        match self {
+            Names::Exact => one == other,
+            Names::AnyCase => one.eq_ignore_ascii_case(other),
+        }
     }
 }
 
-/// The kind of that stable name; a kind of a newer version is not known.
+impl Standing {
+    /// How a table stands that is there with these `real` columns; refuses one that is not ours or that somebody
+    /// has changed since it was made as `stored` says.
+    pub(crate) fn judge(
+        table: &TargetTable,
+        stored: Option<Definition>,
+        real: &[RealColumn],
+        declared: fn(Kind) -> &'static str,
+        names: Names,
+        words: &Words,
+    ) -> Result<Standing, Fault> {
+        let wanted = Definition::of(table);
+        let Some(stored) = stored else {
+            let why = "there is a table of this name that tributary did not make".to_owned();
+            return Err(words.shape(&table.name, why, &wanted.against(real, declared)));
+        };
+        let differs = stored.against(real, declared);
+        if !differs.is_empty() {
+            let why = "somebody has changed the table since tributary made it".to_owned();
+            return Err(words.shape(&table.name, why, &differs));
+        }
+        let fit = stored.fit(&wanted, names);
+        Ok(Standing::Ours(stored, fit))
+    }
+}
+
+/// Whether the column that stood for a custom field is wanted for something else now, or the field has another one.
+pub(crate) fn has_other_use(table: &TargetTable, stored: &StoredField, names: Names) -> bool {
+    let column = table.columns.iter().find(|column| names.alike(&column.name, &stored.column));
+    let is_plain = column.is_some_and(|column| column.custom.is_none());
+    let has_moved = table.columns.iter().any(|column| {
+        let is_it = |custom: &CustomColumn| custom.team == stored.team && custom.field_id == stored.field_id;
+        column.custom.as_ref().is_some_and(is_it) && column.name != stored.column
+    });
+    is_plain || has_moved
+}
+
+/// The kind of a stable name; a kind of a newer version is not known.
 fn named_kind(name: &str) -> Option<Kind> {
     [Kind::Text, Kind::Integer, Kind::Real, Kind::Boolean, Kind::Json, Kind::Timestamp, Kind::Date]
         .into_iter()
-        .find(|known| kind_name(*known) == name)
+        .find(|known| known.name() == name)
 }
 
 impl Definition {
@@ -90,7 +126,7 @@ impl Definition {
         let name = |at: usize| table.columns.get(at).map(|column| column.name.clone());
         let column = |column: &engine::target::Column| DefinedColumn {
             name: column.name.clone(),
-            kind: kind_name(column.kind).to_owned(),
+            kind: column.kind.name().to_owned(),
         };
         Definition {
             columns: table.columns.iter().map(column).collect(),
@@ -110,10 +146,7 @@ impl Definition {
                 wanted.key().join(", ")
             ));
         }
-        let taken = |name: &str| {
-            let is_it = |own: &DefinedColumn| own.name.eq_ignore_ascii_case(name);
-            names == Names::AnyCase && self.columns.iter().any(is_it)
-        };
+        let taken = |name: &str| self.columns.iter().any(|own| names.alike(&own.name, name));
         for (at, column) in wanted.columns.iter().enumerate() {
             match self.columns.iter().find(|own| own.name == column.name) {
                 Some(own) if own.kind == column.kind => {}

@@ -25,6 +25,22 @@ pub enum Kind {
     Date,
 }
 
+impl Kind {
+    /// Its name, in what is stored and shown. Never changes.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Text => "text",
+            Kind::Integer => "integer",
+            Kind::Real => "real",
+            Kind::Boolean => "boolean",
+            Kind::Json => "json",
+            Kind::Timestamp => "timestamp",
+            Kind::Date => "date",
+        }
+    }
+}
+
 /// Which shapes of a row carry a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {

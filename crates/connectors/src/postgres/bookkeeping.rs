@@ -12,7 +12,7 @@ use super::WORDS;
 use super::config::Validated;
 use super::fault::{NO_RIGHT, code};
 use super::shape::exists;
-use crate::definition::{Definition, kind_name};
+use crate::definition::{Definition, Names, has_other_use};
 use crate::fault::Fault;
 use crate::sql::quote;
 
@@ -388,15 +388,7 @@ pub(super) async fn fields(connection: &mut PgConnection, table: &str) -> Result
 /// fields stay; a column that another task has just given to one of them is refused.
 pub(super) async fn note_fields(connection: &mut PgConnection, table: &TargetTable) -> Result<(), Fault> {
     for stored in fields(connection, &table.name).await? {
-        // The field has another column now, because this one is wanted for something else.
-        let column = table.columns.iter().find(|column| column.name == stored.column);
-        let is_plain = column.is_some_and(|column| column.custom.is_none());
-        let has_moved = table.columns.iter().any(|column| {
-            let is_it =
-                |custom: &CustomColumn| custom.team == stored.team && custom.field_id == stored.field_id;
-            column.custom.as_ref().is_some_and(is_it) && column.name != stored.column
-        });
-        if is_plain || has_moved {
+        if has_other_use(table, &stored, Names::Exact) {
             sqlx::query("DELETE FROM _tributary_fields WHERE table_name = $1 AND column_name = $2")
                 .bind(&table.name)
                 .bind(&stored.column)
@@ -419,7 +411,7 @@ pub(super) async fn note_fields(connection: &mut PgConnection, table: &TargetTab
         .bind(team)
         .bind(field_id)
         .bind(field_name)
-        .bind(kind_name(column.kind))
+        .bind(column.kind.name())
         .execute(&mut *connection)
         .await?;
         if noted.rows_affected() == 0 {

@@ -24,7 +24,6 @@ fn object(letter: &str) -> &'static str {
 
 /// Looks how `table` stands; refuses one that is not ours or has been changed. Reads only.
 pub(super) async fn examine(connection: &mut PgConnection, table: &TargetTable) -> Result<Standing, Fault> {
-    let wanted = Definition::of(table);
     let stored = stored_definition(connection, &table.name).await?;
     let found: Option<String> = sqlx::query_scalar(
         "SELECT relkind::text FROM pg_class \
@@ -52,17 +51,7 @@ pub(super) async fn examine(connection: &mut PgConnection, table: &TargetTable) 
     .bind(&table.name)
     .fetch_all(&mut *connection)
     .await?;
-    let Some(stored) = stored else {
-        let why = "there is a table of this name that tributary did not make".to_owned();
-        return Err(WORDS.shape(&table.name, why, &wanted.against(&real, declared_type)));
-    };
-    let differs = stored.against(&real, declared_type);
-    if !differs.is_empty() {
-        let why = "somebody has changed the table since tributary made it".to_owned();
-        return Err(WORDS.shape(&table.name, why, &differs));
-    }
-    let fit = stored.fit(&wanted, Names::Exact);
-    Ok(Standing::Ours(stored, fit))
+    Standing::judge(table, stored, &real, declared_type, Names::Exact, &WORDS)
 }
 
 async fn stored_definition(connection: &mut PgConnection, table: &str) -> Result<Option<Definition>, Fault> {

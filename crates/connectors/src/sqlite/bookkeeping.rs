@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
 use super::WORDS;
-use crate::definition::{Definition, kind_name};
+use crate::definition::{Definition, Names, has_other_use};
 use crate::fault::Fault;
 
 /// The version of these tables. A file with a greater one was made by a newer tributary.
@@ -302,15 +302,7 @@ pub(super) async fn fields(
 pub(super) async fn note_fields(connection: &mut SqliteConnection, table: &TargetTable) -> Result<(), Fault> {
     let now = now();
     for stored in fields(connection, &table.name).await? {
-        // The field has another column now, because this one is wanted for something else.
-        let column = table.columns.iter().find(|column| column.name.eq_ignore_ascii_case(&stored.column));
-        let is_plain = column.is_some_and(|column| column.custom.is_none());
-        let has_moved = table.columns.iter().any(|column| {
-            let is_it =
-                |custom: &CustomColumn| custom.team == stored.team && custom.field_id == stored.field_id;
-            column.custom.as_ref().is_some_and(is_it) && column.name != stored.column
-        });
-        if is_plain || has_moved {
+        if has_other_use(table, &stored, Names::AnyCase) {
             sqlx::query("DELETE FROM _tributary_fields WHERE table_name = ? AND column_name = ?")
                 .bind(&table.name)
                 .bind(&stored.column)
@@ -333,7 +325,7 @@ pub(super) async fn note_fields(connection: &mut SqliteConnection, table: &Targe
         .bind(team)
         .bind(field_id)
         .bind(field_name)
-        .bind(kind_name(column.kind))
+        .bind(column.kind.name())
         .bind(&now)
         .execute(&mut *connection)
         .await?;

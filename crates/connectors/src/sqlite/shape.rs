@@ -13,7 +13,6 @@ pub(super) async fn examine(
     connection: &mut SqliteConnection,
     table: &TargetTable,
 ) -> Result<Standing, Fault> {
-    let wanted = Definition::of(table);
     let stored = stored_definition(connection, &table.name).await?;
     let found: Option<(String, String)> = sqlx::query_as(
         "SELECT type, name FROM sqlite_schema WHERE name = ? COLLATE NOCASE AND type <> 'trigger'",
@@ -33,17 +32,7 @@ pub(super) async fn examine(
             .bind(&name)
             .fetch_all(&mut *connection)
             .await?;
-    let Some(stored) = stored else {
-        let why = "there is a table of this name that tributary did not make".to_owned();
-        return Err(WORDS.shape(&table.name, why, &wanted.against(&real, declared_type)));
-    };
-    let differs = stored.against(&real, declared_type);
-    if !differs.is_empty() {
-        let why = "somebody has changed the table since tributary made it".to_owned();
-        return Err(WORDS.shape(&table.name, why, &differs));
-    }
-    let fit = stored.fit(&wanted, Names::AnyCase);
-    Ok(Standing::Ours(stored, fit))
+    Standing::judge(table, stored, &real, declared_type, Names::AnyCase, &WORDS)
 }
 
 async fn stored_definition(

@@ -4,7 +4,6 @@ use connectors::coding::tables::TABLES;
 use engine::custom::CustomFields;
 use engine::delivery::filter::Filter;
 use engine::delivery::shape::{Mode, Shaper, Task};
-use engine::schema::Kind;
 use engine::target::{Cell, Column};
 use jiff::SignedDuration;
 use jiff::Timestamp;
@@ -41,15 +40,7 @@ impl From<&Column> for ColumnReport {
         let custom = column.custom.as_ref();
         ColumnReport {
             name: column.name.clone(),
-            r#type: match column.kind {
-                Kind::Text => "text",
-                Kind::Integer => "integer",
-                Kind::Real => "real",
-                Kind::Boolean => "boolean",
-                Kind::Json => "json",
-                Kind::Timestamp => "timestamp",
-                Kind::Date => "date",
-            },
+            r#type: column.kind.name(),
             field_id: custom.map(|custom| custom.field_id),
             field_name: custom.map(|custom| custom.field_name.clone()),
         }
