@@ -325,9 +325,11 @@ impl<S: Source, J: Journal> Capture<S, J> {
     }
 
     async fn censuses(&self) -> Result<(), CaptureError> {
+        // The load has just read the fields.
+        self.patiently(false, || self.census_all().boxed()).await?;
         loop {
-            self.patiently(false, || self.census_round().boxed()).await?;
             tokio::time::sleep(self.settings.census_interval).await;
+            self.patiently(false, || self.census_round().boxed()).await?;
         }
     }
 
