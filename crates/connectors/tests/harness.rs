@@ -149,6 +149,7 @@ impl Bench {
             census_interval: self.settings.census_interval,
             look_back: self.settings.look_back,
             accept_deletes: self.accept_deletes,
+            hooks: None,
             until,
         };
         let (board, cancel) = (Board::default(), CancellationToken::new());

@@ -85,6 +85,7 @@ impl Case {
             census_interval: Duration::from_secs(1),
             look_back: Duration::from_secs(24 * 3_600),
             accept_deletes,
+            hooks: None,
             until: Until::Once,
         }
     }

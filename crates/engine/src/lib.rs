@@ -11,6 +11,7 @@ pub mod change;
 pub mod clock;
 pub mod custom;
 pub mod delivery;
+pub mod inbox;
 pub mod journal;
 pub mod observation;
 pub mod position;

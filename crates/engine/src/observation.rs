@@ -19,6 +19,8 @@ pub enum Channel {
     Census,
     /// A copy of another row, kept true from the mirror.
     Relation,
+    /// A look because a hook's delivery named the row.
+    Hook,
 }
 
 /// The looked-up shape of a row.

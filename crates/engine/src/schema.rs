@@ -144,6 +144,9 @@ pub struct Table {
     pub look_up: bool,
     /// Whether listings can be ordered newest updated first.
     pub newest_first: bool,
+    /// Whether its rows are the deliveries of the source's hook: they come from the inbox, no listing shows them and
+    /// none of them ever goes.
+    pub from_inbox: bool,
     /// Whether rows carry the project's id in a column of their own.
     pub project_id_column: bool,
     /// Its columns in flat mode, after the key.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
 use crate::custom::CustomField;
+use crate::inbox::{Delivery, Summary};
 use crate::journal::{MirrorRow, Reference};
 use crate::problem::{Problem, Remedy};
 use crate::row::{ProjectId, Row, RowId, RowKey};
@@ -24,6 +25,8 @@ pub struct Project {
 /// How urgent a request is, highest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Urgency {
+    /// A row that a hook named.
+    Hook,
     /// Polls, and everything a person waits for.
     Poll,
     /// The first reading.
@@ -44,6 +47,11 @@ pub enum Order {
     },
     /// Newest updated first: for reading what changed.
     NewestFirst,
+    /// Newest updated first, and about so many rows are enough: for rows that are known to have just changed.
+    Newest {
+        /// Rows.
+        rows: u32,
+    },
 }
 
 /// A page of a listing.
@@ -119,6 +127,57 @@ pub struct Holders {
     pub scan: Vec<TableId>,
 }
 
+/// Which project a delivery is about, as far as it says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProjectMark {
+    /// Its number.
+    pub id: Option<ProjectId>,
+    /// Its identifier.
+    pub name: Option<String>,
+}
+
+/// "Go and look at this row."
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Hint {
+    /// Its table. All rows of a table without look-ups are looked at together.
+    pub table: TableId,
+    /// The row.
+    pub id: RowId,
+    /// The row's time of update as the delivery has it, milliseconds; 0 when it does not say.
+    pub updated_ms: i64,
+    /// Whether the delivery says that the row is gone. It is looked for all the same.
+    pub gone: bool,
+    /// Whether the row is merely touched by what happened to another one: looked at when nothing else waits.
+    pub beside: bool,
+}
+
+/// What a delivery means.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Meaning {
+    /// The hook says that it works.
+    Ping,
+    /// Rows to look at.
+    Hints(Vec<Hint>),
+    /// Nothing to look at.
+    Nothing {
+        /// Why, in words.
+        reason: String,
+    },
+}
+
+/// A delivery as the source reads it.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    /// What to show of it.
+    pub summary: Summary,
+    /// Which project it is about.
+    pub project: ProjectMark,
+    /// What it means.
+    pub meaning: Meaning,
+    /// The row it makes in a table of deliveries ([`Table::from_inbox`]); the same at every reading.
+    pub row: Option<Row>,
+}
+
 /// Shows rows. All methods may be called at the same time.
 ///
 /// A listing's stream ends when the source has shown everything it will show; whether that is complete is for
@@ -160,6 +219,12 @@ pub trait Source: Send + Sync + 'static {
         table: &'static Table,
         urgency: Urgency,
     ) -> impl Future<Output = Result<Vec<CustomField>, SourceError>> + Send;
+
+    /// What a delivery of the source's hook means. Pure: the same at every reading.
+    fn hear(&self, delivery: &Delivery) -> Heard;
+
+    /// Rows that are touched when `row` comes, goes, or moves: looked at when a hook brought that about.
+    fn neighbours(&self, key: RowKey, row: &Row) -> Vec<RowKey>;
 
     /// References of a row, for finding the holders of copies later.
     fn references(&self, table: &Table, row: &Row) -> Vec<Reference>;

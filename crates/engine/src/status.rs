@@ -168,6 +168,44 @@ pub struct Copied {
     pub total: u64,
 }
 
+/// How the hook of a connection stands, since the start where nothing else is said.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HooksStatus {
+    /// Where deliveries are received.
+    pub listening: Option<String>,
+    /// When a delivery proved last that the hook reaches us.
+    pub reached: Option<Timestamp>,
+    /// Deliveries taken in.
+    pub received: u64,
+    /// Deliveries that were there already.
+    pub repeated: u64,
+    /// Deliveries that were refused, by reason.
+    pub refused: BTreeMap<String, u64>,
+    /// Deliveries that had to be sent away because there was no room.
+    pub no_room: u64,
+    /// Deliveries in the inbox that wait.
+    pub waiting: u64,
+    /// Deliveries in the inbox that were given up.
+    pub dead: u64,
+    /// Changes of the last day that a hook should have told of.
+    pub changes: u64,
+    /// Those of them that no hook told of.
+    pub missed: u64,
+    /// What is wrong with the hook at the source, in words.
+    pub note: Option<String>,
+}
+
+impl HooksStatus {
+    /// The share of the changes of the last day that no hook told of; `None` before there was one.
+    #[must_use]
+    pub fn missed_rate(&self) -> Option<f64> {
+        // Counts of a day are far below where a double loses whole numbers.
+        let number = |count: u64| u32::try_from(count).map_or(f64::from(u32::MAX), f64::from);
+        (self.changes > 0).then(|| number(self.missed) / number(self.changes))
+    }
+}
+
 /// Everything at a glance.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -181,6 +219,9 @@ pub struct Status {
     pub tasks: BTreeMap<String, TaskStatus>,
     /// Requests sent, by action.
     pub requests: BTreeMap<String, u64>,
+    /// The hook, where there is one.
+    #[serde(default)]
+    pub hooks: Option<HooksStatus>,
 }
 
 /// Where the parts write what they do. Cheap to clone; clones are the same board.
@@ -210,6 +251,11 @@ impl Board {
     /// Changes what the board says of a task.
     pub fn task(&self, task: &str, change: impl FnOnce(&mut TaskStatus)) {
         self.update(|status| change(status.tasks.entry(task.to_owned()).or_default()));
+    }
+
+    /// Changes what the board says of the hook.
+    pub fn hooks(&self, change: impl FnOnce(&mut HooksStatus)) {
+        self.update(|status| change(status.hooks.get_or_insert_default()));
     }
 
     /// What the board says now.

@@ -60,6 +60,7 @@ static SHEET: Table = Table {
     project_copy: None,
     look_up: true,
     newest_first: true,
+    from_inbox: false,
     project_id_column: false,
     flat: &[
         column("Name", Kind::Text, &[&["Name"]], false),

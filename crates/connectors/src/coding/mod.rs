@@ -8,6 +8,7 @@ pub mod check;
 mod fault;
 pub mod filter;
 mod flat;
+pub mod hook;
 mod relation;
 pub mod source;
 pub mod tables;

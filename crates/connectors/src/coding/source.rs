@@ -14,11 +14,14 @@ use coding_api::{
 };
 use engine::clock::Clock;
 use engine::custom::{CustomField, Holds};
+use engine::inbox::Delivery;
 use engine::journal::{MirrorRow, Reference};
 use engine::problem::Problem;
 use engine::row::{ProjectId, Row, RowId, RowKey};
 use engine::schema::Table;
-use engine::source::{Holders, LookUp, Order, Page, Project, Source, SourceError, SourceErrorKind, Urgency};
+use engine::source::{
+    Heard, Holders, LookUp, Order, Page, Project, Source, SourceError, SourceErrorKind, Urgency,
+};
 use futures::{Stream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
@@ -26,6 +29,7 @@ use serde_json::{Map, Value};
 
 use super::config::{AuthConfig, CodingSettings, Projects};
 use super::fault::source_error;
+use super::hook;
 use super::relation;
 use super::tables::{ISSUES, ITERATIONS, TABLES};
 
@@ -147,6 +151,7 @@ impl CodingSource {
 
     fn at(&self, urgency: Urgency) -> Client {
         self.client.at(match urgency {
+            Urgency::Hook => Priority::Hook,
             Urgency::Poll => Priority::Poll,
             Urgency::Load => Priority::Load,
             Urgency::Census => Priority::Census,
@@ -232,16 +237,19 @@ impl CodingSource {
         let size = match order {
             Order::Stable { .. } => WHOLE_PAGE,
             Order::NewestFirst => NEWEST_PAGE,
+            Order::Newest { rows } => rows.clamp(1, NEWEST_PAGE),
         };
         let first = match order {
             Order::Stable { skip } => skip.checked_div(u64::from(size)).unwrap_or(0).saturating_add(1),
-            Order::NewestFirst => 1,
+            Order::NewestFirst | Order::Newest { .. } => 1,
         };
         let listing = match table.id {
             ISSUES => {
                 let (key, direction) = match order {
                     Order::Stable { .. } => (SortKey::Code, coding_api::Order::Ascending),
-                    Order::NewestFirst => (SortKey::UpdatedAt, coding_api::Order::Descending),
+                    Order::NewestFirst | Order::Newest { .. } => {
+                        (SortKey::UpdatedAt, coding_api::Order::Descending)
+                    }
                 };
                 client
                     .issues(IssueQuery::new(project.name.as_str()).sort(key, direction).show_sub_issues(true))
@@ -314,7 +322,7 @@ impl Source for CodingSource {
         urgency: Urgency,
     ) -> impl Stream<Item = Result<Page, SourceError>> + Send {
         let (listing, first) = self.listing(project, table, order, &self.at(urgency));
-        let look_ahead = if order == Order::NewestFirst { 0 } else { LOOK_AHEAD };
+        let look_ahead = if matches!(order, Order::Stable { .. }) { LOOK_AHEAD } else { 0 };
         let what = format!("list {} of project `{}`", table.name, project.name);
         listing.stream_from(first, look_ahead).map(move |page| match page {
             Ok(page) => Ok(self.page(table, page)),
@@ -377,6 +385,14 @@ impl Source for CodingSource {
             found.extend(entries.iter().filter_map(custom_field).map(|field| (field.id, field)));
         }
         Ok(found.into_values().collect())
+    }
+
+    fn hear(&self, delivery: &Delivery) -> Heard {
+        hook::hear(delivery)
+    }
+
+    fn neighbours(&self, key: RowKey, row: &Row) -> Vec<RowKey> {
+        hook::neighbours(key, row)
     }
 
     fn references(&self, table: &Table, row: &Row) -> Vec<Reference> {

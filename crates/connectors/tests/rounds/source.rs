@@ -5,11 +5,14 @@ use std::sync::MutexGuard;
 
 use engine::clock::Clock;
 use engine::custom::CustomField;
+use engine::inbox::Delivery;
 use engine::journal::{MirrorRow, Reference};
 use engine::problem::Problem;
 use engine::row::{ProjectId, Row, RowKey};
 use engine::schema::Table;
-use engine::source::{Holders, LookUp, Order, Page, Project, Source, SourceError, SourceErrorKind, Urgency};
+use engine::source::{
+    Heard, Holders, LookUp, Order, Page, Project, Source, SourceError, SourceErrorKind, Urgency,
+};
 use futures::Stream;
 
 use super::world::{PROJECTS, Shared, TABLES, Truth, World};
@@ -91,7 +94,7 @@ impl Memory {
         // Fewer than are known may be left out.
         let offset = match order {
             Order::Stable { skip } => usize::try_from(skip / 2).unwrap(),
-            Order::NewestFirst => 0,
+            Order::NewestFirst | Order::Newest { .. } => 0,
         };
         let snapshot = (!table.look_up).then(|| rows(&world, table, project, order));
         Listing { table, project, order, style, offset, pages: 0, snapshot, ended: false }
@@ -160,7 +163,7 @@ impl Memory {
 fn rows(world: &World, table: &Table, project: ProjectId, order: Order) -> Vec<(RowKey, Truth)> {
     let mut rows: Vec<(RowKey, Truth)> =
         world.keys(table.id, project).map(|key| (key, world.rows[&key].clone())).collect();
-    if order == Order::NewestFirst {
+    if matches!(order, Order::NewestFirst | Order::Newest { .. }) {
         rows.sort_by_key(|(_, truth)| std::cmp::Reverse(truth.updated_ms));
     }
     rows
@@ -224,6 +227,14 @@ impl Source for Memory {
         _: Urgency,
     ) -> Result<Vec<CustomField>, SourceError> {
         Ok(Vec::new())
+    }
+
+    fn hear(&self, _: &Delivery) -> Heard {
+        unreachable!("no hooks in these tests")
+    }
+
+    fn neighbours(&self, _: RowKey, _: &Row) -> Vec<RowKey> {
+        Vec::new()
     }
 
     fn references(&self, _: &Table, _: &Row) -> Vec<Reference> {

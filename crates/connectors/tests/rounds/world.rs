@@ -38,6 +38,7 @@ const fn table(id: TableId, name: &'static str, fields: &'static [Field]) -> Tab
         project_copy: None,
         look_up: true,
         newest_first: false,
+        from_inbox: false,
         project_id_column: true,
         flat: &[],
         custom: None,
@@ -52,6 +53,7 @@ pub(super) static TABLES: [Table; 3] = [
         updated_field: Some("UpdatedAt"),
         volatile: &[&["Files", "Url"]],
         newest_first: true,
+        from_inbox: false,
         ..table(THINGS, "Things", &THING_FIELDS)
     },
 ];

@@ -79,7 +79,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
                 .buffered(match reading.order {
                     Order::Stable { .. } => PIPELINE,
                     // The next page may not be needed.
-                    Order::NewestFirst => 1,
+                    Order::NewestFirst | Order::Newest { .. } => 1,
                 })
         );
         let mut read = Read::default();

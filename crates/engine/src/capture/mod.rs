@@ -34,6 +34,7 @@ use self::fields::Fields;
 use self::recorder::Recorder;
 use crate::clock::Clock;
 use crate::custom::CustomFields;
+use crate::inbox::Inbox;
 use crate::journal::{Journal, JournalError};
 use crate::problem::{Problem, Remedy};
 use crate::row::ProjectId;
@@ -59,6 +60,21 @@ pub enum Until {
     Once,
 }
 
+/// Where deliveries of the source's hook come from, and how long to bear with them.
+#[derive(Clone, Debug)]
+pub struct Hooks {
+    /// The inbox.
+    pub inbox: Arc<dyn Inbox>,
+    /// A delivery whose look-up has failed for so long, while others succeed, goes aside.
+    pub give_up_after: Duration,
+    /// A change found without a hook is *missed* when no delivery came for its row within this time.
+    pub missed_after: Duration,
+    /// How long settled deliveries are kept.
+    pub keep: Duration,
+    /// How many bytes of bodies are kept.
+    pub max_bytes: u64,
+}
+
 /// What a capture is to do.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -78,6 +94,8 @@ pub struct Settings {
     pub look_back: Duration,
     /// Whether held deletes are carried out by the next census.
     pub accept_deletes: bool,
+    /// The source's hook, where it is used.
+    pub hooks: Option<Hooks>,
     /// How long it runs.
     pub until: Until,
 }

@@ -198,12 +198,13 @@ pub(super) const KINDS: [(ChangeKind, i64); 4] =
     [(ChangeKind::Insert, 1), (ChangeKind::Update, 2), (ChangeKind::Delete, 3), (ChangeKind::Detail, 4)];
 
 /// Stored numbers of the channels; a number is never given to another channel.
-pub(super) const CHANNELS: [(Channel, i64); 5] = [
+pub(super) const CHANNELS: [(Channel, i64); 6] = [
     (Channel::Load, 1),
     (Channel::Detail, 2),
     (Channel::Poll, 3),
     (Channel::Census, 4),
     (Channel::Relation, 5),
+    (Channel::Hook, 6),
 ];
 
 /// Keys whose detail is pending, the stale ones first.

@@ -408,6 +408,7 @@ fn settings(first: &Pipeline, tables: &[&'static Table], options: &Options) -> S
         census_interval: source.census_interval,
         look_back: source.look_back,
         accept_deletes: options.accept_deletes,
+        hooks: None,
         until: if options.once { Until::Once } else { Until::Cancelled },
     }
 }
