@@ -153,6 +153,9 @@ pub struct Delivery {
 pub struct Settled {
     /// Which delivery.
     pub number: DeliveryNumber,
+    /// The turn in which it was worked on. One that was replayed meanwhile has a newer turn, waits on, and is not
+    /// touched: what was done before says nothing about what is to be done again.
+    pub turn: Turn,
     /// What it is about; `None` leaves what is known.
     pub summary: Option<Summary>,
     /// How it stands now. `Waiting` keeps it in its place.
@@ -201,7 +204,8 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     /// Deliveries that wait and whose turns come after `after`, in the order of turns.
     fn waiting(&self, after: Turn, limit: Limit) -> BoxFuture<'_, Result<Vec<Delivery>, JournalError>>;
 
-    /// Notes how deliveries stand, in one transaction.
+    /// Notes how deliveries stand, in one transaction. Those that have a newer turn, or are not there any more, are
+    /// left out.
     fn settle(&self, settled: Vec<Settled>) -> BoxFuture<'_, Result<(), JournalError>>;
 
     /// Notes that what these deliveries changed has reached every target.
