@@ -1,6 +1,6 @@
 //! The actions, one method each. Names follow the API's, without `Describe`.
 //!
-//! All are reads. Projects are named by their identifier (`Name`, not `DisplayName`) where CODING wants the
+//! All are reads; those that manage hooks are in `service_hooks.rs`. Projects are named by their identifier (`Name`, not `DisplayName`) where CODING wants the
 //! name, and by number where it wants the id. Every method has the errors of [`Client`]'s requests, see
 //! [`crate::ErrorKind`].
 
@@ -169,7 +169,12 @@ impl Client {
         self.call("DescribeTeamIssueTypeList", &Map::new(), &["IssueTypes"]).await
     }
 
-    fn listing(&self, action: &'static str, params: Map<String, Value>, key: &'static str) -> Listing {
+    pub(crate) fn listing(
+        &self,
+        action: &'static str,
+        params: Map<String, Value>,
+        key: &'static str,
+    ) -> Listing {
         let client = self.clone();
         Listing { client, action, params, style: Style::Numbered, page_size: PageSize::MAX, key }
     }
@@ -184,7 +189,7 @@ fn of_type(project: &str, issue_type: IssueType, type_id: Option<i64>) -> Map<St
 }
 
 /// The object that `json!` makes of braces.
-fn params(object: Value) -> Map<String, Value> {
+pub(crate) fn params(object: Value) -> Map<String, Value> {
     match object {
         Value::Object(params) => params,
         _ => Map::new(),

@@ -154,7 +154,7 @@ pub(crate) struct Rows {
 }
 
 /// Under which names listings carry their rows.
-const ROW_KEYS: [&str; 4] = ["List", "ProjectList", "ProjectMembers", "TeamMembers"];
+const ROW_KEYS: [&str; 6] = ["List", "ProjectList", "ProjectMembers", "TeamMembers", "ServiceHook", "Log"];
 
 impl<'de> serde::Deserialize<'de> for Rows {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

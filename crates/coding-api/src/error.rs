@@ -113,6 +113,10 @@ pub enum ErrorKind {
     /// The rotated token could not be stored, so it is not used either; it is kept and stored at the next try.
     #[error("the new access token could not be stored, so it is not used yet")]
     TokenStore,
+    /// The answer to a request that must not be sent twice was lost: it may have been done. Look before sending
+    /// it again. What happened to the answer is the source.
+    #[error("the answer was lost, so it is not known whether it was done; look before trying again")]
+    Unknown,
     /// Another code of CODING's.
     #[error("CODING refused")]
     Other,
@@ -146,6 +150,7 @@ impl ErrorKind {
             | Self::Server
             | Self::Protocol
             | Self::TokenStore
+            | Self::Unknown
             | Self::Http { status: 408 | 425 | 500.., retry_after: None } => Remedy::Retry,
             Self::Http { status: 408 | 425 | 500.., retry_after } | Self::RateLimited { retry_after } => {
                 Remedy::Wait(*retry_after)
@@ -198,6 +203,57 @@ impl Error {
     pub(crate) fn with_attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
         self
+    }
+
+    /// Without the server's words, if they quote one of `secrets` or the beginning of one.
+    pub(crate) fn withholding(mut self, secrets: &[String]) -> Self {
+        let quotes = |said: &Option<String>| {
+            let said = said.as_deref().unwrap_or_default();
+            secrets.iter().flat_map(|secret| pieces(secret)).any(|piece| said.contains(&piece))
+        };
+        if quotes(&self.words.message) || quotes(&self.words.code) {
+            self.words.code = None;
+            self.words.message = Some("its words quote a secret and are not shown".to_owned());
+        }
+        self
+    }
+
+    /// Whether a request that ended like this may have been carried out all the same.
+    pub(crate) fn may_have_been_done(&self) -> bool {
+        match &self.kind {
+            ErrorKind::Unreachable | ErrorKind::TimedOut => !self.before_sending(),
+            ErrorKind::NotJson
+            | ErrorKind::Truncated
+            | ErrorKind::TooLarge { .. }
+            | ErrorKind::EmptyResponse
+            | ErrorKind::Server
+            | ErrorKind::Protocol
+            | ErrorKind::Unknown
+            | ErrorKind::Http { status: 408 | 425 | 500.., .. } => true,
+            ErrorKind::Tls
+            | ErrorKind::PrivateHost
+            | ErrorKind::Http { .. }
+            | ErrorKind::RateLimited { .. }
+            | ErrorKind::Unauthorised
+            | ErrorKind::Forbidden
+            | ErrorKind::NotFound
+            | ErrorKind::InvalidParameter
+            | ErrorKind::Quota
+            | ErrorKind::TokenStore
+            | ErrorKind::Other => false,
+        }
+    }
+
+    /// Whether no connection ever stood.
+    fn before_sending(&self) -> bool {
+        let source = self.source.as_deref().and_then(|source| source.downcast_ref::<reqwest::Error>());
+        source.is_some_and(reqwest::Error::is_connect)
+    }
+
+    /// The same failure of a request that must not be sent twice.
+    pub(crate) fn into_unknown(self) -> Self {
+        let (action, attempts) = (self.action, self.attempts);
+        Self::new(ErrorKind::Unknown, action).with_attempts(attempts).because(self)
     }
 
     /// The kind of failure.
@@ -265,6 +321,17 @@ fn showable(text: &str) -> String {
     }
     flush(&mut run, &mut shown);
     shown
+}
+
+/// From this length on a piece of a secret is worth hiding; shorter ones are syllables.
+const PIECE: usize = 6;
+
+/// The beginnings of a secret's runs of letters and digits: what is left of it after masking and cutting.
+fn pieces(secret: &str) -> impl Iterator<Item = String> {
+    secret
+        .split(|char: char| !char.is_ascii_alphanumeric())
+        .filter(|run| run.len() >= PIECE)
+        .map(|run| run.chars().take(PIECE).collect())
 }
 
 /// Codes such as `InvalidParameterValue` are words in camel case, not secrets: a capital after small letters

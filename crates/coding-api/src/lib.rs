@@ -9,7 +9,8 @@
 //!   its [`Remedy`];
 //! - the rate limit of a team, shared by all clients of a process ([`Budgets`]);
 //! - OAuth refresh with one writer, persisted before use ([`TokenStore`]);
-//! - paging that neither trusts page sizes nor totals ([`Listing`]).
+//! - paging that neither trusts page sizes nor totals ([`Listing`]);
+//! - hooks: who sent a delivery, what it says ([`hook`]), and setting hooks up ([`HookSettings`]).
 //!
 //! It knows nothing of pipelines, tables or SQL, keeps no state on disk, and has no globals. Rows stay as the
 //! API gave them ([`Row`]): a field that this crate does not know yet survives.
@@ -39,12 +40,16 @@ mod client;
 mod clock;
 mod envelope;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
+pub mod hook;
 mod issues;
 mod iterations;
 mod paging;
 mod retry;
 mod row;
 mod sanitize;
+mod service_hooks;
 
 pub use auth::credential::{Credential, OAuthCredential};
 pub use auth::store::{MemoryTokenStore, RotatedTokens, TokenStore, TokenStoreError};
@@ -59,3 +64,4 @@ pub use iterations::{IterationQuery, IterationStatus};
 pub use paging::{Listing, Page};
 pub use retry::RetryPolicy;
 pub use row::{Row, RowExt};
+pub use service_hooks::{EventOffer, HookLog, HookSettings, ServiceHook};

@@ -6,7 +6,7 @@ use rand::RngExt as _;
 
 /// How often and how patiently a refused or failed request is repeated.
 ///
-/// Only reads are repeated, and only failures that may pass by themselves ([`crate::Remedy::Retry`] and
+/// Only reads are repeated, and writes that do no harm when done twice; only failures that may pass by themselves ([`crate::Remedy::Retry`] and
 /// [`crate::Remedy::Wait`]). Each attempt waits for the budget again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {

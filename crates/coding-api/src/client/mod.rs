@@ -114,6 +114,25 @@ impl fmt::Debug for Client {
     }
 }
 
+/// How an action is asked for.
+pub(crate) struct Ask {
+    /// The payload lies under one of these.
+    pub(crate) keys: &'static [&'static str],
+    /// Whether asking twice does no harm. Where it does, an attempt whose answer is lost is the last.
+    pub(crate) repeatable: bool,
+    /// Whether an answer without payload is one; it is read as null.
+    pub(crate) bare: bool,
+    /// What the request holds and no error may quote.
+    pub(crate) secrets: Vec<String>,
+}
+
+impl Ask {
+    /// As reads are asked for.
+    pub(crate) fn read(keys: &'static [&'static str]) -> Self {
+        Self { keys, repeatable: true, bare: false, secrets: Vec::new() }
+    }
+}
+
 /// An attempt that failed, and with which token.
 struct Failed {
     error: Error,
@@ -175,23 +194,38 @@ impl Client {
         self.inner.authority.settle().await;
     }
 
-    /// Sends an action until it is answered or the attempts are used up. The payload lies under one of `keys`.
+    /// Sends a reading action until it is answered or the attempts are used up. The payload lies under one of
+    /// `keys`.
     pub(crate) async fn call<T: DeserializeOwned>(
         &self,
         action: &'static str,
         params: &Map<String, Value>,
         keys: &'static [&'static str],
     ) -> Result<Reply<T>, Error> {
+        self.ask(action, params, &Ask::read(keys)).await
+    }
+
+    /// Sends an action until it is answered, the attempts are used up, or it may not be repeated.
+    pub(crate) async fn ask<T: DeserializeOwned>(
+        &self,
+        action: &'static str,
+        params: &Map<String, Value>,
+        ask: &Ask,
+    ) -> Result<Reply<T>, Error> {
         let retries = self.inner.retries;
         let body = body(action, params);
         let (mut attempts, mut failures, mut throttled, mut tokens) = (0, 0, 0, 0);
         loop {
             attempts += 1;
-            let Failed { error, generation } = match self.attempt(action, &body, keys).await {
+            let Failed { error, generation } = match self.attempt(action, &body, ask).await {
                 Ok(reply) => return Ok(reply),
                 Err(failed) => failed,
             };
-            let error = error.with_attempts(attempts);
+            let error = error.with_attempts(attempts).withholding(&ask.secrets);
+            // Without a generation there was no token, so nothing was sent.
+            if !ask.repeatable && generation.is_some() && error.may_have_been_done() {
+                return Err(error.into_unknown());
+            }
             if let (ErrorKind::Unauthorised, Some(generation)) = (error.kind(), generation) {
                 tokens += 1;
                 if tokens <= TOKENS_PER_CALL {
@@ -238,7 +272,7 @@ impl Client {
         &self,
         action: &'static str,
         body: &Bytes,
-        keys: &'static [&'static str],
+        ask: &Ask,
     ) -> Result<Reply<T>, Failed> {
         let inner = &*self.inner;
         // First the wait, then the token: one taken before a long wait might be void after it.
@@ -267,16 +301,11 @@ impl Client {
             duration_ms = millis(sent_at.elapsed()),
             "asked for {action}"
         );
-        let value = self.read(action, answer, keys).map_err(failed)?;
+        let value = self.read(action, answer, ask).map_err(failed)?;
         Ok(Reply { value, sent_at, server_time })
     }
 
-    fn read<T: DeserializeOwned>(
-        &self,
-        action: &'static str,
-        answer: Answer,
-        keys: &'static [&'static str],
-    ) -> Result<T, Error> {
+    fn read<T: DeserializeOwned>(&self, action: &'static str, answer: Answer, ask: &Ask) -> Result<T, Error> {
         if !(200..300).contains(&answer.status) {
             return Err(answer.refusal(action, self.inner.clock.as_ref()));
         }
@@ -288,8 +317,12 @@ impl Client {
         }
         let sane = sanitize(answer.body);
         self.note_replaced(action, sane.replaced);
-        match envelope::read(&sane.text, keys) {
+        match envelope::read(&sane.text, ask.keys) {
             Ok(Read::Payload(value)) => Ok(value),
+            // A request id shows that it is an answer, and not what a gateway makes up.
+            Ok(Read::Empty { request_id: Some(_) }) if ask.bare => {
+                T::deserialize(Value::Null).map_err(|_| Error::new(ErrorKind::Protocol, action))
+            }
             Ok(Read::Refused { code, message, request_id }) => {
                 Err(Answer::envelope_error(action, &code, &message, request_id))
             }
