@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use coding_api::{BaseUrl, Budgets, IssueQuery};
 use coding_sim::DEFAULT_TOKEN;
-use connectors::coding::config::{AuthConfig, CodingSettings, Details as CodingDetails, Projects};
+use connectors::coding::config::{
+    AuthConfig, CodingSettings, Details as CodingDetails, Incremental, Projects,
+};
 use connectors::coding::source::CodingSource;
 use connectors::coding::tables::{ISSUES, TABLES};
 use engine::capture::Progress;
 use engine::capture::differ::{Details, Verdict};
-use engine::capture::recorder::recorder;
+use engine::capture::recorder::{Onlookers, recorder};
 use engine::clock::Clock;
 use engine::delivery;
 use engine::delivery::filter::Filter;
@@ -87,7 +89,7 @@ async fn record(
     let cancel = CancellationToken::new();
     let (details, board) = (Details::Off, Board::default());
     let (to, recording) =
-        recorder(Arc::clone(source), Arc::clone(journal), details, false, None, board, cancel.clone());
+        recorder(Arc::clone(source), Arc::clone(journal), details, false, Onlookers::default(), board, cancel.clone());
     let recording = tokio::spawn(recording.run());
     let listing = source.client().issues(IssueQuery::new(PROJECT));
     for number in 1..=simulator.issues().div_ceil(500) {
@@ -158,6 +160,8 @@ fn settings(simulator: &Simulator) -> Result<CodingSettings> {
         team: TEAM.to_owned(),
         projects: Projects::Named(vec![PROJECT.to_owned()]),
         auth: AuthConfig::Token(SecretString::from(DEFAULT_TOKEN)),
+        incremental: Incremental::Polling,
+        webhook: None,
         poll_interval: std::time::Duration::from_secs(60),
         census_interval: std::time::Duration::from_secs(900),
         look_back: std::time::Duration::from_secs(0),

@@ -22,8 +22,11 @@ pub async fn begin<J: Journal>(
     details: bool,
 ) -> Result<(), JournalError> {
     let mut under_way: Vec<String> = recall(journal, DOCUMENT).await?.unwrap_or_default();
-    let new: Vec<&Table> =
-        tables.iter().copied().filter(|table| !under_way.iter().any(|name| name == table.name)).collect();
+    let new: Vec<&Table> = tables
+        .iter()
+        .copied()
+        .filter(|table| !table.from_inbox && !under_way.iter().any(|name| name == table.name))
+        .collect();
     let detailed: Vec<TableId> =
         new.iter().filter(|table| details && table.has_detail()).map(|table| table.id).collect();
     journal.ask_details(&detailed, Ask::Again).await?;

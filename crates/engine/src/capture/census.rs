@@ -30,14 +30,14 @@ const CANDIDATES: u32 = 1_000;
 const PER_CONTROL: usize = 100;
 
 impl<S: Source, J: Journal> Capture<S, J> {
-    /// Compares a table with the mirror, and deletes what is proven gone.
+    /// Compares a table with the mirror, and deletes what is proven gone. Whether a row was not as it was known.
     pub(super) async fn census(
         &self,
         project: &Project,
         table: &'static Table,
         urgency: Urgency,
         channel: Channel,
-    ) -> Result<(), CaptureError> {
+    ) -> Result<bool, CaptureError> {
         self.prove_access(project, urgency).await?;
         let started = self.clock.now();
         self.journal.census_start(table.id, project.id).await?;
@@ -66,15 +66,18 @@ impl<S: Source, J: Journal> Capture<S, J> {
             _ => None,
         };
         let alive = self.journal.counts(table.id, project.id).await?.alive;
+        let mut news = read.news;
         if self.hold(project, table, &read, &unseen, alive).await? {
-            return self.count(project, table).await;
+            self.count(project, table).await?;
+            return Ok(news);
         }
         if unseen.count > 0 {
             self.prove_access(project, urgency).await?;
             if table.look_up {
                 self.look_up_candidates(reading, &read, unseen, started).await?;
             } else if complete {
-                self.recorder.observe(gone(project, table, &unseen.ids, sent)).await?;
+                let gone = gone(reading, &unseen.ids, sent);
+                news |= self.recorder.observe(gone).await?.is_news();
             }
             if self.accepts(project, table) {
                 // Accepted deletes that could not be proven stay held.
@@ -86,7 +89,8 @@ impl<S: Source, J: Journal> Capture<S, J> {
         }
         self.board.table(&project.name, table.name, |status| status.note = note);
         self.accepted.lock().unwrap_or_else(PoisonError::into_inner).insert((table.id, project.id));
-        self.count(project, table).await
+        self.count(project, table).await?;
+        Ok(news)
     }
 
     /// Whether held deletes of a table are to be carried out: by the first census that comes to its end.
@@ -108,6 +112,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
         let Reading { project, table, .. } = reading;
         if table.look_up {
             let mut second = self.read(reading, None).await?;
+            second.news |= first.news;
             second.distinct = second.distinct.saturating_add(first.distinct);
             second.rows = second.rows.saturating_add(first.rows);
             if second.controls.is_empty() {
@@ -118,7 +123,8 @@ impl<S: Source, J: Journal> Capture<S, J> {
         }
         self.prove_access(project, reading.urgency).await?;
         self.journal.census_start(table.id, project.id).await?;
-        let second = self.read(reading, None).await?;
+        let mut second = self.read(reading, None).await?;
+        second.news |= first.news;
         let both = complete && second.total == Some(second.distinct) && second.total == first.total;
         let again = self.journal.census_unseen(table.id, project.id, started, CANDIDATES).await?;
         let before: HashSet<RowId> = unseen.ids.into_iter().collect();
@@ -205,7 +211,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
     }
 
     /// Looks rows up: what was found, and what was not. A row whose look-up fails stays a candidate.
-    async fn look_up_all(
+    pub(super) async fn look_up_all(
         &self,
         reading: Reading<'_>,
         ids: &[RowId],
@@ -242,7 +248,11 @@ impl<S: Source, J: Journal> Capture<S, J> {
     }
 
     /// Whether the look-up of a row that was just listed succeeds.
-    async fn control(&self, reading: Reading<'_>, controls: &[RowId]) -> Result<bool, CaptureError> {
+    pub(super) async fn control(
+        &self,
+        reading: Reading<'_>,
+        controls: &[RowId],
+    ) -> Result<bool, CaptureError> {
         let Reading { project, table, urgency, .. } = reading;
         if controls.is_empty() && self.accepts(project, table) {
             // Nothing is listed that could be looked up: the operator's word counts, and the roster.
@@ -262,11 +272,12 @@ impl<S: Source, J: Journal> Capture<S, J> {
     }
 }
 
-fn gone(project: &Project, table: &Table, ids: &[RowId], sent: Moment) -> Vec<Observation> {
+fn gone(reading: Reading<'_>, ids: &[RowId], sent: Moment) -> Vec<Observation> {
+    let Reading { project, table, channel, .. } = reading;
     let gone = |id: &RowId| Observation {
         key: RowKey { table: table.id, project: project.id, id: *id },
         sent,
-        channel: Channel::Census,
+        channel,
         seen: Seen::Gone,
     };
     ids.iter().map(gone).collect()

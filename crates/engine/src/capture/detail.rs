@@ -55,11 +55,11 @@ impl InFlight {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self, key: RowKey) {
+    pub(super) fn take(&self, key: RowKey) {
         self.flights().keys.insert(key, None);
     }
 
-    fn done(&self, key: RowKey) {
+    pub(super) fn done(&self, key: RowKey) {
         let mut flights = self.flights();
         flights.keys.remove(&key);
         flights.failures.remove(&key);
@@ -187,7 +187,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
     }
 
     /// A failing look-up is on the board at once, and in the log when it is another problem than the last.
-    fn say_failed(&self, problem: Problem) {
+    pub(super) fn say_failed(&self, problem: Problem) {
         self.board.update(|status| {
             let last = &mut status.capture.last_problem;
             if last.as_ref().is_none_or(|(_, known)| known.code != problem.code) {

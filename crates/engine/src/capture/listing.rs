@@ -21,7 +21,7 @@ pub(super) const LOOK_UPS: usize = 16;
 /// Rows remembered as controls: if one is deleted meanwhile there is another.
 const CONTROLS: usize = 3;
 /// The longest wait for the second of an update to be over; clocks may disagree by more.
-const LONGEST_SETTLE: Duration = Duration::from_millis(2_200);
+pub(super) const LONGEST_SETTLE: Duration = Duration::from_millis(2_200);
 
 /// What to read, and how.
 #[derive(Clone, Copy)]
@@ -52,6 +52,8 @@ pub(super) struct Read {
     pub(super) newest_ms: i64,
     /// Rows that were listed but could not be read in detail (eager details).
     pub(super) unread: u64,
+    /// Whether a row was not as it was known.
+    pub(super) news: bool,
 }
 
 /// What one page contributed.
@@ -62,6 +64,7 @@ struct Recorded {
     newest_ms: i64,
     oldest_ms: Option<i64>,
     unread: u64,
+    news: bool,
 }
 
 impl<S: Source, J: Journal> Capture<S, J> {
@@ -89,6 +92,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
             read.total = page.total.or(read.total);
             read.newest_ms = read.newest_ms.max(page.newest_ms);
             read.unread = read.unread.saturating_add(page.unread);
+            read.news |= page.news;
             if !page.ids.is_empty() {
                 read.controls = page.ids.iter().rev().take(CONTROLS).copied().collect();
             }
@@ -155,8 +159,8 @@ impl<S: Source, J: Journal> Capture<S, J> {
             .await?;
         let whole: Vec<Observation> = looked_up.into_iter().flatten().collect();
         let unread = u64::try_from(asked.saturating_sub(whole.len())).unwrap_or(u64::MAX);
-        self.recorder.observe(whole).await?;
-        Ok(Recorded { ids, distinct, total: page.total, newest_ms, oldest_ms, unread })
+        let news = observed.is_news() | self.recorder.observe(whole).await?.is_news();
+        Ok(Recorded { ids, distinct, total: page.total, newest_ms, oldest_ms, unread, news })
     }
 
     /// What a look-up showed, and whether it has to be repeated; `None` when there is no such row.

@@ -2,7 +2,8 @@
 //!
 //! Start with [`differ`], the one place that makes changes; then [`recorder`], the one place that writes
 //! them; then [`runner`], which says when each channel looks. The channels are [`load`], [`poll`],
-//! [`census`] and [`detail`]; [`fields`] keeps track of custom fields; relations follow every commit of the recorder.
+//! [`census`],
+//! [`detail`] and [`hook`]; [`fields`] keeps track of custom fields; relations follow every commit of the recorder.
 //! What a capture leaves to the next is in [`remembered`]; [`anew`] has the next read everything once more.
 
 pub mod access;
@@ -11,8 +12,10 @@ pub mod census;
 pub mod detail;
 pub mod differ;
 pub mod fields;
+pub mod hook;
 mod listing;
 pub mod load;
+mod missed;
 pub mod poll;
 pub mod recorder;
 mod relation;
@@ -31,6 +34,7 @@ use self::access::Access;
 use self::detail::InFlight;
 use self::differ::Details;
 use self::fields::Fields;
+use self::hook::Hooked;
 use self::recorder::Recorder;
 use crate::clock::Clock;
 use crate::custom::CustomFields;
@@ -196,6 +200,10 @@ pub struct Capture<S, J> {
     in_flight: InFlight,
     /// Custom fields, where a task wants them.
     fields: Option<Arc<Fields>>,
+    /// The source's hook, where it is used.
+    hooked: Option<Hooked>,
+    /// The table that deliveries make rows of, where it is wanted; not among the `settings.tables`, which are listed.
+    events: Option<&'static Table>,
     /// Tables whose held deletes were accepted and carried out: accepting is for once.
     accepted: Mutex<HashSet<(TableId, ProjectId)>>,
     /// `--once`: a census goes on until every candidate has been looked up.
@@ -206,6 +214,11 @@ impl<S: Source, J: Journal> Capture<S, J> {
     /// The document stored as `name`, if it is there and can be read.
     async fn recall<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, CaptureError> {
         Ok(recall(&*self.journal, name).await?)
+    }
+
+    /// One of the tables that are captured and listed.
+    fn table(&self, id: TableId) -> Option<&'static Table> {
+        self.settings.tables.iter().copied().find(|table| table.id == id)
     }
 
     async fn remember(&self, name: &str, value: &Value) -> Result<(), CaptureError> {

@@ -34,7 +34,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
     /// Reads what changed since the last poll.
     pub(super) async fn poll(&self, project: &Project, table: &'static Table) -> Result<(), CaptureError> {
         if !table.newest_first {
-            return self.census(project, table, Urgency::Poll, Channel::Poll).await;
+            return self.census(project, table, Urgency::Poll, Channel::Poll).await.map(drop);
         }
         let name = document("poll", table, project.id);
         let watermark: Watermark = self.recall(&name).await?.unwrap_or_default();

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::differ::{Changed, Details, Verdict};
 use super::fields::Fields;
+use super::missed::Missed;
 use super::relation;
 use crate::change::{Change, ChangeKind};
 use crate::journal::{Entry, Journal, JournalError, Known, Limit, MirrorRow, Reference};
@@ -43,7 +45,7 @@ const NOTE_EVERY: Duration = Duration::from_secs(2);
 const CATCH_UP: Limit = Limit { rows: 500, bytes: 8 << 20 };
 
 /// What became of a batch of observations.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recorded {
     /// Rows inserted.
     pub inserted: u64,
@@ -55,6 +57,16 @@ pub struct Recorded {
     pub detailed: u64,
     /// Rows that must be looked up before they are written.
     pub needs_detail: HashSet<RowKey>,
+    /// Changes that a hook told of.
+    pub told: Vec<Change>,
+}
+
+impl Recorded {
+    /// Whether a row is not as it was known.
+    #[must_use]
+    pub fn is_news(&self) -> bool {
+        self.inserted > 0 || self.updated > 0 || self.deleted > 0 || self.detailed > 0
+    }
 }
 
 enum Job {
@@ -66,14 +78,22 @@ enum Job {
 #[derive(Clone)]
 pub struct Recorder(mpsc::Sender<Job>);
 
+/// Who looks at every change.
+#[derive(Clone, Default)]
+pub struct Onlookers {
+    /// Where unknown custom fields are noted, if somebody wants to know.
+    pub fields: Option<Arc<Fields>>,
+    /// Where changes are counted that no hook told of, if there is a hook.
+    pub missed: Option<Arc<Missed>>,
+}
+
 /// The recorder itself, to be run as a task.
 pub struct Recording<S, J> {
     jobs: mpsc::Receiver<Job>,
     source: Arc<S>,
     journal: Arc<J>,
     details: Details,
-    /// Where unknown custom fields are noted, if somebody wants to know.
-    fields: Option<Arc<Fields>>,
+    onlookers: Onlookers,
     board: Board,
     cancel: CancellationToken,
     next: Sequence,
@@ -96,7 +116,7 @@ pub fn recorder<S: Source, J: Journal>(
     journal: Arc<J>,
     details: Details,
     logging: bool,
-    fields: Option<Arc<Fields>>,
+    onlookers: Onlookers,
     board: Board,
     cancel: CancellationToken,
 ) -> (Recorder, Recording<S, J>) {
@@ -109,7 +129,7 @@ pub fn recorder<S: Source, J: Journal>(
             source,
             journal,
             details,
-            fields,
+            onlookers,
             board,
             cancel,
             next,
@@ -351,7 +371,7 @@ impl<S: Source, J: Journal> Recording<S, J> {
         before: Option<Row>,
     ) {
         let Changed { kind, first_detail, after: mut row } = changed;
-        if let (Some(fields), Some(row)) = (&self.fields, &row.row) {
+        if let (Some(fields), Some(row)) = (&self.onlookers.fields, &row.row) {
             fields.look_at(table, row);
         }
         row.version.sequence = self.next;
@@ -389,6 +409,12 @@ impl<S: Source, J: Journal> Recording<S, J> {
             before,
             after: row.row.clone(),
         };
+        if let Some(missed) = &self.onlookers.missed {
+            missed.changed(&change, Timestamp::now());
+        }
+        if change.channel == Channel::Hook {
+            draft.recorded.told.push(change.clone());
+        }
         draft.rows.insert(row.key, row.clone());
         draft.entries.push(Entry {
             row,

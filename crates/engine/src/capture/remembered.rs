@@ -40,7 +40,7 @@ pub async fn remembered<J: Journal>(
     progress.see(&access::remembered(journal, projects).await?, projects);
     progress.loaded = !progress.projects.is_empty();
     for project in &progress.projects {
-        for table in tables {
+        for table in tables.iter().filter(|table| !table.from_inbox) {
             progress.loaded = progress.loaded && load::is_loaded(journal, project, table).await?;
         }
     }

@@ -4,6 +4,7 @@
 //! is waited out: said, looked at again, resumed by itself. What the capture waits for is on the board.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,7 +20,8 @@ use super::access::{Access, no_access};
 use super::detail::InFlight;
 use super::differ::Details;
 use super::fields::Fields;
-use super::recorder::recorder;
+use super::hook::Hooked;
+use super::recorder::{Onlookers, recorder};
 use super::remembered::{LOG_BEGAN, remembered};
 use super::{Capture, CaptureError, Progress, Projects, Settings, Until, anew};
 use crate::clock::Clock;
@@ -74,23 +76,28 @@ pub async fn run<S: Source, J: Journal>(
     source: Arc<S>,
     journal: Arc<J>,
     clock: Clock,
-    settings: Settings,
+    mut settings: Settings,
     board: Board,
     progress: watch::Sender<Progress>,
     cancel: CancellationToken,
 ) -> Result<Outcome, CaptureError> {
+    let events = settings.tables.iter().copied().find(|table| table.from_inbox);
+    settings.tables.retain(|table| !table.from_inbox);
+    let hooked = settings.hooks.take().map(Hooked::new);
     let known = remembered(&*journal, &settings.projects, &settings.tables).await?;
     let began = known.logging;
     let (details, until) = (settings.details, settings.until);
     let fields = settings.custom_fields.then(Arc::<Fields>::default);
     // The recorder outlives the channels, so that what they observed is written.
     let recording_ends = CancellationToken::new();
+    let missed = hooked.as_ref().map(|hooked| Arc::clone(&hooked.missed));
+    let onlookers = Onlookers { fields: fields.clone(), missed };
     let (recorder, recording) = recorder(
         Arc::clone(&source),
         Arc::clone(&journal),
         details,
         began,
-        fields.clone(),
+        onlookers,
         board.clone(),
         recording_ends.clone(),
     );
@@ -110,6 +117,8 @@ pub async fn run<S: Source, J: Journal>(
         access: Access::default(),
         in_flight: InFlight::default(),
         fields,
+        hooked,
+        events,
         accepted: Mutex::default(),
         thorough: until == Until::Once,
     };
@@ -157,6 +166,13 @@ fn no_answer() -> SourceError {
     }
 }
 
+/// Which of the first rounds after a start are over.
+#[derive(Debug, Default)]
+struct FirstRound {
+    polled: AtomicBool,
+    compared: AtomicBool,
+}
+
 /// Document with what shapes the rows of the mirror.
 const SHAPE: &str = "details";
 
@@ -168,6 +184,13 @@ impl<S: Source, J: Journal> Capture<S, J> {
         self.start(until, was_here).await?;
         self.switch_details().await?;
         let details = self.fetch_details().boxed();
+        let hooks = async {
+            match &self.hooked {
+                Some(hooked) => self.work_off(hooked).await,
+                None => std::future::pending().await,
+            }
+        }
+        .boxed();
         let rounds = async {
             match until {
                 Until::Once => self.once(began).await,
@@ -175,10 +198,12 @@ impl<S: Source, J: Journal> Capture<S, J> {
             }
         }
         .boxed();
-        // Cancel-safe: the details that are under way when the rounds end are pending in the journal.
+        // Cancel-safe: the details that are under way when the rounds end are pending in the journal, deliveries
+        // wait in the inbox.
         tokio::select! {
             result = rounds => result,
             result = details => result,
+            result = hooks => result,
         }
     }
 
@@ -277,7 +302,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
         for table in self.settings.tables.iter().filter(|table| table.newest_first) {
             if self.is_loaded(&project, table).await? {
                 let census = self.census(&project, table, Urgency::Census, Channel::Census);
-                outcome = outcome.and(census.await);
+                outcome = outcome.and(census.await.map(drop));
             }
         }
         outcome
@@ -298,7 +323,18 @@ impl<S: Source, J: Journal> Capture<S, J> {
     async fn follow(&self, began: bool) -> Result<(), CaptureError> {
         self.patiently(!began, || self.first_round(began).boxed()).await?;
         anew::end(&*self.journal, &self.settings.tables).await?;
-        futures::future::try_join3(self.polls(), self.censuses(), self.prunes()).await.map(drop)
+        let first = FirstRound::default();
+        let rounds = (self.polls(&first), self.censuses(&first), self.prunes());
+        futures::future::try_join3(rounds.0, rounds.1, rounds.2).await.map(drop)
+    }
+
+    /// One of the first poll and the first census is over. What they find happened while nobody could be told: from
+    /// here on a change that no hook told of was missed.
+    fn has_caught_up(&self, this: &AtomicBool, other: &AtomicBool) {
+        let first = !this.swap(true, Ordering::AcqRel);
+        if let (true, true, Some(hooked)) = (first, other.load(Ordering::Acquire), &self.hooked) {
+            hooked.missed.begin();
+        }
     }
 
     async fn first_round(&self, began: bool) -> Result<(), CaptureError> {
@@ -307,9 +343,10 @@ impl<S: Source, J: Journal> Capture<S, J> {
         self.load_all(began).await
     }
 
-    async fn polls(&self) -> Result<(), CaptureError> {
+    async fn polls(&self, first: &FirstRound) -> Result<(), CaptureError> {
         loop {
             self.patiently(false, || self.poll_round().boxed()).await?;
+            self.has_caught_up(&first.polled, &first.compared);
             self.rest(self.settings.poll_interval).await;
         }
     }
@@ -324,9 +361,10 @@ impl<S: Source, J: Journal> Capture<S, J> {
         loaded.and(polled).and(self.complain_of_lost_access())
     }
 
-    async fn censuses(&self) -> Result<(), CaptureError> {
+    async fn censuses(&self, first: &FirstRound) -> Result<(), CaptureError> {
         // The load has just read the fields.
         self.patiently(false, || self.census_all().boxed()).await?;
+        self.has_caught_up(&first.compared, &first.polled);
         loop {
             tokio::time::sleep(self.settings.census_interval).await;
             self.patiently(false, || self.census_round().boxed()).await?;
@@ -437,6 +475,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
             self.board.update(|status| status.capture.enter(State::Detailing));
             self.in_flight.retry_now();
             self.await_details().await?;
+            self.hooks_settled().await?;
             self.insistently(|| self.read_fields_if_due().boxed()).await?;
             let outcome = self.outcome().await?;
             if outcome.pending == 0 {

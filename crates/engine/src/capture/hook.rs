@@ -1,0 +1,323 @@
+//! Works deliveries of the source's hook off: from the inbox to hints, from hints to looks, one look for all that
+//! ask for the same row.
+//!
+//! A delivery is never believed: the row it names is looked at, and the differ says what changed. A delivery is
+//! settled when every row it names has been looked at *after* it arrived. What fails is tried again; what goes on
+//! failing while other looks succeed goes aside, where a person finds it, and the stream goes on. [`desk`] keeps
+//! the books, [`look`] does the looking; here is when what happens.
+
+mod desk;
+mod look;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::time::Instant;
+
+use self::desk::{Batch, Desk, Done};
+use super::missed::{self, Missed};
+use super::{Capture, CaptureError, Hooks};
+use crate::inbox::{Delivery, Standing};
+use crate::journal::{Journal, JournalError, Limit};
+use crate::observation::{Channel, Observation, Seen};
+use crate::problem::{Problem, Remedy};
+use crate::row::{RowId, RowKey};
+use crate::source::{Heard, Hint, Meaning, Project, ProjectMark, Source};
+
+/// Deliveries read from the inbox at once.
+const READ: Limit = Limit { rows: 128, bytes: 4 << 20 };
+/// Looks under way at the same time; the budget says how many there are a second.
+const LOOKS: usize = 32;
+/// How often what was settled is noted: a note that a crash takes back only means that a row is looked at again.
+const NOTE_EVERY: Duration = Duration::from_millis(100);
+/// How often the counts on the board are brought up to date.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
+/// How often the inbox is pruned.
+const PRUNE_EVERY: Duration = Duration::from_mins(10);
+/// Wait before a call to the inbox is repeated.
+const INBOX_PAUSE: Duration = Duration::from_secs(1);
+/// With `once`, how long deliveries that wait are borne with.
+const ONCE_PATIENCE: Duration = Duration::from_mins(1);
+
+/// The hook's side of a capture.
+pub(super) struct Hooked {
+    pub(super) settings: Hooks,
+    pub(super) missed: Arc<Missed>,
+}
+
+impl Hooked {
+    pub(super) fn new(settings: Hooks) -> Hooked {
+        let missed = Arc::new(Missed::within(settings.missed_after));
+        Hooked { settings, missed }
+    }
+}
+
+/// Things that are due now and then.
+struct Chores {
+    note: Instant,
+    count: Instant,
+    prune: Instant,
+}
+
+impl<S: Source, J: Journal> Capture<S, J> {
+    /// Works deliveries off until the capture is cancelled.
+    pub(super) async fn work_off(&self, hooked: &Hooked) -> Result<(), CaptureError> {
+        hooked.missed.resume(self.recall(missed::DOCUMENT).await?.unwrap_or_default());
+        let mut desk = Desk::default();
+        let mut arrivals = hooked.settings.inbox.arrivals();
+        let mut board = self.board.watch();
+        let mut looks: FuturesUnordered<BoxFuture<'_, Done>> = FuturesUnordered::new();
+        let now = Instant::now();
+        let mut chores = Chores { note: now, count: now, prune: now };
+        loop {
+            if desk.has_room() {
+                self.read_deliveries(hooked, &mut desk, &mut looks).await?;
+            }
+            self.begin_looks(&mut desk, &mut looks);
+            desk.see_arrived(&board.borrow_and_update());
+            self.chores(hooked, &mut desk, &mut chores).await?;
+            // While all looks are under way it is one of them that comes next.
+            let due = if looks.len() < LOOKS { desk.next_due() } else { None };
+            let next = due.unwrap_or(chores.count).min(chores.count);
+            let next = if desk.has_notes() { next.min(chores.note) } else { next };
+            // Every arm only waits. The looks must not be left alone for long: they hold places in the recorder's
+            // queue.
+            tokio::select! {
+                Some(done) = looks.next(), if !looks.is_empty() => {
+                    self.finish(hooked, &mut desk, done)?;
+                    while let Some(Some(done)) = looks.next().now_or_never() {
+                        self.finish(hooked, &mut desk, done)?;
+                    }
+                }
+                changed = arrivals.changed() => {
+                    if changed.is_err() {
+                        return Err(JournalError::stopped().into());
+                    }
+                    desk.expect_more();
+                }
+                _ = board.changed(), if desk.awaits_targets() => {}
+                () = tokio::time::sleep_until(next) => {}
+            }
+        }
+    }
+
+    /// Waits until no delivery waits but those that fail; not for ever.
+    pub(super) async fn hooks_settled(&self) -> Result<(), CaptureError> {
+        let Some(hooked) = &self.hooked else { return Ok(()) };
+        let deadline = Instant::now().checked_add(ONCE_PATIENCE);
+        while hooked.settings.inbox.counts().await?.waiting > 0
+            && deadline.is_none_or(|deadline| Instant::now() < deadline)
+        {
+            tokio::time::sleep(NOTE_EVERY).await;
+        }
+        Ok(())
+    }
+
+    /// Reads what waits and works out what it means.
+    async fn read_deliveries<'a>(
+        &'a self,
+        hooked: &Hooked,
+        desk: &mut Desk,
+        looks: &mut FuturesUnordered<BoxFuture<'a, Done>>,
+    ) -> Result<(), CaptureError> {
+        let after = desk.read_up_to();
+        let Some(deliveries) = passing(hooked.settings.inbox.waiting(after, READ).await).await? else {
+            return Ok(());
+        };
+        let full = deliveries.len() >= usize::try_from(READ.rows).unwrap_or(usize::MAX);
+        desk.has_read(deliveries.last().map(|delivery| delivery.entry.turn), full);
+        let mut rows = Vec::new();
+        for delivery in deliveries {
+            let heard = self.source.hear(&delivery);
+            rows.extend(self.take_in(hooked, desk, &delivery, heard));
+        }
+        if !rows.is_empty() {
+            looks.push(self.record_rows(rows).boxed());
+        }
+        Ok(())
+    }
+
+    /// Enters a delivery into the books; the row it makes of itself, where somebody wants it.
+    fn take_in(
+        &self,
+        hooked: &Hooked,
+        desk: &mut Desk,
+        delivery: &Delivery,
+        heard: Heard,
+    ) -> Option<Observation> {
+        let Heard { summary, project: mark, meaning, row } = heard;
+        let entry = &delivery.entry;
+        let project = self.project_of(&mark);
+        let row = match (&project, self.events, row) {
+            (Some(project), Some(table), Some(row)) => {
+                let key = RowKey { table: table.id, project: project.id, id: RowId(entry.number.0) };
+                let (sent, channel) = (self.clock.now(), Channel::Hook);
+                Some(Observation { key, sent, channel, seen: Seen::Listed(row) })
+            }
+            _ => None,
+        };
+        let reason = match (meaning, project) {
+            (Meaning::Ping, _) => {
+                self.board.hooks(|hooks| hooks.reached = Some(entry.received));
+                "a ping: the hook reaches tributary".to_owned()
+            }
+            (Meaning::Nothing { reason }, _) => reason,
+            (Meaning::Hints(_), None) => elsewhere(&mark),
+            (Meaning::Hints(hints), Some(project)) => {
+                let key = |hint: &Hint| RowKey { table: hint.table, project: project.id, id: hint.id };
+                let keys: Vec<RowKey> = hints.iter().map(key).collect();
+                hooked.missed.heard(&keys, entry.received);
+                let wanted: Vec<_> = hints.iter().filter(|hint| self.table(hint.table).is_some()).collect();
+                if !wanted.is_empty() {
+                    desk.open(entry, summary, row.is_some());
+                    for hint in wanted {
+                        // Tables without look-ups are looked at whole.
+                        let whole = self.table(hint.table).is_some_and(|table| !table.look_up);
+                        let key = if whole { RowKey { id: RowId(0), ..key(hint) } } else { key(hint) };
+                        self.in_flight.take(key);
+                        let settle = self.second_over(hint.updated_ms);
+                        desk.wish(key, entry.number, hint, settle);
+                    }
+                    return row;
+                }
+                "no table of this connection is concerned".to_owned()
+            }
+        };
+        if row.is_some() {
+            desk.open(entry, summary, true);
+        } else {
+            desk.settle(entry, Some(summary), Standing::Ignored { reason });
+        }
+        row
+    }
+
+    /// The captured project that a delivery is about. Its number counts; only where there is none, its name.
+    fn project_of(&self, mark: &ProjectMark) -> Option<Project> {
+        match (mark.id, &mark.name) {
+            (Some(id), _) => self.access.find(id),
+            (None, Some(name)) => {
+                self.access.visible().into_iter().find(|project| project.name.eq_ignore_ascii_case(name))
+            }
+            (None, None) => None,
+        }
+    }
+
+    /// Begins the looks that are due, as many as there is room for.
+    fn begin_looks<'a>(&'a self, desk: &mut Desk, looks: &mut FuturesUnordered<BoxFuture<'a, Done>>) {
+        for (project, table, keys) in desk.doubtful() {
+            match (self.access.find(project), self.table(table)) {
+                (Some(project), Some(table)) => looks.push(self.confirm(project, table, keys).boxed()),
+                _ => looks.push(async { out_of_view(keys) }.boxed()),
+            }
+        }
+        let room = LOOKS.saturating_sub(looks.len());
+        for Batch { project, table, wanted } in desk.due(room) {
+            match (self.access.find(project), self.table(table)) {
+                (Some(project), Some(table)) => looks.extend(self.looks(project, table, wanted)),
+                _ => {
+                    let keys = wanted.into_iter().map(|(key, _)| key).collect();
+                    looks.push(async { out_of_view(keys) }.boxed());
+                }
+            }
+        }
+    }
+
+    /// Enters what a look brought.
+    fn finish(&self, hooked: &Hooked, desk: &mut Desk, done: Done) -> Result<(), CaptureError> {
+        if let Done::Failed { problem, .. } = &done {
+            self.say_failed(problem.clone());
+        }
+        let head = *self.journal.head().borrow();
+        for key in desk.finish(done, head, hooked.settings.give_up_after)?.neighbours {
+            if self.table(key.table).is_some_and(|table| table.look_up) && desk.wish_beside(key) {
+                self.in_flight.take(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes, counts and prunes, each when it is due.
+    async fn chores(
+        &self,
+        hooked: &Hooked,
+        desk: &mut Desk,
+        chores: &mut Chores,
+    ) -> Result<(), CaptureError> {
+        let now = Instant::now();
+        let inbox = &hooked.settings.inbox;
+        if desk.has_notes() && now >= chores.note {
+            chores.note = after(now, NOTE_EVERY);
+            let settled = desk.notes();
+            if !settled.is_empty() && passing(inbox.settle(settled.clone()).await).await?.is_none() {
+                desk.note_again(settled);
+            }
+            for (at, numbers) in desk.arrived() {
+                // For people only: a note that is lost shows a delivery as on its way.
+                passing(inbox.delivered(numbers, at).await).await?;
+            }
+        }
+        if now >= chores.count {
+            chores.count = after(now, COUNT_EVERY);
+            if let Some(hours) = hooked.missed.judge(Timestamp::now()) {
+                self.remember(missed::DOCUMENT, &json!(hours)).await?;
+            }
+            for key in desk.tidy() {
+                self.in_flight.done(key);
+            }
+            let (counts, day) = (passing(inbox.counts().await).await?, hooked.missed.day());
+            self.board.hooks(|hooks| {
+                if let Some(counts) = counts {
+                    (hooks.waiting, hooks.dead) = (counts.waiting, counts.dead);
+                }
+                (hooks.changes, hooks.missed) = (day.changes, day.missed);
+            });
+        }
+        if now >= chores.prune {
+            chores.prune = after(now, PRUNE_EVERY);
+            passing(inbox.prune(hooked.settings.keep, hooked.settings.max_bytes).await).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What the inbox answered; `None` when it has to be asked again, after a pause.
+async fn passing<T>(answer: Result<T, JournalError>) -> Result<Option<T>, CaptureError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.remedy == Remedy::NeedsHuman => Err(error.into()),
+        Err(error) => {
+            tracing::warn!(problem = %error.problem, "the inbox waits");
+            tokio::time::sleep(INBOX_PAUSE).await;
+            Ok(None)
+        }
+    }
+}
+
+fn after(now: Instant, pause: Duration) -> Instant {
+    now.checked_add(pause).unwrap_or(now)
+}
+
+/// A project that was in view when its rows were wished for is not any more.
+fn out_of_view(keys: Vec<RowKey>) -> Done {
+    let problem = Problem::new(
+        "SOURCE-ACCESS",
+        "Cannot look at rows that a hook named",
+        "the credential no longer sees their project",
+        "Give the credential's user access to the project again; tributary goes on by itself.",
+    );
+    Done::Failed { keys, problem, own: false }
+}
+
+/// Why a delivery about another project is not used.
+fn elsewhere(mark: &ProjectMark) -> String {
+    match (&mark.name, mark.id) {
+        (Some(name), _) => format!("project `{name}` is not one of this connection's"),
+        (None, Some(id)) => format!("project {} is not one of this connection's", id.0),
+        (None, None) => "it does not say which project it is about".to_owned(),
+    }
+}
