@@ -13,6 +13,8 @@ use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+pub use super::hook::settings::{BasicConfig, Register, WebhookConfig, WebhookSettings};
+
 /// Where rows come from: one team of CODING.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -36,6 +38,10 @@ pub struct CodingConfig {
     /// How often to look for changes.
     #[serde(default)]
     pub polling: PollingConfig,
+    /// How CODING's Service Hook reaches tributary; with `incremental: webhook` or `hybrid`.
+    #[serde(default)]
+    #[schemars(with = "WebhookConfig")]
+    pub webhook: Option<WebhookConfig>,
     /// When to fetch what listings do not show: `background` writes a row at once and its detail later,
     /// `eager` writes it only together with its detail, `off` does without.
     #[serde(default)]
@@ -104,31 +110,58 @@ pub enum Incremental {
     /// By looking again and again.
     #[default]
     Polling,
-    /// By CODING's Service Hooks (comes with a later version).
+    /// By CODING's Service Hooks, which say what changed within the second; looked for at the start and once a
+    /// day only.
     Webhook,
-    /// By both (comes with a later version).
+    /// By both: hooks for speed, looking again for what no hook said.
     Hybrid,
+}
+
+impl Incremental {
+    /// Whether hooks are received.
+    #[must_use]
+    pub fn has_hooks(self) -> bool {
+        self != Incremental::Polling
+    }
+
+    /// The time between two polls where the configuration does not say.
+    pub(super) fn poll_interval(self) -> &'static str {
+        match self {
+            Incremental::Polling => "60s",
+            Incremental::Webhook => "24h",
+            Incremental::Hybrid => "10m",
+        }
+    }
+
+    /// The time between two censuses where the configuration does not say.
+    pub(super) fn census_interval(self) -> &'static str {
+        match self {
+            Incremental::Polling => "15m",
+            Incremental::Webhook => "24h",
+            Incremental::Hybrid => "1h",
+        }
+    }
 }
 
 /// How often to look for changes. Times are texts such as `60s`, `15m`, `1h30m`; each is one second or more.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PollingConfig {
-    /// Time between two looks for changed rows.
-    pub interval: String,
-    /// Time between two comparisons of all rows, which find deletes and whatever the looks missed.
-    pub census_interval: String,
+    /// Time between two looks for changed rows; without it `60s`, with hooks `10m` (`hybrid`) or `24h`
+    /// (`webhook`).
+    #[schemars(with = "String")]
+    pub interval: Option<String>,
+    /// Time between two comparisons of all rows, which find deletes and whatever the looks missed; without it
+    /// `15m`, with hooks `1h` (`hybrid`) or `24h` (`webhook`).
+    #[schemars(with = "String")]
+    pub census_interval: Option<String>,
     /// How far back a look reads beyond what it has seen, because rows may show up late.
     pub look_back: String,
 }
 
 impl Default for PollingConfig {
     fn default() -> PollingConfig {
-        PollingConfig {
-            interval: "60s".to_owned(),
-            census_interval: "15m".to_owned(),
-            look_back: "24h".to_owned(),
-        }
+        PollingConfig { interval: None, census_interval: None, look_back: "24h".to_owned() }
     }
 }
 
@@ -161,6 +194,10 @@ pub struct CodingSettings {
     pub projects: Projects,
     /// The credential.
     pub auth: AuthConfig,
+    /// How changes are found.
+    pub incremental: Incremental,
+    /// How hooks are received; with [`Incremental::has_hooks`] and only then.
+    pub webhook: Option<WebhookSettings>,
     /// Time between two polls; one second or more.
     pub poll_interval: Duration,
     /// Time between two censuses; one second or more.
@@ -194,6 +231,8 @@ impl fmt::Debug for CodingSettings {
             .field("base_url", &self.base_url.as_str())
             .field("team", &self.team)
             .field("projects", &self.projects)
+            .field("incremental", &self.incremental)
+            .field("webhook", &self.webhook)
             .field("details", &self.details)
             .field("rate_limit", &self.rate_limit)
             .finish_non_exhaustive()
@@ -212,6 +251,8 @@ impl CodingSettings {
             ("base_url", self.base_url != other.base_url),
             ("projects", sorted(&self.projects) != sorted(&other.projects)),
             ("auth", !same_auth(&self.auth, &other.auth)),
+            ("incremental", self.incremental != other.incremental),
+            ("webhook", !same_webhook(self.webhook.as_ref(), other.webhook.as_ref())),
             ("polling", polling(self) != polling(other)),
             ("details", self.details != other.details),
             ("rate_limit", self.rate_limit != other.rate_limit),
@@ -220,6 +261,13 @@ impl CodingSettings {
             ("proxy", secret(&self.proxy) != secret(&other.proxy)),
         ];
         checks.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    }
+}
+
+fn same_webhook(a: Option<&WebhookSettings>, b: Option<&WebhookSettings>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => a.same(b),
+        (a, b) => a.is_none() && b.is_none(),
     }
 }
 

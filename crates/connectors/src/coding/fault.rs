@@ -17,7 +17,8 @@ pub(super) fn source_error(what: impl std::fmt::Display, error: Error) -> Source
         | ErrorKind::EmptyResponse
         | ErrorKind::Server
         | ErrorKind::Protocol
-        | ErrorKind::TokenStore => SourceErrorKind::Transient,
+        | ErrorKind::TokenStore
+        | ErrorKind::Unknown => SourceErrorKind::Transient,
         ErrorKind::Unauthorised => SourceErrorKind::Credential,
         ErrorKind::Forbidden | ErrorKind::NotFound => SourceErrorKind::AccessLost,
         _ => SourceErrorKind::Refused,

@@ -138,3 +138,17 @@ pub(super) const PROJECT_MEMBERS: &[FlatColumn] = &[
     column("DepartmentMemberId", Kind::Integer, &[&["DepartmentMember", "RefId"]]),
     column("DepartmentMemberName", Kind::Text, &[&["DepartmentMember", "ThirdPartyName"]]),
 ];
+
+/// Deliveries, without their payload: it is nested, whatever the event.
+pub(super) const EVENTS: &[FlatColumn] = &[
+    column("DeliveryId", Kind::Text, &[&["DeliveryId"]]),
+    column("Event", Kind::Text, &[&["Event"]]),
+    column("EventName", Kind::Text, &[&["EventName"]]),
+    column("Entity", Kind::Text, &[&["Entity"]]),
+    column("EntityType", Kind::Text, &[&["EntityType"]]),
+    column("EntityId", Kind::Integer, &[&["EntityId"]]),
+    column("SenderId", Kind::Integer, &[&["SenderId"]]),
+    column("Sender", Kind::Text, &[&["Sender"]]),
+    column("EventAt", Kind::Timestamp, &[&["EventAt"]]),
+    column("ReceivedAt", Kind::Timestamp, &[&["ReceivedAt"]]),
+];

@@ -290,12 +290,12 @@ fn number(value: Option<&Value>) -> Option<i64> {
     value.and_then(engine::row::integer).filter(|number| *number != 0)
 }
 
-fn code_of(row: &Row, field: &str) -> Option<i64> {
+pub(super) fn code_of(row: &Row, field: &str) -> Option<i64> {
     row.get(field).and_then(|value| number(value.get("Code")))
 }
 
 /// The code of an issue's parent, from whichever shape says it.
-fn parent_code(row: &Row) -> Option<i64> {
+pub(super) fn parent_code(row: &Row) -> Option<i64> {
     match row.integer("ParentCode") {
         Some(code) => (code != 0).then_some(code),
         None => code_of(row, "Parent"),

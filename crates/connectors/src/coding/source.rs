@@ -22,7 +22,7 @@ use engine::schema::Table;
 use engine::source::{
     Heard, Holders, LookUp, Order, Page, Project, Source, SourceError, SourceErrorKind, Urgency,
 };
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
@@ -324,10 +324,12 @@ impl Source for CodingSource {
         let (listing, first) = self.listing(project, table, order, &self.at(urgency));
         let look_ahead = if matches!(order, Order::Stable { .. }) { LOOK_AHEAD } else { 0 };
         let what = format!("list {} of project `{}`", table.name, project.name);
-        listing.stream_from(first, look_ahead).map(move |page| match page {
+        let pages = listing.stream_from(first, look_ahead).map(move |page| match page {
             Ok(page) => Ok(self.page(table, page)),
             Err(error) => Err(source_error(&what, error)),
-        })
+        });
+        // What deliveries make no listing shows: there is nothing to ask for.
+        if table.from_inbox { stream::empty().left_stream() } else { pages.right_stream() }
     }
 
     async fn look_up(&self, project: &Project, key: RowKey, urgency: Urgency) -> Result<LookUp, SourceError> {
@@ -335,7 +337,8 @@ impl Source for CodingSource {
         let before = Instant::now();
         let answer = match key.table {
             ISSUES => client.issue(&project.name, key.id.0).await,
-            _ => client.iteration(&project.name, key.id.0).await,
+            ITERATIONS => client.iteration(&project.name, key.id.0).await,
+            _ => return Ok(LookUp { sent: self.clock.at(before), server_ms: None, row: None }),
         };
         match answer {
             Ok(Reply { value, sent_at, server_time }) => {

@@ -1,4 +1,4 @@
-//! The tables of CODING, as the API's listings and look-ups show them.
+//! The tables of CODING, as the API's listings and look-ups show them, and the table that is made of deliveries.
 //!
 //! A field stands here when the reference of the API names it; anything else survives in `_extra`. Numbers of
 //! tables are stored: never give one to another table.
@@ -13,6 +13,8 @@ pub const ISSUES: TableId = TableId(1);
 pub const ITERATIONS: TableId = TableId(2);
 /// Members of a project, with their roles.
 pub const PROJECT_MEMBERS: TableId = TableId(3);
+/// Deliveries of the Service Hook, one row each, of whatever event.
+pub const EVENTS: TableId = TableId(4);
 
 const fn both(name: &'static str, kind: Kind) -> Field {
     Field { name, kind, shape: Shape::Both }
@@ -27,7 +29,7 @@ const fn detail(name: &'static str, kind: Kind) -> Field {
 }
 
 /// All tables; those first whose rows others refer to.
-pub static TABLES: [Table; 3] = [
+pub static TABLES: [Table; 4] = [
     Table {
         id: PROJECT_MEMBERS,
         name: "ProjectMembers",
@@ -149,5 +151,33 @@ pub static TABLES: [Table; 3] = [
         project_id_column: false,
         flat: flat::ISSUES,
         custom: Some(CustomValues { list: "CustomFields", id: "Id", name: "Name", value: "ValueString" }),
+    },
+    Table {
+        id: EVENTS,
+        name: "Events",
+        // The delivery's number, which only grows.
+        key_field: "Id",
+        fields: &[
+            both("DeliveryId", Kind::Text),
+            both("Event", Kind::Text),
+            both("EventName", Kind::Text),
+            both("Entity", Kind::Text),
+            both("EntityType", Kind::Text),
+            both("EntityId", Kind::Integer),
+            both("SenderId", Kind::Integer),
+            both("Sender", Kind::Text),
+            both("EventAt", Kind::Integer),
+            both("ReceivedAt", Kind::Integer),
+            both("Payload", Kind::Json),
+        ],
+        updated_field: None,
+        volatile: &[],
+        project_copy: None,
+        look_up: false,
+        newest_first: false,
+        from_inbox: true,
+        project_id_column: true,
+        flat: flat::EVENTS,
+        custom: None,
     },
 ];

@@ -4,9 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use coding_api::BaseUrl;
+use jiff::SpanRelativeTo;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::config::{AuthConfig, CodingConfig, CodingSettings, Incremental, Projects};
+use super::config::{AuthConfig, CodingConfig, CodingSettings, PollingConfig, Projects, WebhookSettings};
+use super::hook::settings::missing_public_url;
 use crate::finding::Finding;
 
 impl CodingConfig {
@@ -30,22 +32,16 @@ impl CodingConfig {
             )),
             Some(auth) => empty_secrets(&format!("{at}.auth"), auth, &mut findings),
         }
-        if self.incremental != Incremental::Polling {
-            findings.push(Finding::new(
-                format!("{at}.incremental"),
-                "CONFIG-LATER",
-                "Service Hooks are not available",
-                "this version finds changes by polling; `webhook` and `hybrid` come with a later version",
-                "Write `incremental: polling`.",
-            ));
-        }
-        let mut time = |key: &str, text: &str| {
-            let path = format!("{at}.polling.{key}");
-            duration(text).map_err(|why| findings.push(bad_duration(path, text, why))).ok()
-        };
-        let poll_interval = time("interval", &self.polling.interval);
-        let census_interval = time("census_interval", &self.polling.census_interval);
-        let look_back = time("look_back", &self.polling.look_back);
+        let webhook = self.hooks(at, &mut findings);
+        let PollingConfig { interval, census_interval, look_back } = &self.polling;
+        let mut polling = |key: &str, text: &str| time(format!("{at}.polling.{key}"), text, &mut findings);
+        let poll_interval =
+            polling("interval", interval.as_deref().unwrap_or(self.incremental.poll_interval()));
+        let census_interval = polling(
+            "census_interval",
+            census_interval.as_deref().unwrap_or(self.incremental.census_interval()),
+        );
+        let look_back = polling("look_back", look_back);
         self.proxy_form(at, &mut findings);
         if let (
             Some((team, base_url)),
@@ -62,6 +58,8 @@ impl CodingConfig {
                 team,
                 projects,
                 auth,
+                incremental: self.incremental,
+                webhook,
                 poll_interval,
                 census_interval,
                 look_back,
@@ -186,6 +184,31 @@ impl CodingConfig {
         (findings.len() == before).then_some(Projects::Named(names))
     }
 
+    /// How hooks are received, where they are.
+    fn hooks(&self, at: &str, findings: &mut Vec<Finding>) -> Option<WebhookSettings> {
+        let path = format!("{at}.webhook");
+        match (&self.webhook, self.incremental.has_hooks()) {
+            (Some(webhook), true) => {
+                webhook.validate(&path, self.allow_insecure).map_err(|wrong| findings.extend(wrong)).ok()
+            }
+            (None, true) => {
+                findings.push(missing_public_url(format!("{path}.public_url")));
+                None
+            }
+            (Some(_), false) => {
+                findings.push(Finding::new(
+                    path,
+                    "CONFIG-CONTRADICTION",
+                    "Hooks are set up, but not used",
+                    "`incremental: polling` finds changes without them",
+                    "Write `incremental: hybrid` (or `webhook`), or take `webhook` out.",
+                ));
+                None
+            }
+            (None, false) => None,
+        }
+    }
+
     fn proxy_form(&self, at: &str, findings: &mut Vec<Finding>) {
         let Some(proxy) = &self.proxy else { return };
         let url = url::Url::parse(proxy.expose_secret());
@@ -243,19 +266,24 @@ enum DurationError {
     Short,
 }
 
-/// Reads a time such as `60s`, `15m`, `24h` or `1h30m`.
+/// Reads a time such as `60s`, `15m`, `24h`, `7d` or `1h30m`; a day has 24 hours.
 fn duration(text: &str) -> Result<Duration, DurationError> {
-    let span: jiff::SignedDuration = text.trim().parse().map_err(|_| DurationError::Form)?;
+    let span: jiff::Span = text.trim().parse().map_err(|_| DurationError::Form)?;
+    let span = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| DurationError::Form)?;
     let time = Duration::try_from(span).map_err(|_| DurationError::Short)?;
     if time < Duration::from_secs(1) { Err(DurationError::Short) } else { Ok(time) }
 }
 
-fn bad_duration(path: String, text: &str, error: DurationError) -> Finding {
-    let (what, why) = match error {
-        DurationError::Form => {
-            (format!("`{text}` is no time"), "a time is a number with its unit: s, m or h")
+/// The time at `path`, or what is wrong with it among the findings.
+pub(super) fn time(path: String, text: &str, findings: &mut Vec<Finding>) -> Option<Duration> {
+    let (what, why) = match duration(text) {
+        Ok(time) => return Some(time),
+        Err(DurationError::Form) => {
+            (format!("`{text}` is no time"), "a time is a number with its unit: s, m, h or d")
         }
-        DurationError::Short => (format!("`{text}` is too short"), "one second is the least"),
+        Err(DurationError::Short) => (format!("`{text}` is too short"), "one second is the least"),
     };
-    Finding::new(path, "CONFIG-VALUE", what, why, "Write a time such as `60s`, `15m` or `1h30m`.")
+    let fix = "Write a time such as `60s`, `15m` or `1h30m`.";
+    findings.push(Finding::new(path, "CONFIG-VALUE", what, why, fix));
+    None
 }

@@ -1,20 +1,17 @@
-//! What a delivery of CODING's Service Hook means: from an event to the rows to look at.
+//! CODING's Service Hook: how it is set up, what its deliveries say, how it is registered.
+//!
+//! A delivery is a hint to go and look at a row, never the row itself: [`hear`] says which. Where deliveries come in
+//! and are kept is not known here. [`register`] makes, finds again and mends the hook at CODING; [`settings`] is
+//! what a user configures of all this.
 
-use engine::inbox::{Delivery, Summary};
-use engine::row::{Row, RowKey};
-use engine::source::{Heard, Meaning, ProjectMark};
+mod hear;
+//mod offer;
+//pub mod register;
+pub mod settings;
 
-/// What a delivery means.
-pub(super) fn hear(_delivery: &Delivery) -> Heard {
-    Heard {
-        summary: Summary::default(),
-        project: ProjectMark::default(),
-        meaning: Meaning::Nothing { reason: "not read yet".to_owned() },
-        row: None,
-    }
-}
+//#[cfg(test)]
+//mod tests;
 
-/// Rows that are touched when `row` comes, goes, or moves.
-pub(super) fn neighbours(_key: RowKey, _row: &Row) -> Vec<RowKey> {
-    Vec::new()
-}
+pub use coding_api::hook::{Proof, Refused, Unverified, Verified};
+
+pub(super) use hear::{hear, neighbours};
