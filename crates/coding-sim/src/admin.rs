@@ -5,6 +5,10 @@
 //! | `GET /_sim/truth?table=&project=&shape=` | rows as JSON lines; `shape` is `full` unless given |
 //! | `GET /_sim/counters`, `POST /_sim/counters/reset` | [`crate::Counters`] |
 //! | `GET /_sim/faults`, `POST /_sim/faults` | [`Faults`]; a POST is merged into what stands, `null` resets |
+//! | `GET /_sim/hook_faults`, `POST /_sim/hook_faults` | [`HookFaults`], merged alike |
+//! | `GET /_sim/hook_counters`, `POST /_sim/hook_counters/reset` | [`crate::HookCounters`] |
+//! | `GET /_sim/hooks` | [`crate::HookInfo`]s |
+//! | `POST /_sim/hooks` `{"project": "…", "url": "…", "token": "…", "events": […]}` | registers a hook |
 //! | `POST /_sim/mutator` `{"rate": f}` | sets the built-in changes per second |
 //! | `POST /_sim/mutate` `{"count": n, "kinds": […]}` | makes changes now and lists them |
 //! | `POST /_sim/apply` one operation or a list | applies [`Operation`]s in order and lists them |
@@ -16,6 +20,7 @@ use serde_json::{Value, json};
 
 use crate::faults::Faults;
 use crate::handle::WorldHandle;
+use crate::hooks::faults::HookFaults;
 use crate::http::{Body, json_body, plain};
 use crate::mutator::MutationKind;
 use crate::operation::Operation;
@@ -37,6 +42,17 @@ struct MutateOrder {
     count: usize,
     #[serde(default)]
     kinds: Vec<MutationKind>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HookOrder {
+    project: String,
+    url: String,
+    #[serde(default)]
+    token: String,
+    #[serde(default)]
+    events: Vec<String>,
 }
 
 /// Either one operation or several.
@@ -64,6 +80,19 @@ pub(crate) fn answer(
         }
         (&Method::GET, "/_sim/faults") => Ok(json!(handle.faults())),
         (&Method::POST, "/_sim/faults") => change_faults(handle, body),
+        (&Method::GET, "/_sim/hook_faults") => Ok(json!(handle.hook_faults())),
+        (&Method::POST, "/_sim/hook_faults") => change_hook_faults(handle, body),
+        (&Method::GET, "/_sim/hook_counters") => Ok(json!(handle.hook_counters())),
+        (&Method::POST, "/_sim/hook_counters/reset") => {
+            handle.reset_hook_counters();
+            Ok(json!({}))
+        }
+        (&Method::GET, "/_sim/hooks") => Ok(json!(handle.hooks())),
+        (&Method::POST, "/_sim/hooks") => read::<HookOrder>(body).and_then(|order| {
+            let events: Vec<&str> = order.events.iter().map(String::as_str).collect();
+            let id = handle.register_hook(&order.project, &order.url, &order.token, &events);
+            id.map(|id| json!({ "id": id })).map_err(|error| error.to_string())
+        }),
         (&Method::POST, "/_sim/mutator") => read::<MutatorOrder>(body).map(|order| {
             handle.set_mutator(order.rate);
             json!({})
@@ -131,6 +160,16 @@ fn change_faults(handle: &WorldHandle, body: &[u8]) -> Answer {
     let faults: Faults = serde_json::from_value(value).map_err(|error| error.to_string())?;
     handle.set_faults(faults);
     Ok(json!(handle.faults()))
+}
+
+/// The same for the faults of hooks.
+fn change_hook_faults(handle: &WorldHandle, body: &[u8]) -> Answer {
+    let patch: Value = read(body)?;
+    let mut value = json!(handle.hook_faults());
+    merge(&mut value, patch);
+    let faults: HookFaults = serde_json::from_value(value).map_err(|error| error.to_string())?;
+    handle.set_hook_faults(faults);
+    Ok(json!(handle.hook_faults()))
 }
 
 /// RFC 7396.

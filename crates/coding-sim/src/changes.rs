@@ -2,10 +2,12 @@
 //!
 //! The write actions, the admin API and the mutator all come through here. Deleting an issue orphans
 //! its children and empties the epic of its issues, deleting an iteration takes its issues out of it;
-//! none of this touches `UpdatedAt` of the other rows.
+//! none of this touches `UpdatedAt` of the other rows, and none of these sends a hook: who deletes an issue
+//! is told of that issue alone.
 
 use crate::calendar::{UNSET_DAY, floor_second, now_ms, parse_day};
 use crate::failure::Failure;
+use crate::hooks::body::WorkLogBody;
 use crate::operation::{Applied, IssueFields, Operation};
 use crate::texts::Text;
 use crate::world::World;
@@ -35,13 +37,23 @@ impl World {
         self.project_mut(project).ok_or_else(Failure::not_found)
     }
 
-    /// Stores a version of an issue and remembers the one before.
+    /// Stores a version of an issue, remembers the one before, and tells the hooks.
     pub(crate) fn write(&mut self, project: &str, issue: Issue) -> Result<(), Failure> {
         let code = issue.code;
         let place = self.need_mut(project)?;
         let (id, before) = (place.id, place.put(issue));
+        self.raise_changed(id, before.as_ref(), code);
         self.remember(id, code, before);
         Ok(())
+    }
+
+    /// Stores a version of an issue that no hook hears of.
+    fn write_quietly(&mut self, project: &str, issue: Issue) -> Result<u32, Failure> {
+        let code = issue.code;
+        let place = self.need_mut(project)?;
+        let (id, before) = (place.id, place.put(issue));
+        self.remember(id, code, before);
+        Ok(id)
     }
 
     /// Creates an issue and answers its code and the real millisecond of its creation.
@@ -91,7 +103,8 @@ impl World {
             return Err(Failure::missing("ParentCode"));
         }
         self.fill_in(project, &mut issue, fields)?;
-        self.write(project, issue)?;
+        let id = self.write_quietly(project, issue)?;
+        self.raise_created(id, code, now);
         Ok((code, now))
     }
 
@@ -118,6 +131,7 @@ impl World {
         let gone = place.take(code).ok_or_else(Failure::not_found)?;
         let mut orphans: Vec<u32> = place.children(code).collect();
         orphans.extend(place.of_epic(code));
+        self.raise_deleted(id, &gone);
         self.remember(id, code, Some(gone));
         for orphan in orphans {
             let Some(mut issue) = self.need(project)?.issue(orphan).cloned() else { continue };
@@ -127,7 +141,7 @@ impl World {
             if issue.epic == code {
                 issue.epic = 0;
             }
-            self.write(project, issue)?;
+            self.write_quietly(project, issue)?;
         }
         Ok(())
     }
@@ -229,6 +243,7 @@ impl World {
         project: &str,
         name: &str,
         goal: &str,
+        edit: impl FnOnce(&mut Iteration),
     ) -> Result<(u32, i64), Failure> {
         let now = self.now();
         let (id, owner) = (self.last_iteration_id + 1, self.owner);
@@ -236,7 +251,7 @@ impl World {
         free_title(place, 0, name)?;
         place.last_iteration += 1;
         let code = place.last_iteration;
-        let iteration = Iteration {
+        let mut iteration = Iteration {
             id,
             code,
             name: name.to_owned(),
@@ -252,8 +267,10 @@ impl World {
             updated_at: floor_second(now),
             tally: Tally::default(),
         };
+        edit(&mut iteration);
         place.iterations.insert(code, iteration);
         self.last_iteration_id = id;
+        self.raise_about_iteration(project, "ITERATION_CREATED", code, Some(now));
         Ok((code, now))
     }
 
@@ -269,13 +286,23 @@ impl World {
         let iteration = place.iterations.get_mut(&code).ok_or_else(Failure::not_found)?;
         edit(iteration);
         iteration.updated_at = now;
+        self.raise_about_iteration(project, "ITERATION_UPDATED", code, None);
         Ok(())
     }
 
-    /// Gives an iteration another name, which must be free.
-    pub(crate) fn rename_iteration(&mut self, project: &str, code: u32, name: &str) -> Result<(), Failure> {
+    /// Gives an iteration another name, which must be free, and edits it otherwise.
+    pub(crate) fn rename_iteration(
+        &mut self,
+        project: &str,
+        code: u32,
+        name: &str,
+        edit: impl FnOnce(&mut Iteration),
+    ) -> Result<(), Failure> {
         free_title(self.need(project)?, code, name)?;
-        self.edit_iteration(project, code, |iteration| name.clone_into(&mut iteration.name))
+        self.edit_iteration(project, code, |iteration| {
+            name.clone_into(&mut iteration.name);
+            edit(iteration);
+        })
     }
 
     /// Deletes an iteration; its issues are in none afterwards.
@@ -284,10 +311,12 @@ impl World {
         if !place.iterations.contains_key(&code) {
             return Err(Failure::not_found());
         }
-        for issue in place.of_iteration(code).collect::<Vec<_>>() {
+        let issues: Vec<u32> = place.of_iteration(code).collect();
+        self.raise_about_iteration(project, "ITERATION_DELETED", code, None);
+        for issue in issues {
             let Some(mut issue) = self.need(project)?.issue(issue).cloned() else { continue };
             issue.iteration = 0;
-            self.write(project, issue)?;
+            self.write_quietly(project, issue)?;
         }
         self.need_mut(project)?.iterations.remove(&code);
         Ok(())
@@ -319,6 +348,8 @@ impl World {
             return Err(Failure::invalid(if join { "is a member already" } else { "is not a member" }));
         }
         place.members.insert(user, ids);
+        let event = if join { "MEMBER_CREATED" } else { "MEMBER_ROLE_UPDATED" };
+        self.raise_about_member(project, event, user);
         Ok(())
     }
 
@@ -377,11 +408,11 @@ impl World {
                 Ok(applied("delete_issue", "Issues", project, *code))
             }
             Operation::CreateIteration { project, name, goal } => {
-                let (code, _) = self.create_iteration(project, name, goal)?;
+                let (code, _) = self.create_iteration(project, name, goal, |_| {})?;
                 Ok(applied("create_iteration", "Iterations", project, code))
             }
             Operation::RenameIteration { project, code, name } => {
-                self.rename_iteration(project, *code, name)?;
+                self.rename_iteration(project, *code, name, |_| {})?;
                 Ok(applied("rename_iteration", "Iterations", project, *code))
             }
             Operation::DeleteIteration { project, code } => {
@@ -398,6 +429,7 @@ impl World {
             }
             Operation::DeleteMember { project, user } => {
                 self.need_mut(project)?.members.remove(user).ok_or_else(Failure::not_found)?;
+                self.raise_about_member(project, "MEMBER_DELETED", *user);
                 Ok(applied("delete_member", "ProjectMembers", project, *user))
             }
             Operation::RenameUser { user, name } => {
@@ -424,6 +456,19 @@ impl World {
             Operation::RemoveField { field } => {
                 self.remove_field(*field)?;
                 Ok(applied("remove_field", "Fields", "", *field))
+            }
+            Operation::CommentIssue { project, code, content } => {
+                self.raise_comment(project, *code, content)?;
+                Ok(applied("comment_issue", "Issues", project, *code))
+            }
+            Operation::LogWork { project, code, hours, remaining } => {
+                let work_log = WorkLogBody { record_hours: *hours, remaining_hours: *remaining };
+                self.raise_work_log(project, *code, work_log)?;
+                Ok(applied("log_work", "Issues", project, *code))
+            }
+            Operation::SendEvent { project, event, body } => {
+                self.raise_by_order(project, event, body)?;
+                Ok(applied("send_event", "Events", project, 0))
             }
             Operation::LoseAccess { project, .. } | Operation::RestoreAccess { project } => {
                 Ok(applied("access", "Projects", project, self.need(project)?.id))

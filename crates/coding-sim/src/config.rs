@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::faults::Faults;
+use crate::hooks::faults::HookFaults;
 
 /// Settings of one simulator. [`SimConfig::default`] is a small team `demo` on a free port.
 #[derive(Clone, Debug)]
@@ -30,6 +31,15 @@ pub struct SimConfig {
     pub mutations_per_second: f64,
     /// Faults to begin with.
     pub faults: Faults,
+    /// Faults of Service Hooks to begin with.
+    pub hook_faults: HookFaults,
+    /// Events that `DescribeEvents` does not offer and that a hook cannot be created with.
+    pub unoffered_events: Vec<String>,
+    /// How long a delivery may take.
+    pub hook_timeout: Duration,
+    /// Deliveries of one hook that are under way at the same time; they begin in the order of the events.
+    /// With 1 each waits for the answer to the one before.
+    pub hook_concurrency: usize,
     /// The accepted personal token.
     pub token: String,
     /// Scopes of the personal token.
@@ -71,6 +81,11 @@ impl Default for SimConfig {
             latency: Duration::ZERO,
             mutations_per_second: 0.0,
             faults: Faults::default(),
+            hook_faults: HookFaults::default(),
+            // The vendor's document does not list them among the values that may be asked for.
+            unoffered_events: ["ISSUE_HOUR_RECORD_UPDATED", "ITERATION_PLANNED"].map(str::to_owned).to_vec(),
+            hook_timeout: DOCUMENTED_HOOK_TIMEOUT,
+            hook_concurrency: 8,
             token: DEFAULT_TOKEN.to_owned(),
             scopes: all_scopes(),
             more_tokens: Vec::new(),
@@ -90,6 +105,8 @@ impl Default for SimConfig {
 pub const DOCUMENTED_RATE: u32 = 30;
 /// The documented largest page of the issue list.
 pub const DOCUMENTED_PAGE: u32 = 500;
+/// How long CODING waits for the answer to a hook.
+const DOCUMENTED_HOOK_TIMEOUT: Duration = Duration::from_secs(5);
 /// The personal token that a default simulator accepts (40 hex digits, as real ones).
 pub const DEFAULT_TOKEN: &str = "5109a7e000000000000000000000000000000001";
 /// 2025-06-01T00:00:00Z: fixed, so that the seed data does not depend on the day it is made.
@@ -105,6 +122,7 @@ pub fn all_scopes() -> Vec<String> {
         "project:profile:ro",
         "project:member:ro",
         "collaboration:issue:rw",
+        "service-hook:profile:rw",
     ]
     .into_iter()
     .map(str::to_owned)

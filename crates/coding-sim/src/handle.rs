@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use crate::faults::Faults;
+use crate::hooks::book::HookInfo;
+use crate::hooks::counters::HookCounters;
+use crate::hooks::faults::HookFaults;
 use crate::mutator::{MutationKind, mutate};
 use crate::operation::{Applied, Operation};
 use crate::sim::SimError;
@@ -81,6 +84,59 @@ impl WorldHandle {
     /// Changes the faults in place.
     pub fn change_faults(&self, change: impl FnOnce(&mut Faults)) {
         self.0.set_faults(change);
+    }
+
+    /// Registers a hook that posts to `url`, signed where `token` is not empty. No `events` = all. What the
+    /// action refuses because it is not offered can be asked for here.
+    ///
+    /// # Errors
+    /// `Refused` when there is no such project or `url` is no address.
+    pub fn register_hook(
+        &self,
+        project: &str,
+        url: &str,
+        token: &str,
+        events: &[&str],
+    ) -> Result<String, SimError> {
+        Ok(self.0.world_mut().register_hook(project, url, token, events)?)
+    }
+
+    /// All hooks, without their secrets.
+    #[must_use]
+    pub fn hooks(&self) -> Vec<HookInfo> {
+        self.0.world().hook_infos()
+    }
+
+    /// What has become of the hooks' deliveries.
+    #[must_use]
+    pub fn hook_counters(&self) -> HookCounters {
+        self.0.post().counters()
+    }
+
+    /// Begins to count deliveries anew.
+    pub fn reset_hook_counters(&self) {
+        self.0.post().reset_counters();
+    }
+
+    /// The present faults of hooks.
+    #[must_use]
+    pub fn hook_faults(&self) -> HookFaults {
+        self.0.post().faults()
+    }
+
+    /// Replaces the faults of hooks.
+    pub fn set_hook_faults(&self, faults: HookFaults) {
+        self.0.post().change_faults(|present| *present = faults);
+    }
+
+    /// Changes the faults of hooks in place.
+    pub fn change_hook_faults(&self, change: impl FnOnce(&mut HookFaults)) {
+        self.0.post().change_faults(change);
+    }
+
+    /// Waits until no delivery is queued, delayed or under way.
+    pub async fn hooks_settled(&self) {
+        self.0.post().settled().await;
     }
 
     /// Sets how many changes per second the server makes by itself; 0 stops it.

@@ -2,7 +2,8 @@
 //!
 //! [`Sim::start`] makes a team with projects, issues, iterations and members out of a seed and serves
 //! the Open API over HTTP, with the service's real shapes, limits and quirks, and with every fault that
-//! a server can do to a client, on demand. [`Sim::world`] changes the data and tells the truth about it;
+//! a server can do to a client, on demand. It sends Service Hooks for every change to whom an action or
+//! [`WorldHandle::register_hook`] tells it to. [`Sim::world`] changes the data and tells the truth about it;
 //! the same is under `/_sim` for other processes.
 //!
 //! It shares no code with the client that it tests, and must not: an error in common code would cancel
@@ -20,6 +21,7 @@ mod distort;
 mod failure;
 mod faults;
 mod handle;
+mod hooks;
 mod http;
 mod listing;
 mod mutator;
@@ -41,6 +43,9 @@ pub use config::{
 };
 pub use faults::{AccessLoss, FaultKind, Faults, Outage};
 pub use handle::WorldHandle;
+pub use hooks::book::HookInfo;
+pub use hooks::counters::{HookCounters, HookRow, HookTally};
+pub use hooks::faults::HookFaults;
 pub use mutator::MutationKind;
 pub use operation::{Applied, CustomContent, IssueFields, Operation, ThirdLink};
 pub use sim::{Sim, SimError};

@@ -105,6 +105,7 @@ pub(crate) fn mutate(world: &mut World, kinds: &[MutationKind]) -> Option<Applie
         }
     }
     world.dice = dice;
+    world.raise_code_by_chance();
     done
 }
 
@@ -325,12 +326,14 @@ impl Turn<'_> {
         let title = format!("迭代 {} 🏁", self.dice.below(1_000_000));
         let goal: Box<str> = self.some_text();
         if kind == MutationKind::CreateIteration {
-            return Ok(Some(self.world.create_iteration(self.project, &title, &goal)?.0));
+            return Ok(Some(self.world.create_iteration(self.project, &title, &goal, |_| {})?.0));
         }
         let codes: Vec<u32> = self.world.need(self.project)?.iterations.keys().copied().collect();
         let Some(code) = self.dice.pick(&codes).copied() else { return Ok(None) };
         match kind {
-            MutationKind::RenameIteration => self.world.rename_iteration(self.project, code, &title)?,
+            MutationKind::RenameIteration => {
+                self.world.rename_iteration(self.project, code, &title, |_| {})?;
+            }
             MutationKind::DeleteIteration if codes.len() <= KEEP_ITERATIONS => return Ok(None),
             MutationKind::DeleteIteration => self.world.delete_iteration(self.project, code)?,
             _ => {

@@ -125,6 +125,40 @@ pub enum Operation {
         /// Id of the field.
         field: u32,
     },
+    /// Comments on an issue. The row stays as it is; hooks hear of it.
+    CommentIssue {
+        /// Identifier of the project.
+        project: String,
+        /// Code of the issue.
+        code: u32,
+        /// The text.
+        #[serde(default)]
+        content: String,
+    },
+    /// Books hours on an issue. The row stays as it is; hooks hear of it.
+    LogWork {
+        /// Identifier of the project.
+        project: String,
+        /// Code of the issue.
+        code: u32,
+        /// The hours of this entry; negative when an entry is deleted.
+        hours: f64,
+        /// The hours that remain.
+        #[serde(default)]
+        remaining: f64,
+    },
+    /// Sends an event of which the simulator has no data. One that is not in the catalogue goes to all
+    /// hooks of the project.
+    SendEvent {
+        /// Identifier of the project.
+        project: String,
+        /// Its code, for example `GIT_PUSHED`.
+        event: String,
+        /// An object is laid into the envelope, beside `team`. A text is the whole body, as it stands.
+        /// Absent: made up for pushes, merge requests and builds, an envelope without entity otherwise.
+        #[serde(default)]
+        body: serde_json::Value,
+    },
     /// Hides a project from all credentials.
     LoseAccess {
         /// Identifier of the project.
@@ -217,7 +251,7 @@ pub struct ThirdLink {
 pub struct Applied {
     /// What was done, for example `set_issue`.
     pub kind: String,
-    /// `Issues`, `Iterations`, `ProjectMembers`, `Users`, `Fields` or `Projects`.
+    /// `Issues`, `Iterations`, `ProjectMembers`, `Users`, `Fields`, `Projects` or `Events`.
     pub table: String,
     /// Identifier of the project, empty for users and fields.
     pub project: String,

@@ -3,6 +3,8 @@
 use crate::calendar::{DAY_MS, UNSET_DAY, day_end, day_start, floor_second};
 use crate::config::{ProjectConfig, SimConfig};
 use crate::dice::Dice;
+use crate::hooks::book::HookBook;
+use crate::hooks::post::Post;
 use crate::texts::{LONE_SURROGATE, Text, person};
 use crate::world::catalog::{
     DEFECT_TYPES, ISSUE_TYPES, Kind, PROJECT_ROLES, Phase, REQUIREMENT_TYPES, STATUSES, system_type,
@@ -37,6 +39,7 @@ pub(crate) fn world(config: &SimConfig) -> World {
         fields,
         dice: Dice::of(config.seed, &[7]),
         clock_skew_ms: config.faults.updated_at_skew_seconds.saturating_mul(1_000),
+        hooks: HookBook::new(std::sync::Arc::new(Post::new(config))),
         undo: std::collections::VecDeque::new(),
     };
     let members = config.projects.iter().map(|project| project.members).max().unwrap_or(0).max(1);

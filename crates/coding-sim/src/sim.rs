@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::SimConfig;
 use crate::failure::Failure;
 use crate::handle::WorldHandle;
+use crate::hooks::send;
 use crate::http;
 use crate::mutator::mutate;
 use crate::state::Shared;
@@ -67,6 +68,7 @@ impl Sim {
         let cancel = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(http::serve(listener, Arc::clone(&shared), cancel.clone()));
+        tasks.spawn(send::run(shared.post(), cancel.clone()));
         tasks.spawn(keep_changing(Arc::clone(&shared), cancel.clone()));
         Ok(Self { shared, address, cancel, tasks })
     }

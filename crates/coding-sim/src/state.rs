@@ -2,7 +2,7 @@
 //!
 //! Locks are plain and short: none is held across an await.
 
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde_json::{Map, Value};
 use tokio::sync::watch;
@@ -13,6 +13,7 @@ use crate::credentials::{Caller, Credentials};
 use crate::dice::Dice;
 use crate::failure::Failure;
 use crate::faults::{FaultKind, Faults};
+use crate::hooks::post::Post;
 use crate::request::Fields;
 use crate::traffic::Traffic;
 use crate::world::World;
@@ -24,6 +25,7 @@ pub(crate) struct Shared {
     /// Changes per second that the mutator makes.
     pub(crate) rate: watch::Sender<f64>,
     world: RwLock<World>,
+    post: Arc<Post>,
     faults: RwLock<Faults>,
     traffic: Mutex<Traffic>,
     credentials: Mutex<Credentials>,
@@ -40,9 +42,11 @@ struct Chance {
 impl Shared {
     pub(crate) fn new(config: SimConfig) -> Self {
         let chance = Chance { faults: Dice::of(config.seed, &[21]), answers: Dice::of(config.seed, &[22]) };
+        let world = World::new(&config);
         Self {
             rate: watch::Sender::new(config.mutations_per_second),
-            world: RwLock::new(World::new(&config)),
+            post: Arc::clone(&world.hooks.post),
+            world: RwLock::new(world),
             faults: RwLock::new(config.faults.clone()),
             traffic: Mutex::default(),
             credentials: Mutex::new(Credentials::new(&config)),
@@ -59,6 +63,11 @@ impl Shared {
 
     pub(crate) fn world_mut(&self) -> RwLockWriteGuard<'_, World> {
         self.world.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What sends the hooks; needs no lock on the world.
+    pub(crate) fn post(&self) -> Arc<Post> {
+        Arc::clone(&self.post)
     }
 
     pub(crate) fn faults(&self) -> RwLockReadGuard<'_, Faults> {
@@ -118,7 +127,7 @@ impl Shared {
         fault: Option<FaultKind>,
     ) -> Result<Vec<u8>, Failure> {
         let (scope, writes) = actions::requirement(action).ok_or_else(|| actions::unknown_action(action))?;
-        if !caller.may(scope) {
+        if !caller.may(scope) || (actions::needs_user(scope) && !caller.is_user) {
             return Err(Failure::unauthorized());
         }
         let dice = Dice::of(self.chance().answers.bits(), &[]);

@@ -77,8 +77,7 @@ pub(crate) fn detail(world: &World, call: &Call<'_>) -> Result<Payload, Failure>
 pub(crate) fn create(world: &mut World, call: &Call<'_>, project: &str) -> Result<Payload, Failure> {
     let name = call.fields.need_text("Name")?;
     let edit = edit(world, call)?;
-    let (code, at) = world.create_iteration(project, name, "")?;
-    world.edit_iteration(project, code, |iteration| edit.apply(iteration))?;
+    let (code, at) = world.create_iteration(project, name, "", |iteration| edit.apply(iteration))?;
     let iteration = world.need(project)?.iterations.get(&code).ok_or_else(Failure::not_found)?;
     let body = IterationBody { created_at: at, updated_at: at, ..iteration_body(iteration) };
     Ok(Payload::of("Iteration", &body))
@@ -88,8 +87,7 @@ pub(crate) fn create(world: &mut World, call: &Call<'_>, project: &str) -> Resul
 pub(crate) fn modify(world: &mut World, call: &Call<'_>, project: &str) -> Result<Payload, Failure> {
     let (code, name) = (call.fields.need_id("IterationCode")?, call.fields.need_text("Name")?);
     let edit = edit(world, call)?;
-    world.rename_iteration(project, code, name)?;
-    world.edit_iteration(project, code, |iteration| edit.apply(iteration))?;
+    world.rename_iteration(project, code, name, |iteration| edit.apply(iteration))?;
     let iteration = world.need(project)?.iterations.get(&code).ok_or_else(Failure::not_found)?;
     Ok(Payload::of("Iteration", &iteration_body(iteration)))
 }

@@ -4,6 +4,7 @@
 //! without its end, written straight to bytes.
 
 mod account;
+mod hooks;
 mod issues;
 mod iterations;
 mod members;
@@ -95,8 +96,26 @@ pub(crate) fn requirement(action: &str) -> Option<(&'static str, bool)> {
         | "DescribeProjectIssueStatusList" => ("collaboration:issue:ro", false),
         "CreateIssue" | "ModifyIssue" | "DeleteIssue" | "CreateIteration" | "ModifyIteration"
         | "DeleteIteration" => ("collaboration:issue:rw", true),
+        // Reading a hook takes the right to write it: what it answers has secrets.
+        "DescribeServiceHooks"
+        | "DescribeServiceHook"
+        | "DescribeServiceHookLogs"
+        | "DescribeEvents"
+        | "PingServiceHook"
+        | "ResendServiceHookLog" => (HOOK_SCOPE, false),
+        "CreateServiceHook" | "ModifyServiceHook" | "DeleteServiceHook" | "EnabledServiceHook" => {
+            (HOOK_SCOPE, true)
+        }
         _ => return None,
     })
+}
+
+/// What every action about hooks needs.
+const HOOK_SCOPE: &str = "service-hook:profile:rw";
+
+/// True for what a project token is refused, whatever its scopes say: nobody stands behind it.
+pub(crate) fn needs_user(scope: &str) -> bool {
+    scope == HOOK_SCOPE
 }
 
 /// Answers a reading action.
@@ -120,12 +139,25 @@ pub(crate) fn read(world: &World, call: &mut Call<'_>) -> Result<Payload, Failur
         "DescribeProjectIssueTypeList" => metadata::project_types(world, call),
         "DescribeTeamIssueTypeList" => Ok(metadata::team_types()),
         "DescribeProjectIssueStatusList" => metadata::statuses(world, call),
+        "DescribeEvents" => hooks::events(call),
+        "DescribeServiceHooks" => hooks::list(world, call),
+        "DescribeServiceHook" => hooks::detail(world, call),
+        "DescribeServiceHookLogs" => hooks::logs(world, call),
+        "PingServiceHook" => hooks::ping(world, call),
+        "ResendServiceHookLog" => hooks::resend(world, call),
         _ => Err(unknown_action(call.action)),
     }
 }
 
 /// Carries out a writing action.
 pub(crate) fn write(world: &mut World, call: &mut Call<'_>) -> Result<Payload, Failure> {
+    match call.action {
+        "CreateServiceHook" => return hooks::create(world, call),
+        "ModifyServiceHook" => return hooks::modify(world, call),
+        "DeleteServiceHook" => return hooks::delete(world, call),
+        "EnabledServiceHook" => return hooks::enable(world, call),
+        _ => {}
+    }
     let name = call.fields.need_text("ProjectName")?;
     if call.reach(name)? == Reach::Hollow {
         return Err(Failure::unauthorized());

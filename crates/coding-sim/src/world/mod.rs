@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::SimConfig;
 use crate::dice::Dice;
+use crate::hooks::book::HookBook;
 use crate::world::field::Field;
 use crate::world::issue::Issue;
 use crate::world::project::Project;
@@ -38,6 +39,8 @@ pub(crate) struct World {
     pub(crate) dice: Dice,
     /// Added to the clock when a row is stamped.
     pub(crate) clock_skew_ms: i64,
+    /// Who is told of changes.
+    pub(crate) hooks: HookBook,
     /// What rows were before their latest changes, newest last; lets listings lag behind.
     pub(crate) undo: VecDeque<Undo>,
 }
