@@ -1,0 +1,197 @@
+//! What becomes of a request.
+//!
+//! A delivery's body is read whole, then its token is looked up, then its proofs are checked, then the inbox takes
+//! it in: in this order, so that an unknown token is answered after the same work as a known one.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Extension, Path, Request, State};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_ENCODING;
+use axum::response::Response;
+use axum::routing::get;
+use connectors::coding::hook::{Proof, Refused, Unverified, Verified};
+use engine::inbox::{Accepted, Arrival};
+use engine::journal::JournalError;
+use engine::problem::Remedy;
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+
+use super::answer;
+use super::body::{self, Unread};
+use super::connection::Peer;
+use super::doors::{Door, Doors};
+use super::limits::Limits;
+use super::voice::Voice;
+
+/// What every request needs.
+struct Hall {
+    doors: Doors,
+    limits: Arc<Limits>,
+    /// One permit for each byte that bodies may take up.
+    room: Arc<Semaphore>,
+    voice: Voice,
+    /// What a delivery with an unknown token is checked against.
+    decoy: Proof,
+}
+
+type Token = Result<Path<String>, PathRejection>;
+
+/// The routes of the receiver.
+pub(super) fn routes(doors: Doors, limits: Arc<Limits>) -> Router {
+    let room = Arc::new(Semaphore::new(limits.max_bodies.min(Semaphore::MAX_PERMITS)));
+    let decoy = Proof { secret: Some("nobody knows a door by this".into()), ..Proof::default() };
+    let hall = Arc::new(Hall { doors, limits, room, voice: Voice::default(), decoy });
+    Router::new()
+        .route("/hooks/{token}", get(alive).post(receive))
+        .route("/healthz", get(async || answer::healthy()))
+        .fallback(async || answer::nothing_here())
+        .method_not_allowed_fallback(async || answer::other_method())
+        .with_state(hall)
+}
+
+/// Whether there is a hook at this address, and of which connection.
+async fn alive(State(hall): State<Arc<Hall>>, token: Token) -> Response {
+    match hall.doors.find(&told(token), Timestamp::now()) {
+        Some(door) => answer::alive(&door.connection),
+        None => answer::no_hook(),
+    }
+}
+
+/// Takes a delivery in.
+async fn receive(
+    State(hall): State<Arc<Hall>>,
+    Extension(peer): Extension<Arc<Peer>>,
+    token: Token,
+    request: Request,
+) -> Response {
+    let (head, body) = request.into_parts();
+    if is_encoded(&head.headers) {
+        return answer::encoded();
+    }
+    let body = match body::read(body, &hall.limits, &hall.room).await {
+        Ok(body) => body,
+        Err(why) => return hall.unread(why, &told(token)),
+    };
+    peer.has_been_read();
+    let received = Timestamp::now();
+    let unverified = Unverified::new(texts(&head.headers), body, peer.address);
+    let Some(door) = hall.doors.find(&told(token), received) else {
+        // What it says does not matter; that it takes as long does.
+        let _ = std::hint::black_box(unverified.verify(&hall.decoy));
+        return answer::no_hook();
+    };
+    match unverified.verify(&door.proof) {
+        Ok(verified) => hall.store(&door, verified, received).await,
+        Err(why) => hall.refuse(&door, &peer, why),
+    }
+}
+
+impl Hall {
+    async fn store(&self, door: &Door, verified: Verified, received: Timestamp) -> Response {
+        let arrival = Arrival {
+            delivery_id: verified.delivery_id().map(str::to_owned),
+            received,
+            headers: verified.headers,
+            body: verified.body,
+        };
+        // Given up here, the delivery may be in the inbox all the same: the sender's repetition finds it there.
+        let accepted = tokio::time::timeout(self.limits.accept_time, door.inbox.accept(arrival)).await;
+        door.board.hooks(|hooks| {
+            hooks.reached = Some(received);
+            match &accepted {
+                Ok(Ok(Accepted::New(_))) => hooks.received += 1,
+                Ok(Ok(Accepted::Repeated(_))) => hooks.repeated += 1,
+                Ok(Err(error)) if error.remedy == Remedy::NeedsHuman => {}
+                Ok(Err(_)) | Err(_) => hooks.no_room += 1,
+            }
+        });
+        match accepted {
+            Ok(Ok(accepted)) => answer::taken(accepted),
+            Ok(Err(error)) => self.fail(door, &error),
+            Err(_) => {
+                if let Some(unsaid) = self.voice.speaks(&door.connection, "slow") {
+                    tracing::warn!(
+                        connection = %door.connection, since_last = unsaid,
+                        "a hook's delivery could not be written in time; the sender was asked to come again"
+                    );
+                }
+                answer::come_again()
+            }
+        }
+    }
+
+    fn fail(&self, door: &Door, error: &JournalError) -> Response {
+        let (problem, connection) = (&error.problem, &door.connection);
+        let unsaid = self.voice.speaks(connection, &problem.code);
+        if error.remedy == Remedy::NeedsHuman {
+            if let Some(unsaid) = unsaid {
+                tracing::error!(%connection, since_last = unsaid, %problem, "hooks cannot be stored");
+            }
+            return answer::out_of_order();
+        }
+        if let Some(unsaid) = unsaid {
+            tracing::warn!(
+                %connection, since_last = unsaid, %problem,
+                "a hook's delivery was not stored; the sender was asked to come again"
+            );
+        }
+        answer::come_again()
+    }
+
+    fn refuse(&self, door: &Door, peer: &Peer, why: Refused) -> Response {
+        door.board.hooks(|hooks| {
+            // An entry for each reason there is: no more than a handful.
+            if let Some(count) = hooks.refused.get_mut(why.code()) {
+                *count += 1;
+            } else {
+                hooks.refused.insert(why.code().to_owned(), 1);
+            }
+        });
+        if let Some(unsaid) = self.voice.speaks(&door.connection, why.code()) {
+            tracing::warn!(
+                connection = %door.connection, from = ?peer.address, since_last = unsaid,
+                "a hook's delivery was refused: {why}"
+            );
+        }
+        answer::refused(why)
+    }
+
+    fn unread(&self, why: Unread, token: &str) -> Response {
+        match why {
+            Unread::TooLarge => answer::too_large(self.limits.max_body),
+            Unread::TooSlow => answer::too_slow(),
+            Unread::Broken => answer::broken(),
+            Unread::NoRoom => {
+                if let Some(door) = self.doors.find(token, Timestamp::now()) {
+                    door.board.hooks(|hooks| hooks.no_room += 1);
+                }
+                if let Some(unsaid) = self.voice.speaks("", "memory") {
+                    tracing::warn!(
+                        since_last = unsaid,
+                        "too many deliveries of hooks at once; their senders were asked to come again"
+                    );
+                }
+                answer::come_again()
+            }
+        }
+    }
+}
+
+/// The token of the path. One that is no text is none that anybody was given.
+fn told(token: Token) -> String {
+    token.map(|Path(token)| token).unwrap_or_default()
+}
+
+/// Whether the body is compressed: unpacking is more than a bound on bytes can hold, and CODING does not pack.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
+    encodings.any(|encoding| !encoding.is_empty() && !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+fn texts(headers: &HeaderMap) -> Vec<(String, String)> {
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value.as_bytes()))).collect()
+}
