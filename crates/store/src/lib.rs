@@ -5,7 +5,9 @@
 //! time) and [`vault::Vault`] (encrypted secrets); [`tokens::TokenVault`] keeps rotated OAuth tokens in it.
 
 mod durable;
+pub mod inbox;
 pub mod journal;
+mod sqlite;
 pub mod state_dir;
 pub mod tokens;
 pub mod vault;

@@ -7,8 +7,8 @@ use engine::row::{ProjectId, RowId};
 use engine::schema::TableId;
 use sqlx::{Row as _, SqliteConnection, SqlitePool};
 
-use super::fault::Fault;
-use super::meta;
+use crate::sqlite::fault::Fault;
+use crate::sqlite::integers;
 
 /// Forgets the earlier census of the table of the project.
 pub(super) async fn start(pool: &SqlitePool, table: TableId, project: ProjectId) -> Result<(), Fault> {
@@ -38,7 +38,7 @@ pub(super) async fn saw(
     ids: &[RowId],
 ) -> Result<u64, Fault> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    let (table, ids) = (i64::from(table.0), meta::integers(&ids)?);
+    let (table, ids) = (i64::from(table.0), integers(&ids)?);
     let mut transaction = pool.begin().await?;
     under_way(&mut transaction, table, project.0).await?;
     let seen =

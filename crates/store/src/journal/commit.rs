@@ -10,31 +10,22 @@ use engine::journal::{Ask, Detail, Entry, Reference, Version};
 use engine::position::Sequence;
 use engine::row::RowKey;
 use engine::schema::TableId;
-use sqlx::sqlite::SqliteArguments;
-use sqlx::{Arguments, AssertSqlSafe, Encode, Row as _, Sqlite, SqliteConnection, SqlitePool, Type};
+use sqlx::{Row as _, SqliteConnection, SqlitePool};
 
-use super::blob;
-use super::fault::Fault;
 use super::meta;
 use super::read::{CHANNELS, KINDS, Stand};
+use crate::sqlite::fault::Fault;
+use crate::sqlite::statement::{Statement, Values};
+use crate::sqlite::{blob, integers};
 
-/// Rows a statement, largest first: a page of a listing takes one. One row a statement is five times slower, as
-/// measured; a handful of sizes, so that prepared statements are found again; the largest stays far below SQLite's
-/// 32,766 variables.
-const CHUNKS: [usize; 4] = [500, 100, 10, 1];
+/// Rows a statement: a page of a listing takes one. One row a statement is five times slower, as measured.
+const SIZES: &[usize] = &[500, 100, 10, 1];
 
 /// Rows encoded before the runtime gets its thread back (some 0.3 ms).
 const BREATH: usize = 32;
 
 /// Rows of one step of a change that touches a whole table.
 const STEP: i64 = 20_000;
-
-/// A statement that writes many rows: what stands before and after the list of rows.
-struct Statement {
-    before: &'static str,
-    columns: usize,
-    after: &'static str,
-}
 
 const MIRROR: Statement = Statement {
     before: "INSERT INTO mirror VALUES ",
@@ -44,6 +35,7 @@ const MIRROR: Statement = Statement {
             listed_digest = excluded.listed_digest, listed = excluded.listed, \
             looked_up = excluded.looked_up, observed = excluded.observed, \
             updated_ms = excluded.updated_ms, detail = excluded.detail, alive = excluded.alive",
+    sizes: SIZES,
 };
 
 /// Bookkeeping comes with the content it found: equal content is compared and not written.
@@ -51,16 +43,20 @@ const CONTENT: Statement = Statement {
     before: "INSERT INTO content VALUES ",
     columns: 2,
     after: " ON CONFLICT (sequence) DO UPDATE SET body = excluded.body WHERE body <> excluded.body",
+    sizes: SIZES,
 };
 
-const LOG: Statement = Statement { before: "INSERT OR REPLACE INTO log VALUES ", columns: 10, after: "" };
+const LOG: Statement =
+    Statement { before: "INSERT OR REPLACE INTO log VALUES ", columns: 10, after: "", sizes: SIZES };
 
-const REFER: Statement = Statement { before: "INSERT OR IGNORE INTO refs VALUES ", columns: 5, after: "" };
+const REFER: Statement =
+    Statement { before: "INSERT OR IGNORE INTO refs VALUES ", columns: 5, after: "", sizes: SIZES };
 
 const UNREFER: Statement = Statement {
     before: "DELETE FROM refs WHERE (project, to_tab, to_id, tab, id) IN (VALUES ",
     columns: 5,
     after: ")",
+    sizes: SIZES,
 };
 
 const TALLY: Statement = Statement {
@@ -68,42 +64,8 @@ const TALLY: Statement = Statement {
     columns: 4,
     after: " ON CONFLICT (tab, project) DO UPDATE SET alive = alive + excluded.alive, \
             pending = pending + excluded.pending",
+    sizes: SIZES,
 };
-
-/// The values of a statement in the making.
-struct Values(SqliteArguments);
-
-impl Values {
-    fn add<'t, T: Encode<'t, Sqlite> + Type<Sqlite>>(&mut self, value: T) -> Result<(), Fault> {
-        self.0.add(value).map_err(|error| Fault::Sql(sqlx::Error::Encode(error)))
-    }
-}
-
-impl Statement {
-    /// Writes rows, each with as many values as the statement has columns.
-    async fn write<T>(
-        &self,
-        connection: &mut SqliteConnection,
-        rows: impl ExactSizeIterator<Item = T>,
-        bind: impl Fn(&mut Values, T) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
-        let mut rows = rows;
-        while let Some(size) = CHUNKS.into_iter().find(|size| *size <= rows.len()) {
-            let mut values = Values(SqliteArguments::default());
-            Arguments::reserve(&mut values.0, size * self.columns, 0);
-            for row in rows.by_ref().take(size) {
-                bind(&mut values, row)?;
-            }
-            sqlx::query_with(AssertSqlSafe(self.sql(size)), values.0).execute(&mut *connection).await?;
-        }
-        Ok(())
-    }
-
-    fn sql(&self, rows: usize) -> String {
-        let row = format!("({})", vec!["?"; self.columns].join(","));
-        format!("{}{}{}", self.before, vec![row; rows].join(","), self.after)
-    }
-}
 
 /// Bytes of an entry's JSON.
 #[derive(Clone, Copy, Debug, Default)]
@@ -195,7 +157,7 @@ async fn write(connection: &mut SqliteConnection, batch: Batch<'_>) -> Result<St
     }
     if !outdated.is_empty() {
         let delete = sqlx::query("DELETE FROM content WHERE sequence IN (SELECT value FROM json_each(?1))");
-        delete.bind(meta::integers(&outdated)?).execute(&mut *connection).await?;
+        delete.bind(integers(&outdated)?).execute(&mut *connection).await?;
     }
     let keys = rows.iter().map(|(key, version, content)| (*key, *version, content.is_some()));
     MIRROR.write(connection, keys.collect::<Vec<_>>().into_iter(), bind_mirror).await?;
@@ -307,7 +269,7 @@ pub(super) async fn ask_details(writer: &SqlitePool, tables: &[TableId], ask: As
     let (from_detail, to_detail) = (meta::detail_number(from_detail), meta::detail_number(to_detail));
     let tables: Vec<i64> = tables.iter().map(|table| i64::from(table.0)).collect();
     let parts = sqlx::query("SELECT tab, project FROM tally WHERE tab IN (SELECT value FROM json_each(?1))");
-    for part in parts.bind(meta::integers(&tables)?).fetch_all(writer).await? {
+    for part in parts.bind(integers(&tables)?).fetch_all(writer).await? {
         let (table, project): (i64, i64) = (part.try_get(0)?, part.try_get(1)?);
         let mut from = Some(i64::MIN);
         while let Some(first) = from {

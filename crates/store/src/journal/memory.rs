@@ -6,7 +6,7 @@ use engine::position::{Generation, Position, Sequence};
 use serde_json::Value;
 use sqlx::{Row as _, SqlitePool};
 
-use super::fault::Fault;
+use crate::sqlite::fault::Fault;
 
 /// Openings that are remembered: years of restarts, and a megabyte at most. A position of an older one leads
 /// to a rebuild.

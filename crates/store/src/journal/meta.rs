@@ -10,8 +10,8 @@ use engine::schema::TableId;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use super::blob;
-use super::fault::Fault;
+use crate::sqlite::fault::Fault;
+use crate::sqlite::{blob, integers};
 
 /// The columns of `mirror`, in the order in which [`known`] reads and `commit` writes them.
 pub(super) const COLUMNS: &str = "m.tab, m.project, m.id, m.sequence, m.inserted, m.first_detail, \
@@ -102,9 +102,4 @@ pub(super) fn by_table(keys: impl Iterator<Item = RowKey>) -> Result<Vec<(i64, i
         Ok((table, project, integers(&ids)?))
     };
     groups.into_iter().map(text).collect()
-}
-
-/// Integers as a JSON array, for `json_each`.
-pub(super) fn integers(numbers: &[i64]) -> Result<String, Fault> {
-    serde_json::to_string(numbers).map_err(|error| Fault::Encode(error.to_string()))
 }

@@ -7,10 +7,8 @@
 //! Start with [`SqliteJournal`]; `schema` has the tables, `commit` the one way rows get in, `read` the ways out
 //! and `recent` the short one.
 
-mod blob;
 mod census;
 mod commit;
-mod fault;
 mod memory;
 mod meta;
 mod prune;
@@ -37,8 +35,9 @@ use serde_json::Value;
 use sqlx::SqlitePool;
 use tokio::sync::watch;
 
-use self::fault::Fault;
 use self::recent::Recent;
+use crate::sqlite::fault::{Fault, Kept};
+use crate::sqlite::file::keep_private;
 
 /// Name of the file within the state directory.
 pub const FILE: &str = "journal.db";
@@ -69,29 +68,21 @@ struct Writing {
     acknowledged: Mutex<BTreeMap<String, Sequence>>,
 }
 
-/// Makes the file, if there is none, so that only its owner can read it: it holds everything that was observed.
-/// SQLite gives its other files the same mode.
-fn keep_private(file: &Path) -> std::io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(file).map(drop)
-}
-
 impl SqliteJournal {
     /// Opens the journal in `dir`, making it when there is none. A new generation begins.
     ///
     /// # Errors
     /// A file that is damaged, not a journal, or of a newer format needs a person; nothing is changed in it.
     pub async fn open(dir: &Path) -> Result<SqliteJournal, JournalError> {
-        Self::opened(dir).await.map_err(|fault| fault.told("The journal cannot be opened", dir))
+        Self::opened(dir)
+            .await
+            .map_err(|fault| fault.told(Kept::Journal, "The journal cannot be opened", dir))
     }
 
     async fn opened(dir: &Path) -> Result<SqliteJournal, Fault> {
         let file = dir.join(FILE);
         keep_private(&file).map_err(Fault::Io)?;
-        schema::check_header(&file)?;
+        schema::FORMAT.check_header(&file)?;
         let writer = schema::writer(&file).await?;
         schema::prepare(&writer).await?;
         let generation = memory::begin_opening(&writer).await?;
@@ -116,13 +107,15 @@ impl SqliteJournal {
     /// # Errors
     /// As [`SqliteJournal::open`]; also when there is no journal yet.
     pub async fn open_read_only(dir: &Path) -> Result<SqliteJournal, JournalError> {
-        Self::opened_read_only(dir).await.map_err(|fault| fault.told("The journal cannot be read", dir))
+        Self::opened_read_only(dir)
+            .await
+            .map_err(|fault| fault.told(Kept::Journal, "The journal cannot be read", dir))
     }
 
     async fn opened_read_only(dir: &Path) -> Result<SqliteJournal, Fault> {
         let file = dir.join(FILE);
         std::fs::metadata(&file).map_err(Fault::Io)?;
-        schema::check_header(&file)?;
+        schema::FORMAT.check_header(&file)?;
         let readers = schema::readers(&file).await?;
         schema::check(&readers).await?;
         let start = read::start(&readers).await?;
@@ -168,7 +161,7 @@ impl SqliteJournal {
     }
 
     fn told(&self, what: &str, fault: Fault) -> JournalError {
-        fault.told(what, &self.dir)
+        fault.told(Kept::Journal, what, &self.dir)
     }
 
     fn unread(&self, fault: Fault) -> JournalError {

@@ -7,13 +7,11 @@ use engine::clock::Moment;
 use engine::position::Sequence;
 use sqlx::{Row as _, SqlitePool};
 
-use super::fault::Fault;
+use crate::sqlite::fault::Fault;
+use crate::sqlite::vacuum_step;
 
 /// Rows forgotten in one transaction: some milliseconds.
 const STEP: i64 = 2_000;
-
-/// Pages given back to the disk in one transaction.
-const PAGES: i64 = 1_024;
 
 /// Forgets what was observed before `cutoff`, and tombstones that all tasks have passed (`acknowledged`).
 pub(super) async fn prune(
@@ -85,17 +83,4 @@ async fn tombstone_step(
     }
     transaction.commit().await?;
     Ok(more)
-}
-
-/// Gives free pages back while they are more than a quarter of the file; fewer are soon used again.
-async fn vacuum_step(writer: &SqlitePool) -> Result<bool, Fault> {
-    let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(writer).await?;
-    let free: i64 = sqlx::query_scalar("PRAGMA freelist_count").fetch_one(writer).await?;
-    if free <= PAGES.max(pages / 4) {
-        return Ok(false);
-    }
-    sqlx::query("PRAGMA incremental_vacuum(1024)").execute(writer).await?;
-    // Where pages cannot be given back (the file was made without auto-vacuum), asking again is no use.
-    let left: i64 = sqlx::query_scalar("PRAGMA freelist_count").fetch_one(writer).await?;
-    Ok(left < free)
 }

@@ -13,9 +13,9 @@ use futures::TryStreamExt;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row as _, SqliteConnection, SqlitePool};
 
-use super::blob;
-use super::fault::Fault;
 use super::meta::{self, COLUMNS, MISSING, STALE};
+use crate::sqlite::fault::Fault;
+use crate::sqlite::{blob, integers, limited};
 
 /// Where a journal stands when it is opened, and after a commit.
 #[derive(Debug)]
@@ -96,27 +96,6 @@ async fn of_part<T>(
         found.push(read(&row)?);
     }
     Ok(())
-}
-
-/// Reads rows until a limit is reached; the query itself ends at the limit of rows.
-async fn limited<T>(
-    mut rows: impl futures::Stream<Item = Result<SqliteRow, sqlx::Error>> + Unpin,
-    max_bytes: usize,
-    read: impl Fn(&SqliteRow) -> Result<(T, usize), Fault>,
-) -> Result<Vec<T>, Fault> {
-    let (mut found, mut bytes) = (Vec::new(), 0_usize);
-    while let Some(row) = rows.try_next().await? {
-        let (item, size) = read(&row)?;
-        bytes = bytes.saturating_add(size);
-        if bytes > max_bytes && !found.is_empty() {
-            break;
-        }
-        found.push(item);
-        if bytes >= max_bytes {
-            break;
-        }
-    }
-    Ok(found)
 }
 
 /// The mirror in sequence order.
@@ -216,7 +195,7 @@ pub(super) async fn pending_details(
 ) -> Result<Vec<RowKey>, Fault> {
     let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
     let but: HashSet<RowKey> = but.iter().copied().collect();
-    let projects = meta::integers(&projects.iter().map(|project| project.0).collect::<Vec<_>>())?;
+    let projects = integers(&projects.iter().map(|project| project.0).collect::<Vec<_>>())?;
     let mut found = Vec::new();
     let mut snapshot = pool.begin().await?;
     for state in [STALE, MISSING] {

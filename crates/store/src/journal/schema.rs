@@ -1,30 +1,21 @@
 //! The tables of the journal's file, its format version, and how connections to it are set up.
 
-use std::io::Read;
 use std::path::Path;
-use std::time::Duration;
 
-use sqlx::sqlite::{
-    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{Connection, Executor, SqlitePool};
+use sqlx::sqlite::{SqliteAutoVacuum, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{Executor, SqlitePool};
 
-use super::fault::Fault;
+use crate::sqlite::fault::Fault;
+use crate::sqlite::file::{Format, options, pool};
 
-/// Marks the file as ours in its header: "trib" in ASCII.
-const APPLICATION_ID: i64 = 0x7472_6962;
-
-/// The format of the tables below. A file with a higher one is refused.
-const FORMAT: i64 = 1;
+/// "trib" in ASCII, and the format of the tables below.
+pub(super) const FORMAT: Format = Format { application_id: 0x7472_6962, number: 1 };
 
 /// A page holds a compressed row of usual size without overflow, and four of the small ones.
 const PAGE_BYTES: u32 = 8192;
 
 /// Connections that read: capture, some deliveries and the console at once; more only cost memory.
 const READERS: u32 = 4;
-
-/// How long a connection waits for another one's lock; only checkpoints and foreign programs hold any.
-const BUSY: Duration = Duration::from_secs(10);
 
 /// What `content` and `mirror` keep apart: `mirror` is small and touched often, `content` is large and written
 /// once, in sequence order, so that a load only appends to it. `tally` spares counting.
@@ -117,26 +108,6 @@ CREATE TEMP TABLE seen (
 ) WITHOUT ROWID;
 ";
 
-fn options(file: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(file)
-        .busy_timeout(BUSY)
-        .foreign_keys(false)
-        // Rows that the driver's thread may read ahead: each time it waits costs two switches of threads.
-        .row_buffer_size(512)
-        .pragma("temp_store", "FILE")
-}
-
-/// A pool that keeps its connections for life: they hold caches and temporary tables.
-fn pool(connections: u32) -> SqlitePoolOptions {
-    SqlitePoolOptions::new()
-        .max_connections(connections)
-        .min_connections(0)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .test_before_acquire(false)
-}
-
 /// The one connection that writes: what it commits is flushed.
 pub(super) async fn writer(file: &Path) -> Result<SqlitePool, Fault> {
     let options = options(file)
@@ -170,50 +141,12 @@ pub(super) async fn census(file: &Path) -> Result<SqlitePool, Fault> {
     Ok(pool.connect_with(options(file).read_only(true)).await?)
 }
 
-/// Looks at the first bytes of a file before SQLite does, so that a foreign file is left as it is.
-pub(super) fn check_header(file: &Path) -> Result<(), Fault> {
-    let mut header = Vec::with_capacity(100);
-    match std::fs::File::open(file) {
-        Ok(file) => file.take(100).read_to_end(&mut header).map_err(Fault::Io)?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(Fault::Io(error)),
-    };
-    if header.is_empty() {
-        return Ok(());
-    }
-    if !header.starts_with(b"SQLite format 3\0") || header.len() < 100 {
-        return Err(Fault::Damaged("it does not begin as a database does".to_owned()));
-    }
-    let id = header.get(68..72).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok()).map(i32::from_be_bytes);
-    // 0: made a moment ago, its first page still lies in the write-ahead log.
-    match id.map(i64::from) {
-        Some(0 | APPLICATION_ID) => Ok(()),
-        _ => Err(Fault::Foreign),
-    }
-}
-
 /// Makes the tables of a new file; checks the format of an old one.
 pub(super) async fn prepare(writer: &SqlitePool) -> Result<(), Fault> {
-    let mut connection = writer.acquire().await?;
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let objects: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut *transaction).await?;
-    if objects == 0 {
-        (&mut *transaction).execute(TABLES).await?;
-    }
-    transaction.commit().await?;
-    drop(connection);
-    check(writer).await
+    FORMAT.prepare(writer, TABLES).await
 }
 
 /// Refuses files of other applications and of newer formats.
 pub(super) async fn check(pool: &SqlitePool) -> Result<(), Fault> {
-    let id: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(pool).await?;
-    let format: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(pool).await?;
-    match format {
-        _ if id != APPLICATION_ID => Err(Fault::Foreign),
-        FORMAT => Ok(()),
-        found if found > FORMAT => Err(Fault::Newer { found }),
-        _ => Err(Fault::Damaged(format!("its format {format} never existed"))),
-    }
+    FORMAT.check(pool).await
 }

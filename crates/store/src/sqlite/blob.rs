@@ -1,13 +1,16 @@
-//! Content at rest: one byte that names the format, then the JSON, compressed where that helps.
+//! Content at rest: one byte that names the format, then the bytes (of the journal: JSON), compressed where that
+//! helps.
+
+use std::borrow::Cow;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::fault::Fault;
 
-/// JSON as it is.
+/// Bytes as they are.
 const PLAIN: u8 = 0;
-/// Four bytes of length (little-endian), then one LZ4 block of JSON.
+/// Four bytes of length (little-endian), then one LZ4 block.
 const LZ4: u8 = 1;
 
 /// Below this many bytes compression saves nothing worth its header.
@@ -18,26 +21,31 @@ const WORTH_IT: usize = 128;
 const MAX_BYTES: usize = 256 * 1024 * 1024;
 
 /// Turns a value into its stored form.
-pub(super) fn pack<T: Serialize>(value: &T) -> Result<Vec<u8>, Fault> {
+pub(crate) fn pack<T: Serialize>(value: &T) -> Result<Vec<u8>, Fault> {
     let json = serde_json::to_vec(value).map_err(|error| Fault::Encode(error.to_string()))?;
-    if json.len() > MAX_BYTES {
-        return Err(Fault::Encode(format!("a row of {} bytes is too long to be kept", json.len())));
+    pack_bytes(&json)
+}
+
+/// Turns bytes into their stored form.
+pub(crate) fn pack_bytes(bytes: &[u8]) -> Result<Vec<u8>, Fault> {
+    if bytes.len() > MAX_BYTES {
+        return Err(Fault::Encode(format!("content of {} bytes is too long to be kept", bytes.len())));
     }
-    if json.len() < WORTH_IT {
-        let mut blob = Vec::with_capacity(json.len() + 1);
+    if bytes.len() < WORTH_IT {
+        let mut blob = Vec::with_capacity(bytes.len() + 1);
         blob.push(PLAIN);
-        blob.extend_from_slice(&json);
+        blob.extend_from_slice(bytes);
         return Ok(blob);
     }
-    let body = lz4_flex::block::compress_prepend_size(&json);
+    let body = lz4_flex::block::compress_prepend_size(bytes);
     let mut blob = Vec::with_capacity(body.len() + 1);
     blob.push(LZ4);
     blob.extend_from_slice(&body);
     Ok(blob)
 }
 
-/// Bytes of the JSON in a stored form.
-pub(super) fn unpacked_len(blob: &[u8]) -> usize {
+/// Bytes of the content in a stored form.
+pub(crate) fn unpacked_len(blob: &[u8]) -> usize {
     match blob.split_first() {
         Some((&LZ4, body)) => lz4_flex::block::uncompressed_size(body).map_or(0, |(size, _)| size),
         _ => blob.len().saturating_sub(1),
@@ -45,25 +53,33 @@ pub(super) fn unpacked_len(blob: &[u8]) -> usize {
 }
 
 /// Reads a value from its stored form.
-pub(super) fn unpack<T: DeserializeOwned>(blob: &[u8]) -> Result<T, Fault> {
-    let damaged = |why: &dyn std::fmt::Display| Fault::Damaged(format!("a row is not readable ({why})"));
+pub(crate) fn unpack<T: DeserializeOwned>(blob: &[u8]) -> Result<T, Fault> {
+    serde_json::from_slice(&unpack_bytes(blob)?).map_err(|error| damaged(&error))
+}
+
+/// Reads bytes from their stored form.
+pub(crate) fn unpack_bytes(blob: &[u8]) -> Result<Cow<'_, [u8]>, Fault> {
     match blob.split_first() {
-        Some((&PLAIN, json)) => serde_json::from_slice(json).map_err(|error| damaged(&error)),
+        Some((&PLAIN, bytes)) => Ok(Cow::Borrowed(bytes)),
         Some((&LZ4, body)) => {
             if unpacked_len(blob) > MAX_BYTES {
                 return Err(damaged(&"impossible length"));
             }
-            let json = lz4_flex::block::decompress_size_prepended(body).map_err(|error| damaged(&error))?;
-            serde_json::from_slice(&json).map_err(|error| damaged(&error))
+            let bytes = lz4_flex::block::decompress_size_prepended(body).map_err(|error| damaged(&error))?;
+            Ok(Cow::Owned(bytes))
         }
         Some((format, _)) => Err(damaged(&format_args!("format {format}"))),
         None => Err(damaged(&"empty")),
     }
 }
 
+fn damaged(why: &dyn std::fmt::Display) -> Fault {
+    Fault::Damaged(format!("content is not readable ({why})"))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{pack, unpack, unpacked_len};
+    use super::{pack, pack_bytes, unpack, unpack_bytes, unpacked_len};
 
     #[test]
     fn short_and_long_texts_come_back() {
@@ -72,6 +88,8 @@ mod tests {
             let blob = pack(&text).unwrap();
             assert_eq!(unpacked_len(&blob), text.len() + 2);
             assert_eq!(unpack::<String>(&blob).unwrap(), text);
+            let bytes: Vec<u8> = (0..=255).cycle().take(length).collect();
+            assert_eq!(*unpack_bytes(&pack_bytes(&bytes).unwrap()).unwrap(), bytes);
         }
     }
 

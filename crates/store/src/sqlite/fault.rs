@@ -7,7 +7,7 @@ use engine::problem::{Problem, Remedy};
 
 /// What went wrong, before anybody is told.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// SQLite or its pool said so.
     Sql(sqlx::Error),
     /// The file system said so, outside of SQLite.
@@ -21,12 +21,68 @@ pub(super) enum Fault {
         /// The format it has.
         found: i64,
     },
-    /// The journal was opened for reading only.
+    /// The file was opened for reading only.
     ReadOnly,
     /// A census was asked about that was not started by this opening.
     NoCensus,
-    /// A row could not be turned into its stored form.
+    /// Something could not be turned into its stored form.
     Encode(String),
+    /// What waits in the inbox takes all the room it may.
+    Full {
+        /// Bytes that wait.
+        waiting: u64,
+        /// Bytes that may wait.
+        max: u64,
+    },
+    /// Whoever would do it has ended.
+    Closed,
+}
+
+/// Which file a fault is about: what a person does about it differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// The journal: all of it can be read again.
+    Journal,
+    /// The inbox: what waits in it is found by a poll or a census, later.
+    Inbox,
+}
+
+impl Kept {
+    /// What to do about a file that cannot be read.
+    fn start_afresh(self, dir: &std::path::Display<'_>) -> String {
+        match self {
+            Kept::Journal => format!(
+                "Stop tributary, move the state directory {dir} away and start again: the target is rebuilt \
+                 from a fresh reading; nothing is lost in the target."
+            ),
+            Kept::Inbox => format!(
+                "Stop tributary, move the files {dir}/inbox.db* away and start again: deliveries that waited \
+                 are gone, and the poll at the start finds what they were about."
+            ),
+        }
+    }
+
+    fn use_newer(self, dir: &std::path::Display<'_>) -> String {
+        match self {
+            Kept::Journal => format!(
+                "Run the version of tributary that wrote {dir}, or move that directory away: the target is \
+                 then rebuilt from a fresh reading."
+            ),
+            Kept::Inbox => format!(
+                "Run the version of tributary that wrote {dir}, or move the files {dir}/inbox.db* away: \
+                 deliveries that waited are then gone, and the poll at the start finds what they were about."
+            ),
+        }
+    }
+
+    fn made_by(self) -> &'static str {
+        match self {
+            Kept::Journal => "Check the path of the state directory; the first sync makes it.",
+            Kept::Inbox => {
+                "Check the path of the state directory; the first sync of a pipeline with hooks makes it."
+            }
+        }
+    }
 }
 
 impl From<sqlx::Error> for Fault {
@@ -72,19 +128,18 @@ fn meaning(error: &sqlx::Error) -> Meaning {
 
 impl Fault {
     /// The error as the engine takes it. `what` is what could not be done, `dir` the state directory.
-    pub(super) fn told(self, what: &str, dir: &Path) -> JournalError {
+    pub(crate) fn told(self, kept: Kept, what: &str, dir: &Path) -> JournalError {
         let dir = dir.display();
         let error = |remedy, code, why: String, fix: String| JournalError {
             remedy,
             problem: Problem::new(code, what, why, fix),
             source: None,
         };
-        let damaged = |why: String| {
-            let fix = format!(
-                "Stop tributary, move the state directory {dir} away and start again: the target is rebuilt \
-                 from a fresh reading; nothing is lost in the target."
-            );
-            error(Remedy::NeedsHuman, "JOURNAL-DAMAGED", why, fix)
+        let damaged =
+            |why: String| error(Remedy::NeedsHuman, "JOURNAL-DAMAGED", why, kept.start_afresh(&dir));
+        let closed = || {
+            let (why, fix) = ("it has been closed".to_owned(), "Start tributary again.".to_owned());
+            error(Remedy::NeedsHuman, "JOURNAL-CLOSED", why, fix)
         };
         match self {
             Fault::Damaged(why) => damaged(format!("its file is damaged: {why}")),
@@ -93,11 +148,17 @@ impl Fault {
                 Remedy::NeedsHuman,
                 "JOURNAL-NEWER",
                 format!("its format {found} is newer than this tributary understands"),
-                format!(
-                    "Run the version of tributary that wrote {dir}, or move that directory away: the target \
-                     is then rebuilt from a fresh reading."
-                ),
+                kept.use_newer(&dir),
             ),
+            Fault::Full { waiting, max } => error(
+                Remedy::Wait,
+                "INBOX-FULL",
+                format!("deliveries of {waiting} bytes wait to be worked off, and {max} bytes may"),
+                "See what keeps them waiting (`tributary status`): it goes on by itself once they are worked \
+                 off. Or give the inbox more room in the pipeline file."
+                    .to_owned(),
+            ),
+            Fault::Closed => closed(),
             Fault::ReadOnly => error(
                 Remedy::NeedsHuman,
                 "JOURNAL-READ-ONLY",
@@ -122,7 +183,7 @@ impl Fault {
                     Remedy::NeedsHuman,
                     "JOURNAL-MISSING",
                     format!("there is none in {dir}"),
-                    "Check the path of the state directory; the first sync makes it.".to_owned(),
+                    kept.made_by().to_owned(),
                 )
             },
             Fault::Io(io) => JournalError {
@@ -156,12 +217,7 @@ impl Fault {
                         "Give the user that runs tributary read and write access to that directory."
                             .to_owned(),
                     ),
-                    Meaning::Closed => error(
-                        Remedy::NeedsHuman,
-                        "JOURNAL-CLOSED",
-                        "it has been closed".to_owned(),
-                        "Start tributary again.".to_owned(),
-                    ),
+                    Meaning::Closed => closed(),
                     Meaning::Other => error(
                         Remedy::NeedsHuman,
                         "JOURNAL-IO",
@@ -184,7 +240,7 @@ mod tests {
     use sqlx::sqlite::SqliteConnectOptions;
     use sqlx::{Connection, Executor, SqliteConnection};
 
-    use super::Fault;
+    use super::{Fault, Kept};
 
     async fn connect(dir: &Path) -> SqliteConnection {
         let options = SqliteConnectOptions::new().filename(dir.join("file.db")).create_if_missing(true);
@@ -192,7 +248,8 @@ mod tests {
     }
 
     fn told(error: sqlx::Error) -> (Remedy, String) {
-        let error = Fault::from(error).told("The journal cannot be written", Path::new("/some.state"));
+        let error =
+            Fault::from(error).told(Kept::Journal, "The journal cannot be written", Path::new("/some.state"));
         assert!(error.to_string().contains("/some.state"));
         assert!(error.source.is_some());
         (error.remedy, error.problem.code)

@@ -1,0 +1,94 @@
+//! The tables of the inbox's file, and how connections to it are set up.
+
+use std::path::Path;
+
+use sqlx::SqlitePool;
+use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+
+use crate::sqlite::fault::Fault;
+use crate::sqlite::file::{Format, options, pool};
+
+/// "trin" in ASCII, and the format of the tables below.
+pub(super) const FORMAT: Format = Format { application_id: 0x7472_696e, number: 1 };
+
+/// Connections that read: those who work deliveries off, and those who count and show them.
+const READERS: u32 = 2;
+
+/// Deliveries that the driver's thread may read ahead: a body can have megabytes.
+const READ_AHEAD: usize = 16;
+
+/// `deliveries` is small and touched often, `content` is large and written once. `bounds` holds the newest number
+/// and turn, also when they have been forgotten, and spares counting.
+const TABLES: &str = "
+CREATE TABLE deliveries (
+    number INTEGER PRIMARY KEY,
+    turn INTEGER NOT NULL,
+    delivery_id TEXT,
+    received INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    standing INTEGER NOT NULL DEFAULT 0,
+    words TEXT,
+    event TEXT,
+    entity TEXT,
+    project TEXT,
+    sender TEXT,
+    settled INTEGER,
+    delivered INTEGER,
+    replays INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE UNIQUE INDEX deliveries_id ON deliveries (delivery_id) WHERE delivery_id IS NOT NULL;
+CREATE UNIQUE INDEX deliveries_waiting ON deliveries (turn) WHERE standing = 0;
+CREATE INDEX deliveries_standing ON deliveries (standing, number);
+CREATE INDEX deliveries_settled ON deliveries (received) WHERE standing <> 0;
+CREATE TABLE content (
+    number INTEGER PRIMARY KEY,
+    headers TEXT NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+CREATE TABLE bounds (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    number INTEGER NOT NULL,
+    turn INTEGER NOT NULL,
+    waiting INTEGER NOT NULL,
+    applied INTEGER NOT NULL,
+    unchanged INTEGER NOT NULL,
+    ignored INTEGER NOT NULL,
+    dead INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    waiting_bytes INTEGER NOT NULL
+) STRICT;
+INSERT INTO bounds VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+PRAGMA application_id = 1953655150;
+PRAGMA user_version = 1;
+";
+
+/// What every connection that writes has: what it commits is flushed.
+fn writing(file: &Path) -> SqliteConnectOptions {
+    options(file)
+        .row_buffer_size(READ_AHEAD)
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        // 4 MiB: the upper pages of every tree, whatever the inbox's size.
+        .pragma("cache_size", "-4096")
+        // The file is cut to this after a long reader or a burst let it grow.
+        .pragma("journal_size_limit", "67108864")
+}
+
+/// The one connection of the process that accepts; makes file and tables where there are none.
+pub(super) async fn writer(file: &Path) -> Result<SqlitePool, Fault> {
+    let writer = pool(1).connect_with(writing(file).create_if_missing(true)).await?;
+    FORMAT.prepare(&writer, TABLES).await?;
+    Ok(writer)
+}
+
+/// The one connection with which another process replays, opened when it does.
+pub(super) fn writer_beside(file: &Path) -> SqlitePool {
+    pool(1).connect_lazy_with(writing(file))
+}
+
+/// Connections that read snapshots beside the writer.
+pub(super) async fn readers(file: &Path) -> Result<SqlitePool, Fault> {
+    let options = options(file).row_buffer_size(READ_AHEAD).read_only(true);
+    Ok(pool(READERS).connect_with(options).await?)
+}

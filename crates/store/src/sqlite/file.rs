@@ -1,0 +1,103 @@
+//! How files are made, recognised and opened.
+
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use sqlx::{Connection, Executor, SqlitePool};
+
+use super::fault::Fault;
+
+/// How long a connection waits for another one's lock; only checkpoints and other programs hold any.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// What a file is, as its header says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Format {
+    /// Marks the file as ours.
+    pub(crate) application_id: i64,
+    /// The format of its tables. A file with a higher one is refused.
+    pub(crate) number: i64,
+}
+
+/// How every connection is set up.
+pub(crate) fn options(file: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(file)
+        .busy_timeout(BUSY)
+        .foreign_keys(false)
+        // Rows that the driver's thread may read ahead: each time it waits costs two switches of threads.
+        .row_buffer_size(512)
+        .pragma("temp_store", "FILE")
+}
+
+/// A pool that keeps its connections for life: they hold caches and temporary tables.
+pub(crate) fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .min_connections(0)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+}
+
+/// Makes the file, if there is none, so that only its owner can read it: it holds everything that was observed or
+/// received. SQLite gives its other files the same mode.
+pub(crate) fn keep_private(file: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(file).map(drop)
+}
+
+impl Format {
+    /// Looks at the first bytes of a file before SQLite does, so that a foreign file is left as it is.
+    pub(crate) fn check_header(self, file: &Path) -> Result<(), Fault> {
+        let mut header = Vec::with_capacity(100);
+        match std::fs::File::open(file) {
+            Ok(file) => file.take(100).read_to_end(&mut header).map_err(Fault::Io)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(Fault::Io(error)),
+        };
+        if header.is_empty() {
+            return Ok(());
+        }
+        if !header.starts_with(b"SQLite format 3\0") || header.len() < 100 {
+            return Err(Fault::Damaged("it does not begin as a database does".to_owned()));
+        }
+        let id = header.get(68..72).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok()).map(i32::from_be_bytes);
+        // 0: made a moment ago, its first page still lies in the write-ahead log.
+        match id.map(i64::from) {
+            Some(id) if id == 0 || id == self.application_id => Ok(()),
+            _ => Err(Fault::Foreign),
+        }
+    }
+
+    /// Makes the tables of a new file; checks the format of an old one.
+    pub(crate) async fn prepare(self, writer: &SqlitePool, tables: &'static str) -> Result<(), Fault> {
+        let mut connection = writer.acquire().await?;
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+        let objects: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut *transaction).await?;
+        if objects == 0 {
+            (&mut *transaction).execute(tables).await?;
+        }
+        transaction.commit().await?;
+        drop(connection);
+        self.check(writer).await
+    }
+
+    /// Refuses files of other applications and of newer formats.
+    pub(crate) async fn check(self, pool: &SqlitePool) -> Result<(), Fault> {
+        let id: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(pool).await?;
+        let format: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(pool).await?;
+        match format {
+            _ if id != self.application_id => Err(Fault::Foreign),
+            found if found == self.number => Ok(()),
+            found if found > self.number => Err(Fault::Newer { found }),
+            _ => Err(Fault::Damaged(format!("its format {format} never existed"))),
+        }
+    }
+}
