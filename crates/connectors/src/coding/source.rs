@@ -24,7 +24,7 @@ use engine::source::{
 };
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
 use super::config::{AuthConfig, CodingSettings, Projects};
@@ -114,9 +114,33 @@ impl CodingSource {
         tokens: Option<Arc<dyn TokenStore>>,
         clock: Clock,
     ) -> Result<CodingSource, SourceError> {
+        let credential = credential(&settings.auth);
+        CodingSource::with(settings, budgets, credential, tokens, clock)
+    }
+
+    /// A source with an OAuth access token that another process renews. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the token or the CA file cannot be used.
+    pub fn open_with_token(
+        settings: CodingSettings,
+        budgets: &coding_api::Budgets,
+        token: SecretString,
+        clock: Clock,
+    ) -> Result<CodingSource, SourceError> {
+        CodingSource::with(settings, budgets, Credential::AccessToken(token), None, clock)
+    }
+
+    fn with(
+        settings: CodingSettings,
+        budgets: &coding_api::Budgets,
+        credential: Credential,
+        tokens: Option<Arc<dyn TokenStore>>,
+        clock: Clock,
+    ) -> Result<CodingSource, SourceError> {
         let budget = budgets.share(&settings.base_url, &settings.team, settings.rate_limit.unwrap_or(0));
         let mut builder =
-            Client::builder(settings.base_url.clone(), credential(&settings.auth)).budget(budget);
+            Client::builder(settings.base_url.clone(), credential).budget(budget);
         if let Some(tokens) = tokens {
             builder = builder.token_store(tokens);
         }
@@ -149,7 +173,7 @@ impl CodingSource {
         self.client.close().await;
     }
 
-    fn at(&self, urgency: Urgency) -> Client {
+    pub(super) fn at(&self, urgency: Urgency) -> Client {
         self.client.at(match urgency {
             Urgency::Hook => Priority::Hook,
             Urgency::Poll => Priority::Poll,

@@ -11,7 +11,7 @@ use super::super::relation;
 use super::super::tables::{ISSUES, ITERATIONS, PROJECT_MEMBERS};
 
 /// Issue events that move more than the issue: what the parent lists and what the iteration counts.
-const MOVING: [&str; 6] = [
+pub(super) const MOVING: [&str; 6] = [
     "ISSUE_CREATED",
     "ISSUE_DELETED",
     "ISSUE_STATUS_UPDATED",
