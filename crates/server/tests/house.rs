@@ -37,7 +37,7 @@ impl House {
     /// A house with other limits, and something between the door and the inbox.
     pub(crate) async fn with(limits: Limits, before: impl FnOnce(Arc<dyn Inbox>) -> Arc<dyn Inbox>) -> House {
         let dir = tempfile::tempdir().unwrap();
-        let inbox = before(inbox::open(dir.path()).await);
+        let inbox = before(inbox::open(dir.path(), inbox::PLENTY).await);
         let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap()).await.unwrap().with_limits(limits);
         let (address, doors, cancel) = (receiver.address(), receiver.doors(), CancellationToken::new());
         let running = tokio::spawn(receiver.run(cancel.clone()));

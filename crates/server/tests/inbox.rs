@@ -6,8 +6,9 @@ use std::sync::Arc;
 use engine::inbox::Inbox;
 use store::inbox::SqliteInbox;
 
-const MAX_BYTES: u64 = 1024 * 1024 * 1024;
+/// More than any test sends.
+pub(crate) const PLENTY: u64 = 1024 * 1024 * 1024;
 
-pub(crate) async fn open(dir: &Path) -> Arc<dyn Inbox> {
-    Arc::new(SqliteInbox::open(dir, MAX_BYTES).await.unwrap())
+pub(crate) async fn open(dir: &Path, max_bytes: u64) -> Arc<dyn Inbox> {
+    Arc::new(SqliteInbox::open(dir, max_bytes).await.unwrap())
 }

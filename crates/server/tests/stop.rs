@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use connectors::coding::hook::Proof;
+use engine::inbox::{Settled, Standing, Turn};
+use engine::journal::Limit;
 use engine::problem::Remedy;
 use server::receiver::Limits;
 use tokio::net::TcpStream;
@@ -10,6 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::gate::Gate;
 use crate::house::{House, SECRET, TOKEN};
+use crate::inbox;
 use crate::wire::{DEADLINE, Wire, bare, head, signature};
 
 async fn gated(limits: Limits) -> (House, Gate) {
@@ -41,6 +45,35 @@ async fn what_cannot_be_stored_is_sent_away_and_taken_when_it_comes_again() {
     gate.refuse(None);
     let answer = house.deliver("d-1", b"{}").await;
     assert_eq!((answer.status, answer.json()["repeated"].as_bool()), (200, Some(false)));
+}
+
+#[tokio::test]
+async fn an_inbox_that_is_full_takes_deliveries_again_once_some_are_worked_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut house = House::open().await;
+    house.inbox = inbox::open(dir.path(), 100_000).await;
+    house.set("team", &[TOKEN], Proof { secret: Some(SECRET.into()), ..Proof::default() });
+    let body: Vec<u8> = (0..30_000_u32).flat_map(u32::to_le_bytes).take(30_000).collect();
+    let mut taken = 0;
+    let full = loop {
+        let answer = house.deliver(&format!("d-{taken}"), &body).await;
+        if answer.status != 200 {
+            break answer;
+        }
+        taken += 1;
+        assert!(taken < 10, "it is full some time");
+    };
+    assert_eq!((full.status, full.header("retry-after")), (503, Some("10")));
+    assert_eq!((house.status().received, house.status().no_room), (taken, 1));
+    let waiting = house.inbox.waiting(Turn(0), Limit { rows: 100, bytes: usize::MAX }).await.unwrap();
+    let settled = waiting.iter().map(|delivery| Settled {
+        number: delivery.entry.number,
+        turn: delivery.entry.turn,
+        summary: None,
+        standing: Standing::Unchanged,
+    });
+    house.inbox.settle(settled.collect()).await.unwrap();
+    assert_eq!(house.deliver(&format!("d-{taken}"), &body).await.status, 200);
 }
 
 #[tokio::test]

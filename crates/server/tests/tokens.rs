@@ -16,7 +16,7 @@ async fn a_wrong_token_is_answered_the_same_whatever_else_is_right() {
     let house = House::open().await;
     let signed = House::delivery("d-1", b"{}");
     let signed = String::from_utf8(signed).unwrap();
-    let almost = format!("{}B", &TOKEN[..TOKEN.len() - 1]);
+    let almost = format!("{}B", TOKEN.strip_suffix('A').unwrap());
     let mut answers = Vec::new();
     for token in [&almost, "x", &TOKEN.to_lowercase(), "%FF%FE", &format!("{TOKEN}%00")] {
         answers.push(ask(house.address, signed.replace(TOKEN, token).as_bytes()).await);

@@ -66,6 +66,7 @@ pub(super) async fn converse(
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_time)
+        .max_header_size(limits.max_head)
         .max_buf_size(limits.max_head)
         .serve_connection(TokioIo::new(stream), service);
 
