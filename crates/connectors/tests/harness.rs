@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use coding_api::BaseUrl;
 use coding_sim::{ProjectConfig, Sim, SimConfig};
-use connectors::coding::config::{AuthConfig, CodingSettings, Details, Projects};
+use connectors::coding::config::{AuthConfig, CodingSettings, Details, Incremental, Projects};
 use connectors::coding::source::CodingSource;
 use connectors::coding::tables::TABLES;
+use connectors::coding::{BaseUrl, Budgets};
 use connectors::postgres::config::PostgresConfig;
 use connectors::postgres::target::PostgresTarget;
 use connectors::sqlite::config::SqliteConfig;
@@ -21,6 +21,7 @@ use engine::delivery::filter::Filter;
 use engine::delivery::shape::{Deletes, Mode, Naming, Task};
 use engine::delivery::{self};
 use engine::journal::Journal;
+use engine::schema::Table;
 use engine::status::{Board, Status, Written};
 use secrecy::SecretString;
 use store::journal::SqliteJournal;
@@ -43,15 +44,17 @@ pub(crate) struct Bench {
     pub(crate) settings: CodingSettings,
     pub(crate) task: Task,
     pub(crate) accept_deletes: bool,
+    /// The source's hook, if a test has one.
+    pub(crate) hooks: Option<capture::Hooks>,
 }
 
 /// A capture and a task that follow.
 pub(crate) struct Following {
     pub(crate) board: Board,
+    pub(crate) journal: Arc<SqliteJournal>,
     cancel: CancellationToken,
     capture: JoinHandle<Result<Outcome, CaptureError>>,
     delivery: JoinHandle<Result<(), delivery::runner::DeliveryError>>,
-    journal: Arc<SqliteJournal>,
     source: Arc<CodingSource>,
 }
 
@@ -71,6 +74,11 @@ impl Ran {
     }
 }
 
+/// The tables that listings show; the one of deliveries needs a hook.
+pub(crate) fn listed() -> Vec<&'static Table> {
+    TABLES.iter().filter(|table| !table.from_inbox).collect()
+}
+
 /// A simulator without limits: figures at the real limit belong to the benchmarks.
 pub(crate) fn unlimited(projects: Vec<ProjectConfig>) -> SimConfig {
     SimConfig { projects, rate_limit: 0, ..SimConfig::default() }
@@ -86,6 +94,8 @@ impl Bench {
             team: TEAM.to_owned(),
             projects: Projects::Named(projects),
             auth: AuthConfig::Token(SecretString::from(token)),
+            incremental: Incremental::Polling,
+            webhook: None,
             poll_interval: Duration::from_secs(1),
             census_interval: Duration::from_secs(2),
             look_back: Duration::from_secs(24 * 3_600),
@@ -98,7 +108,7 @@ impl Bench {
         let task = Task {
             name: "task".to_owned(),
             team: TEAM.to_owned(),
-            tables: TABLES.iter().collect(),
+            tables: listed(),
             filter: Filter::default(),
             mode: Mode::Document,
             naming: Naming::Original,
@@ -108,7 +118,7 @@ impl Bench {
         };
         let dir = tempfile::tempdir().unwrap();
         let place = Place::new(target, dir.path()).await;
-        Bench { sim, dir, place, settings, task, accept_deletes: false }
+        Bench { sim, dir, place, settings, task, accept_deletes: false, hooks: None }
     }
 
     pub(crate) fn state(&self) -> PathBuf {
@@ -130,7 +140,7 @@ impl Bench {
         std::fs::create_dir_all(self.state()).unwrap();
         let journal = Arc::new(SqliteJournal::open(&self.state()).await.unwrap());
         let clock = Clock::after(journal.newest_moment());
-        let budgets = coding_api::Budgets::new();
+        let budgets = Budgets::new();
         let source =
             Arc::new(CodingSource::open(self.settings.clone(), &budgets, None, clock.clone()).unwrap());
         let settings = capture::Settings {
@@ -138,7 +148,7 @@ impl Bench {
                 Projects::All => capture::Projects::All,
                 Projects::Named(names) => capture::Projects::Named(names.clone()),
             },
-            tables: TABLES.iter().collect(),
+            tables: self.task.tables.clone(),
             custom_fields: self.task.mode == Mode::Flat,
             details: match self.settings.details {
                 Details::Background => capture::differ::Details::Background,
@@ -149,7 +159,7 @@ impl Bench {
             census_interval: self.settings.census_interval,
             look_back: self.settings.look_back,
             accept_deletes: self.accept_deletes,
-            hooks: None,
+            hooks: self.hooks.clone(),
             until,
         };
         let (board, cancel) = (Board::default(), CancellationToken::new());

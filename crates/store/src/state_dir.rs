@@ -80,6 +80,15 @@ impl StateDir {
         Ok(StateDir { path: path.to_path_buf(), _lock: lock })
     }
 
+    /// Makes the directory if there is none, for its owner only, and takes no lock.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn make(path: &Path) -> Result<(), StateError> {
+        let failed = |error| StateError::io("The state directory cannot be made", path, error);
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)
+    }
+
     /// Whether a process runs the directory at `path` right now.
     ///
     /// # Errors

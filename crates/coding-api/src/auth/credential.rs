@@ -13,6 +13,8 @@ pub enum Credential {
     PersonalToken(SecretString),
     /// An OAuth app's grant; the client refreshes it.
     OAuth(OAuthCredential),
+    /// An OAuth access token that somebody else refreshes: good until they do.
+    AccessToken(SecretString),
     /// A project token, from the project's settings: a user name and a password.
     ProjectToken {
         /// The token's user name.
@@ -58,6 +60,7 @@ impl Credential {
                 }
                 sensitive("Basic", &BASE64_STANDARD.encode(format!("{user}:{password}"))).map(Some)
             }
+            Self::AccessToken(token) => bearer(token).map(Some),
             Self::OAuth(_) => Ok(None),
         }
     }

@@ -21,7 +21,7 @@ use store::TokenStore;
 /// Gives each request its `Authorization` header.
 #[derive(Debug)]
 pub(crate) enum Authority {
-    /// Personal and project tokens never change.
+    /// Personal and project tokens never change, nor does an access token that others refresh.
     Fixed(HeaderValue),
     /// Rotates.
     OAuth(Box<OAuth>),
@@ -49,9 +49,9 @@ impl Authority {
                 Credential::OAuth(app) => {
                     Ok(Self::OAuth(Box::new(OAuth::new(base.oauth(), app.checked()?, store, clock))))
                 }
-                Credential::PersonalToken(_) | Credential::ProjectToken { .. } => {
-                    Err(credential::UnusableCredential)
-                }
+                Credential::PersonalToken(_)
+                | Credential::AccessToken(_)
+                | Credential::ProjectToken { .. } => Err(credential::UnusableCredential),
             },
         }
     }

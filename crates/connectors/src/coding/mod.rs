@@ -15,4 +15,4 @@ pub mod tables;
 mod validate;
 
 // What whoever opens a source brings along.
-pub use coding_api::{Budgets, RotatedTokens, TokenStore, TokenStoreError};
+pub use coding_api::{BaseUrl, Budgets, RotatedTokens, TokenStore, TokenStoreError};

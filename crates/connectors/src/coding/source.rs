@@ -139,8 +139,7 @@ impl CodingSource {
         clock: Clock,
     ) -> Result<CodingSource, SourceError> {
         let budget = budgets.share(&settings.base_url, &settings.team, settings.rate_limit.unwrap_or(0));
-        let mut builder =
-            Client::builder(settings.base_url.clone(), credential).budget(budget);
+        let mut builder = Client::builder(settings.base_url.clone(), credential).budget(budget);
         if let Some(tokens) = tokens {
             builder = builder.token_store(tokens);
         }
