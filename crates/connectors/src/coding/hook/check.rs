@@ -6,7 +6,6 @@ use jiff::Timestamp;
 
 use super::super::config::{Register, WebhookSettings};
 use super::super::source::CodingSource;
-use super::manual::hook_page;
 use super::register::hook_error;
 use crate::check::CheckItem;
 
@@ -40,7 +39,7 @@ impl CodingSource {
                 name,
                 format!(
                     "set up by hand, on {}; what it is set up with is not looked at",
-                    hook_page(self.settings(), &project.name)
+                    self.hook_page(project)
                 ),
             )),
         }

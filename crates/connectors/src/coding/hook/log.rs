@@ -24,9 +24,19 @@ const BYTES_MOST: usize = 64 * 1024 * 1024;
 /// not documented, and entries of one moment may stand in any order.
 const OLD_ENTRIES: usize = 20;
 
+/// What a hook's log had of deliveries that nobody answered with success.
+#[derive(Debug, Default)]
+pub struct MissedDeliveries {
+    /// Those that the log has whole, oldest first: for the inbox.
+    pub arrivals: Vec<Arrival>,
+    /// Those that CODING was asked to send once more; they arrive by themselves.
+    pub resent: u64,
+    /// Whether there were more than are fetched at once: what those would have told, polls and censuses find.
+    pub cut: bool,
+}
+
 impl CodingSource {
-    /// The deliveries of a hook that nobody answered with success since then, oldest first, for the inbox. Those
-    /// that the log has without a body CODING is asked to send once more; they arrive by themselves.
+    /// The deliveries of a hook that failed since then.
     ///
     /// # Errors
     /// When CODING cannot be asked, or the credential may not manage hooks.
@@ -35,7 +45,7 @@ impl CodingSource {
         project: &Project,
         id: &str,
         since: Timestamp,
-    ) -> Result<Vec<Arrival>, SourceError> {
+    ) -> Result<MissedDeliveries, SourceError> {
         let what = format!("read what the hook of project `{}` sent", project.name);
         self.may_manage(&what)?;
         let client = self.at(Urgency::Poll);
@@ -50,30 +60,19 @@ impl CodingSource {
         }
         for log in &missed.without_body {
             client.resend_service_hook_log(log).await.map_err(failed)?;
+            missed.found.resent = missed.found.resent.saturating_add(1);
         }
-        let Missed { mut arrivals, without_body, cut, .. } = missed;
-        if !without_body.is_empty() {
-            let (project, deliveries) = (&project.name, without_body.len());
-            tracing::info!(%project, deliveries, "asked CODING to send deliveries of {project} once more");
-        }
-        if cut {
-            let project = &project.name;
-            tracing::warn!(%project, "more deliveries of {project} failed than are fetched; polls find the rest");
-        }
-        arrivals.reverse();
-        Ok(arrivals)
+        missed.found.arrivals.reverse();
+        Ok(missed.found)
     }
 }
 
 /// Goes through a log, newest first.
 struct Missed {
     since_ms: i64,
-    /// Failed deliveries that the log has whole.
-    arrivals: Vec<Arrival>,
-    /// Ids of the entries of those that it has without a body.
+    found: MissedDeliveries,
+    /// Ids of log entries.
     without_body: Vec<String>,
-    /// Whether there were more than are fetched at once.
-    cut: bool,
     /// Delivery ids that came through, or are fetched already.
     done: HashSet<String>,
     /// Ids of log entries that were read: pages drift.
@@ -86,9 +85,8 @@ impl Missed {
     fn new(since: Timestamp) -> Missed {
         Missed {
             since_ms: since.as_millisecond(),
-            arrivals: Vec::new(),
+            found: MissedDeliveries::default(),
             without_body: Vec::new(),
-            cut: false,
             done: HashSet::new(),
             seen: HashSet::new(),
             bytes: 0,
@@ -108,7 +106,7 @@ impl Missed {
         }
         self.old = 0;
         if self.seen.len() > ENTRIES_MOST || self.bytes > BYTES_MOST {
-            self.cut = true;
+            self.found.cut = true;
             return false;
         }
         let came_through = log.response_status.is_some_and(|status| (200..300).contains(&status));
@@ -122,7 +120,7 @@ impl Missed {
             return true;
         }
         self.bytes = self.bytes.saturating_add(log.content.len());
-        self.arrivals.push(arrival(log));
+        self.found.arrivals.push(arrival(log));
         true
     }
 }

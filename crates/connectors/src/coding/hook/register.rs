@@ -16,7 +16,6 @@ use url::Url;
 use super::super::config::AuthConfig;
 use super::super::fault::source_error;
 use super::super::source::CodingSource;
-use super::offer::WantedEvents;
 
 /// How often a hook is made whose creation was not answered and that is not there afterwards.
 const CREATIONS: u32 = 3;
@@ -36,7 +35,7 @@ pub struct HookPlan {
     /// User and password that its deliveries bring along.
     pub basic: Option<(String, SecretString)>,
     /// The events that it delivers.
-    pub events: WantedEvents,
+    pub events: Vec<String>,
 }
 
 /// A hook that is there and delivers.
@@ -46,8 +45,7 @@ pub struct Registered {
     pub id: String,
     /// What was done for that.
     pub how: How,
-    /// Events that the tables need and CODING does not offer or refused: what they would have told is left to
-    /// polls and censuses.
+    /// Events that CODING refused: what they would have told is left to polls and censuses.
     pub left_out: Vec<String>,
 }
 
@@ -97,7 +95,7 @@ impl CodingSource {
         let client = self.at(Urgency::Poll);
         let failed = |error| hook_error(&what, error);
         let mut plan = plan.clone();
-        let mut left_out = std::mem::take(&mut plan.events.not_offered);
+        let mut left_out = Vec::new();
         for _ in 0..CREATIONS {
             let hooks = client.service_hooks(project.id.0, None).await.map_err(failed)?;
             if let Some(hook) = own(&hooks, &plan.name, &plan.url, known) {
@@ -307,14 +305,14 @@ fn leave_out(error: Error, plan: &mut HookPlan, left_out: &mut Vec<String>) -> R
         said.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == event)
     };
     let is_doubtful = |event: &String| DOUBTFUL.contains(&event.as_str());
-    let refused: Vec<String> = match plan.events.events.iter().any(is_named) {
-        true => plan.events.events.iter().filter(|event| is_named(event)).cloned().collect(),
-        false => plan.events.events.iter().filter(|event| is_doubtful(event)).cloned().collect(),
+    let refused: Vec<String> = match plan.events.iter().any(is_named) {
+        true => plan.events.iter().filter(|event| is_named(event)).cloned().collect(),
+        false => plan.events.iter().filter(|event| is_doubtful(event)).cloned().collect(),
     };
-    if refused.is_empty() || refused.len() == plan.events.events.len() {
+    if refused.is_empty() || refused.len() == plan.events.len() {
         return Err(error);
     }
-    plan.events.events.retain(|event| !refused.contains(event));
+    plan.events.retain(|event| !refused.contains(event));
     left_out.extend(refused);
     Ok(())
 }
@@ -325,7 +323,7 @@ fn settings(plan: &HookPlan, name: &str) -> HookSettings {
         url: plan.url.expose_secret().to_owned(),
         secret: plan.secret.clone(),
         basic: plan.basic.clone(),
-        events: plan.events.events.clone(),
+        events: plan.events.clone(),
     }
 }
 
@@ -358,10 +356,10 @@ fn differences(hook: &ServiceHook, plan: &HookPlan) -> Vec<String> {
     let user_differs = hook.url.is_some() && hook.username.as_deref().unwrap_or_default() != user;
     let password_differs = is_other(shown("password"), &text(password));
     note(user_differs || password_differs, "its user or password were other ones");
-    let lacks = plan.events.events.iter().filter(|event| !hook.events.contains(event));
+    let lacks = plan.events.iter().filter(|event| !hook.events.contains(event));
     let lacks: Vec<&str> = lacks.map(String::as_str).collect();
     note(!lacks.is_empty(), &format!("it lacked {}", lacks.join(", ")));
-    let surplus = hook.events.iter().filter(|event| !plan.events.events.contains(event));
+    let surplus = hook.events.iter().filter(|event| !plan.events.contains(event));
     let surplus: Vec<&str> = surplus.map(String::as_str).collect();
     note(!surplus.is_empty(), &format!("it delivered {} too", surplus.join(", ")));
     what
