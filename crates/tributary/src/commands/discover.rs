@@ -35,6 +35,8 @@ struct TableReport {
     columns: Columns,
     /// Fields that only look-ups show: with `details: off` they are unset in either mode.
     detailed: Vec<&'static str>,
+    /// Whether its rows are the hook's deliveries.
+    from_hooks: bool,
 }
 
 /// The columns in each mode.
@@ -71,7 +73,10 @@ async fn discover(pipeline: &Pipeline, look: &Look) -> Result<Report, Failure> {
     for ((table, document), flat) in look.source.tables().iter().zip(document.tables()).zip(flat.tables()) {
         let mut rows = BTreeMap::new();
         for project in &projects {
-            rows.insert(project.name.clone(), rows_of(&look.source, project, table).await?);
+            // What deliveries make is not there to be counted.
+            if !table.from_inbox {
+                rows.insert(project.name.clone(), rows_of(&look.source, project, table).await?);
+            }
         }
         let columns = |columns: &[engine::target::Column]| columns.iter().map(ColumnReport::from).collect();
         let key = document.columns.iter().take(document.key_columns);
@@ -82,6 +87,7 @@ async fn discover(pipeline: &Pipeline, look: &Look) -> Result<Report, Failure> {
             rows,
             columns: Columns { document: columns(&document.columns), flat: columns(&flat.columns) },
             detailed: detailed(table),
+            from_hooks: table.from_inbox,
         });
     }
     Ok(Report { tables })
@@ -109,14 +115,11 @@ async fn rows_of(source: &impl Source, project: &Project, table: &'static Table)
 fn text(report: &Report, own: Mode) -> String {
     let mut lines = Vec::new();
     for table in &report.tables {
-        let total = table.rows.values().sum();
-        lines.push(format!(
-            "{} ({}), table {}, key {}",
-            table.name,
-            plural(total, "row"),
-            table.target,
-            table.key.join(", ")
-        ));
+        let rows = match table.from_hooks {
+            true => "a row for each delivery of the hook".to_owned(),
+            false => plural(table.rows.values().sum(), "row"),
+        };
+        lines.push(format!("{} ({rows}), table {}, key {}", table.name, table.target, table.key.join(", ")));
         for (project, rows) in &table.rows {
             lines.push(format!("  {project}: {}", count(*rows)));
         }

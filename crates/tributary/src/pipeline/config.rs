@@ -89,6 +89,8 @@ pub(crate) enum TableName {
     Iterations,
     /// Members of projects, with their roles.
     ProjectMembers,
+    /// Deliveries of CODING's Service Hook, one row each: with `incremental: webhook` or `hybrid`.
+    Events,
 }
 
 impl TableName {
@@ -98,6 +100,7 @@ impl TableName {
             TableName::Issues => "Issues",
             TableName::Iterations => "Iterations",
             TableName::ProjectMembers => "ProjectMembers",
+            TableName::Events => "Events",
         }
     }
 }

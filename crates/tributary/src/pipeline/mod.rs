@@ -149,6 +149,9 @@ impl Found {
 fn meaning(file: &Path, config: PipelineConfig, found: &mut Found) -> Option<Pipeline> {
     let base_dir = file.parent().unwrap_or(Path::new(""));
     let name = name(file, config.name.as_deref(), &mut found.meaning);
+    if let Some(source) = &config.source {
+        found.meaning.extend(task::unfilled(&config.task, source.incremental));
+    }
     let source = match config.source {
         Some(source) => source.validate("source", base_dir).map_err(|f| found.meaning.extend(f)).ok(),
         None => {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use connectors::coding::config::Incremental;
 use connectors::finding::Finding;
 
 use super::config::{Deletes, Mode, Naming, TableName, TaskConfig};
@@ -42,6 +43,20 @@ pub(crate) fn validate(config: &TaskConfig) -> Result<TaskSettings, Vec<Finding>
     })
 }
 
+/// Whether a table is chosen that only hooks fill, while there are none.
+pub(crate) fn unfilled(config: &TaskConfig, incremental: Incremental) -> Option<Finding> {
+    let index = config.tables.iter().position(|table| *table == TableName::Events)?;
+    (!incremental.has_hooks()).then(|| {
+        Finding::new(
+            format!("task.tables[{index}]"),
+            CONTRADICTION,
+            "The table Events is chosen, but no hooks",
+            "its rows are the deliveries of CODING's Service Hook, and `incremental: polling` receives none",
+            "Write `incremental: hybrid` below `source`, or take `Events` out.",
+        )
+    })
+}
+
 fn tables(config: &TaskConfig, findings: &mut Vec<Finding>) {
     if config.tables.is_empty() {
         findings.push(Finding::new(
@@ -49,7 +64,7 @@ fn tables(config: &TaskConfig, findings: &mut Vec<Finding>) {
             VALUE,
             "No table is named",
             "the list is empty, so there is nothing to do",
-            "Name at least one of Issues, Iterations, ProjectMembers, or remove the key for all of them.",
+            "Name at least one of Issues, Iterations, ProjectMembers and Events, or remove the key for the first three.",
         ));
     }
     for (index, table) in config.tables.iter().enumerate() {

@@ -179,23 +179,24 @@ status: x
              [CONFIG-KEY]",
             "source.details: `eagr` cannot stand here: it is not one of `background`, `eager` and `off`. Did you \
              mean `eager`? [CONFIG-VALUE]",
-            "source.incremental: Service Hooks are not available: this version finds changes by polling; `webhook` \
-             and `hybrid` come with a later version. Write `incremental: polling`. [CONFIG-LATER]",
             "source.polling.census_interval: This is a number: a text is expected. Put it in quotes. [CONFIG-TYPE]",
             "source.polling.intervall: The key `intervall` is unknown: `source.polling` has no such key. Did you \
              mean `interval`? [CONFIG-KEY]",
-            "source.polling.look_back: `24 hours and a bit` is no time: a time is a number with its unit: s, m or \
-             h. Write a time such as `60s`, `15m` or `1h30m`. [CONFIG-VALUE]",
+            "source.polling.look_back: `24 hours and a bit` is no time: a time is a number with its unit: s, m, \
+             h or d. Write a time such as `60s`, `15m` or `1h30m`. [CONFIG-VALUE]",
             "source.projects: This is a text: a list is expected. Put it in brackets: `[…]`. [CONFIG-TYPE]",
             "source.rate_limit: -1 is too small: 0 is the least. Write a number from 0 up. [CONFIG-VALUE]",
             "source.teem: The key `teem` is unknown: `source` has no such key. Did you mean `team`? [CONFIG-KEY]",
+            "source.webhook.public_url: There is no public address: CODING sends its deliveries to a URL, and only you \
+             know under which one this machine is reached. Add `webhook: { public_url: \"https://hooks.example.com\" \
+             }`. [CONFIG-MISSING]",
             "status: The key `status` is unknown: a pipeline has no such key. Did you mean `state`? [CONFIG-KEY]",
             "target.mysql: The key `mysql` is unknown: `target` has no such key. Take it out, or write \
              `sqlite` or `postgres`. [CONFIG-KEY]",
             "task.deletes: This is a number: a text is expected. Put it in quotes. [CONFIG-TYPE]",
             "task.iterations[0]: This is a text: a whole number is expected. Change the value. [CONFIG-TYPE]",
-            "task.tables[0]: `Isues` cannot stand here: it is not one of `Issues`, `Iterations` and \
-             `ProjectMembers`. Did you mean `Issues`? [CONFIG-VALUE]",
+            "task.tables[0]: `Isues` cannot stand here: it is not one of `Issues`, `Iterations`, \
+             `ProjectMembers` and `Events`. Did you mean `Issues`? [CONFIG-VALUE]",
         ]
     );
 }
