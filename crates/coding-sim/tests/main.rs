@@ -10,6 +10,7 @@ mod access;
 mod client;
 mod faults;
 mod fields;
+mod hooks;
 mod listing;
 mod mutator;
 mod paging;

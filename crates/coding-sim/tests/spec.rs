@@ -51,7 +51,9 @@ async fn answers_are_what_the_vendor_documents() {
     let document: Value = serde_json::from_str(&text).unwrap();
     let bench = Bench::start(|_| {}).await;
     let mut seen = BTreeSet::new();
-    for (action, fields) in calls(&bench).await {
+    let mut calls = calls(&bench).await;
+    calls.extend(hook_calls(&bench).await);
+    for (action, fields) in calls {
         let body = bench.body(action, fields).await;
         assert!(body["Response"]["Error"].is_null(), "{action}: {body}");
         let schema = schema(&document, action);
@@ -110,6 +112,41 @@ async fn calls(bench: &Bench) -> Vec<(&'static str, Value)> {
         ("DeleteIteration", named(json!({"IterationCode": 6}))),
     ]);
     calls
+}
+
+/// One call of every action about hooks, on a hook that has sent something.
+async fn hook_calls(bench: &Bench) -> Vec<(&'static str, Value)> {
+    let world = bench.sim.world();
+    let id = world.register_hook("backend", "http://127.0.0.1:1/", "token", &["ISSUE_UPDATED"]).unwrap();
+    let project =
+        bench.ok("DescribeProjectByName", json!({"ProjectName": "backend"})).await["Project"]["Id"].clone();
+    let one = |more: Value| {
+        let mut fields = json!({"ProjectId": project, "TargetType": "PROJECT", "Id": id});
+        fields.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        fields
+    };
+    let form = json!({
+        "Name": "spec", "Service": "WebHook", "ServiceAction": "webhook_http_post",
+        "Event": ["ISSUE_UPDATED"], "Enabled": true, "FilterProperty": "{}",
+        "ActionProperty": "{\"service_url\":\"http://127.0.0.1:1/\"}",
+    });
+    bench.ok("PingServiceHook", one(json!({}))).await;
+    world.hooks_settled().await;
+    let page = json!({"PageNumber": 1, "PageSize": 10});
+    let logs = bench.ok("DescribeServiceHookLogs", one(page.clone())).await;
+    let log = logs["Data"]["Log"][0]["Id"].clone();
+    vec![
+        ("DescribeEvents", json!({})),
+        ("CreateServiceHook", one(form.clone())),
+        ("ModifyServiceHook", one(form)),
+        ("DescribeServiceHooks", one(page.clone())),
+        ("DescribeServiceHook", one(json!({}))),
+        ("DescribeServiceHookLogs", one(page)),
+        ("ResendServiceHookLog", json!({"ServiceHookLogId": log})),
+        ("PingServiceHook", one(json!({"Id": [id]}))),
+        ("EnabledServiceHook", one(json!({"Id": [id], "Enabled": false}))),
+        ("DeleteServiceHook", one(json!({"Id": [id]}))),
+    ]
 }
 
 /// Where and how an answer differs; positions in lists do not matter.

@@ -13,7 +13,7 @@ pub(crate) fn body(delivery: &mut Delivery, fault: BodyFault) -> bool {
         BodyFault::Template => {
             const TEMPLATE: &str =
                 r#"{"text": "${eventName}: ${project.display_name}, ${sender.name}", "at": "all"}"#;
-            set(delivery, filled(TEMPLATE, &event).into_bytes());
+            set(delivery, filled(TEMPLATE, &event, in_json).into_bytes());
         }
         BodyFault::NonJson => set(delivery, b"<html><body>hook</body></html>".to_vec()),
         BodyFault::UnknownEvent => {
@@ -24,7 +24,7 @@ pub(crate) fn body(delivery: &mut Delivery, fault: BodyFault) -> bool {
             set(delivery, Value::Object(event).to_string().into_bytes());
         }
         BodyFault::Chat => {
-            let content = filled("**${eventName}** ${project.display_name}", &event);
+            let content = filled("**${eventName}** ${project.display_name}", &event, str::to_owned);
             let message = json!({"msgtype": "markdown", "markdown": {"content": content}});
             set(delivery, message.to_string().into_bytes());
         }
@@ -55,7 +55,7 @@ pub(crate) fn as_told(delivery: &mut Delivery) -> bool {
         return false;
     }
     let Ok(Value::Object(event)) = serde_json::from_slice(&delivery.body) else { return false };
-    let text = filled(&delivery.address.template, &event);
+    let text = filled(&delivery.address.template, &event, in_json);
     set(delivery, text.into_bytes());
     true
 }
@@ -65,7 +65,8 @@ fn set(delivery: &mut Delivery, body: Vec<u8>) {
 }
 
 /// Replaces `${path.to.member}`; what stands behind a `|` is left out of account, what is unknown is empty.
-fn filled(template: &str, event: &Map<String, Value>) -> String {
+/// `spell` writes a text so that it fits into the template.
+fn filled(template: &str, event: &Map<String, Value>, spell: impl Fn(&str) -> String) -> String {
     let mut out = String::new();
     let mut rest = template;
     while let Some((before, tail)) = rest.split_once("${") {
@@ -79,7 +80,7 @@ fn filled(template: &str, event: &Map<String, Value>) -> String {
         let first = names.next().and_then(|name| event.get(name));
         let found = names.fold(first, |value, name| value.and_then(|value| value.get(name)));
         match found {
-            Some(Value::String(text)) => out.push_str(text),
+            Some(Value::String(text)) => out.push_str(&spell(text)),
             Some(value) => out.push_str(&value.to_string()),
             None => {}
         }
@@ -87,6 +88,12 @@ fn filled(template: &str, event: &Map<String, Value>) -> String {
     }
     out.push_str(rest);
     out
+}
+
+/// A text as it stands between the quotes of a JSON text.
+fn in_json(text: &str) -> String {
+    let quoted = Value::from(text).to_string();
+    quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default().to_owned()
 }
 
 /// The event in the older product's words. Its documents show no body of a task; the issue stands in it as
