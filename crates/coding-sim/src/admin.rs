@@ -7,6 +7,7 @@
 //! | `GET /_sim/faults`, `POST /_sim/faults` | [`Faults`]; a POST is merged into what stands, `null` resets |
 //! | `GET /_sim/hook_faults`, `POST /_sim/hook_faults` | [`HookFaults`], merged alike |
 //! | `GET /_sim/hook_counters`, `POST /_sim/hook_counters/reset` | [`crate::HookCounters`] |
+//! | `GET /_sim/hook_deliveries?hook=` | [`crate::HookDelivery`]s of one hook |
 //! | `GET /_sim/hooks` | [`crate::HookInfo`]s |
 //! | `POST /_sim/hooks` `{"project": "…", "url": "…", "token": "…", "events": […]}` | registers a hook |
 //! | `POST /_sim/mutator` `{"rate": f}` | sets the built-in changes per second |
@@ -86,6 +87,9 @@ pub(crate) fn answer(
         (&Method::POST, "/_sim/hook_counters/reset") => {
             handle.reset_hook_counters();
             Ok(json!({}))
+        }
+        (&Method::GET, "/_sim/hook_deliveries") => {
+            Ok(json!(handle.hook_deliveries(get("hook").unwrap_or(""))))
         }
         (&Method::GET, "/_sim/hooks") => Ok(json!(handle.hooks())),
         (&Method::POST, "/_sim/hooks") => read::<HookOrder>(body).and_then(|order| {

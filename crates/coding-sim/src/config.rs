@@ -40,6 +40,8 @@ pub struct SimConfig {
     /// Deliveries of one hook that are under way at the same time; they begin in the order of the events.
     /// With 1 each waits for the answer to the one before.
     pub hook_concurrency: usize,
+    /// A hook's log keeps so many of its newest deliveries, within 128 MiB.
+    pub hook_log_rows: usize,
     /// The accepted personal token.
     pub token: String,
     /// Scopes of the personal token.
@@ -86,6 +88,7 @@ impl Default for SimConfig {
             unoffered_events: ["ISSUE_HOUR_RECORD_UPDATED", "ITERATION_PLANNED"].map(str::to_owned).to_vec(),
             hook_timeout: DOCUMENTED_HOOK_TIMEOUT,
             hook_concurrency: 8,
+            hook_log_rows: 10_000,
             token: DEFAULT_TOKEN.to_owned(),
             scopes: all_scopes(),
             more_tokens: Vec::new(),

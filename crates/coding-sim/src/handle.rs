@@ -6,6 +6,7 @@ use crate::faults::Faults;
 use crate::hooks::book::HookInfo;
 use crate::hooks::counters::HookCounters;
 use crate::hooks::faults::HookFaults;
+use crate::hooks::log::HookDelivery;
 use crate::mutator::{MutationKind, mutate};
 use crate::operation::{Applied, Operation};
 use crate::sim::SimError;
@@ -105,6 +106,12 @@ impl WorldHandle {
     #[must_use]
     pub fn hooks(&self) -> Vec<HookInfo> {
         self.0.world().hook_infos()
+    }
+
+    /// Every delivery in the log of a hook in the order in which they ended, resent ones included.
+    #[must_use]
+    pub fn hook_deliveries(&self, hook: &str) -> Vec<HookDelivery> {
+        self.0.post().deliveries(hook)
     }
 
     /// What has become of the hooks' deliveries.

@@ -46,6 +46,7 @@ pub use handle::WorldHandle;
 pub use hooks::book::HookInfo;
 pub use hooks::counters::{HookCounters, HookRow, HookTally};
 pub use hooks::faults::HookFaults;
+pub use hooks::log::HookDelivery;
 pub use mutator::MutationKind;
 pub use operation::{Applied, CustomContent, IssueFields, Operation, ThirdLink};
 pub use sim::{Sim, SimError};

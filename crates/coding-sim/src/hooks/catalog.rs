@@ -14,6 +14,10 @@ impl EventKind {
         Self { name, label, action: None }
     }
 
+    const fn bare(name: &'static str) -> Self {
+        Self::new(name, name)
+    }
+
     const fn acting(name: &'static str, label: &'static str, action: &'static str) -> Self {
         Self { name, label, action: Some(action) }
     }
@@ -43,7 +47,7 @@ const GROUPS: [(&str, &str); 8] = [
 ];
 
 /// Every event, in the order in which they are offered.
-pub(crate) static EVENTS: [EventKind; 56] = [
+pub(crate) static EVENTS: [EventKind; 84] = [
     EventKind::new("ITERATION_CREATED", "创建迭代"),
     EventKind::new("ITERATION_DELETED", "删除迭代"),
     EventKind::new("ITERATION_UPDATED", "更新迭代"),
@@ -100,4 +104,33 @@ pub(crate) static EVENTS: [EventKind; 56] = [
     EventKind::new("FILE_MOVED_TO_RECYCLE_BIN", "文件 / 文件夹移至回收站"),
     EventKind::new("FILE_RESTORED_FROM_RECYCLE_BIN", "文件 / 文件夹从回收站恢复"),
     EventKind::new("FILE_DELETED", "文件 / 文件夹彻底删除"),
+    // Only the vendor's list of values names the rest, without labels.
+    EventKind::bare("TEST_PLAN_CREATED"),
+    EventKind::bare("TEST_PLAN_UPDATED"),
+    EventKind::bare("TEST_PLAN_FINISHED"),
+    EventKind::bare("TEST_TASK_ASSIGNED"),
+    EventKind::bare("TEST_REPORT_CREATED"),
+    EventKind::bare("FLEXIBLE_TESTX_REVIEW_CREATED"),
+    EventKind::bare("FLEXIBLE_TESTX_REVIEW_COMMENTED"),
+    EventKind::bare("FLEXIBLE_TESTX_REVIEW_UPDATED"),
+    EventKind::bare("FLEXIBLE_TESTX_REVIEW_COMPLETED"),
+    EventKind::bare("FLEXIBLE_TESTX_PLAN_CREATED"),
+    EventKind::bare("FLEXIBLE_TESTX_PLAN_TASK_ASSIGNED"),
+    EventKind::bare("FLEXIBLE_TESTX_PLAN_UPDATED"),
+    EventKind::bare("FLEXIBLE_TESTX_PLAN_FINISHED"),
+    EventKind::bare("FLEXIBLE_TESTX_REPORT_CREATED"),
+    EventKind::bare("CODE_DOG_CREATE_JOB"),
+    EventKind::bare("CODE_DOG_RESULT_NOTIFY"),
+    EventKind::bare("PLAN_CREATED"),
+    EventKind::bare("PLAN_DELETED"),
+    EventKind::bare("PLAN_COMMENT_CREATED"),
+    EventKind::bare("PLAN_STATUE_CHANGED"),
+    EventKind::bare("PLAN_ASSIGNEE_CHANGED"),
+    EventKind::bare("PLAN_UPDATED"),
+    EventKind::bare("RISK_CREATED"),
+    EventKind::bare("RISK_DELETED"),
+    EventKind::bare("RISK_COMMENT_CREATED"),
+    EventKind::bare("RISK_STATUS_CHANGED"),
+    EventKind::bare("RISK_ASSIGNEE_CHANGED"),
+    EventKind::bare("RISK_UPDATED"),
 ];

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 /// One request and its answer.
 #[derive(Clone, Debug)]
@@ -22,6 +23,36 @@ pub(crate) struct LogEntry {
     pub(crate) created_at: i64,
     pub(crate) send_at: i64,
     pub(crate) response_at: i64,
+}
+
+/// One request of a hook and how it ended, for tests that count what a receiver confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookDelivery {
+    /// The delivery id.
+    pub id: String,
+    /// The event that it tells of.
+    pub event: String,
+    /// The status of the answer; 0 = no answer.
+    pub status: u16,
+    /// When the event was raised, in milliseconds.
+    pub raised_at: i64,
+    /// When the request began.
+    pub sent_at: i64,
+    /// When it ended.
+    pub ended_at: i64,
+}
+
+impl From<&LogEntry> for HookDelivery {
+    fn from(entry: &LogEntry) -> Self {
+        Self {
+            id: entry.delivery.clone(),
+            event: entry.event.clone(),
+            status: entry.response_status,
+            raised_at: entry.created_at,
+            sent_at: entry.send_at,
+            ended_at: entry.response_at,
+        }
+    }
 }
 
 impl LogEntry {
@@ -47,16 +78,15 @@ pub(crate) struct Log {
     bytes: usize,
 }
 
-/// A hook's log keeps its newest entries.
-const ENTRIES: usize = 10_000;
-/// And no more than this, so that long descriptions do not fill the memory.
+/// A hook's log is no larger than this, whatever the settings say, so that long descriptions do not fill the memory.
 const BYTES: usize = 128 * 1024 * 1024;
 
 impl Log {
-    pub(crate) fn push(&mut self, entry: LogEntry) {
+    /// Adds an entry and lets the oldest above `limit` go.
+    pub(crate) fn push(&mut self, entry: LogEntry, limit: usize) {
         self.bytes += entry.bytes();
         self.entries.push_back(entry);
-        while self.entries.len() > ENTRIES || self.bytes > BYTES {
+        while self.entries.len() > limit || self.bytes > BYTES {
             let Some(oldest) = self.entries.pop_front() else { break };
             self.bytes -= oldest.bytes();
         }

@@ -20,7 +20,7 @@ use crate::hooks::book::Address;
 use crate::hooks::counters::{HookCounters, RowKey, Tallies};
 use crate::hooks::disguise;
 use crate::hooks::faults::{HookFaults, Signature, Way};
-use crate::hooks::log::{Log, LogEntry};
+use crate::hooks::log::{HookDelivery, Log, LogEntry};
 
 /// What one hook is to be sent.
 #[derive(Debug)]
@@ -56,6 +56,7 @@ pub(crate) struct Post {
     /// Requests of one hook that are under way at the same time.
     concurrency: usize,
     pub(crate) timeout: Duration,
+    log_rows: usize,
     spells_broken_texts: bool,
     seed: u64,
     began: Instant,
@@ -111,6 +112,7 @@ impl Post {
         Self {
             concurrency: config.hook_concurrency.max(1),
             timeout: config.hook_timeout,
+            log_rows: config.hook_log_rows,
             spells_broken_texts: config.broken_text_one_in != 0,
             seed: config.seed,
             began: Instant::now(),
@@ -318,7 +320,7 @@ impl Post {
                 if succeeded {
                     lane.last_succeed_at = entry.response_at;
                 }
-                lane.log.push(entry);
+                lane.log.push(entry, self.log_rows);
             }
         }
         self.pending.send_modify(|pending| *pending = pending.saturating_sub(1));
@@ -383,6 +385,20 @@ impl Post {
         let state = self.state();
         let Some(lane) = state.lanes.get(hook) else { return (0, Vec::new()) };
         (lane.log.len(), lane.log.newest().skip(skip).take(take).cloned().collect())
+    }
+
+    /// A hook's whole log in short, oldest first.
+    pub(crate) fn deliveries(&self, hook: &str) -> Vec<HookDelivery> {
+        let state = self.state();
+        let mut all: Vec<HookDelivery> = state
+            .lanes
+            .get(hook)
+            .into_iter()
+            .flat_map(|lane| lane.log.newest())
+            .map(HookDelivery::from)
+            .collect();
+        all.reverse();
+        all
     }
 
     /// The log entry with this id.

@@ -234,6 +234,9 @@ async fn the_log_has_what_failed_and_sends_it_again() {
     let resent = receiver.all(&world).await.remove(0);
     assert_ne!(resent.id(), seen[0].id());
     assert_eq!(resent.bytes, seen[0].bytes);
+    let ended = world.hook_deliveries(&hook);
+    assert_eq!(ended.iter().map(|one| one.status).collect::<Vec<_>>(), [503, 200, 200, 200]);
+    assert_eq!((&ended[2].id, &ended[3].id), (&ended[0].id, &resent.id().to_owned()));
     let newest = logs(1, 10).await;
     assert_eq!(newest["TotalCount"], 4);
     assert_eq!(
