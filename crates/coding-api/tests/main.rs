@@ -3,15 +3,20 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::print_stderr,
     reason = "helpers of tests: a panic fails the test, and a skipped test says so"
 )]
 
 mod addresses;
 mod envelopes;
+mod hook_read;
+mod hook_samples;
+mod hook_verify;
 mod oauth;
 mod pages;
 mod recorded;
 mod retries;
 mod server;
+mod service_hooks;
 mod simulator;

@@ -3,7 +3,8 @@
 
 use std::path::PathBuf;
 
-use coding_api::{Client, Error, IssueQuery, IssueType, Page, Reply, Row};
+use coding_api::{Client, Error, HookSettings, IssueQuery, IssueType, Page, Reply, Row, ServiceHook};
+use futures::TryStreamExt as _;
 use serde_json::Value;
 
 use crate::server::{Server, json};
@@ -34,8 +35,41 @@ async fn call(client: &Client, action: &str) -> Option<Result<Value, Error>> {
         "DescribeProjectIssueStatusList" => {
             many(client.issue_statuses("p", IssueType::Defect, Some(3)).await)
         }
+        "CreateServiceHook" => hook(client.create_service_hook(450, &settings()).await),
+        "ModifyServiceHook" => hook(client.modify_service_hook(450, "h", &settings()).await),
+        "DescribeServiceHook" => hook(client.service_hook(3, "h").await),
+        "DescribeServiceHooks" => client
+            .service_hooks(450, None)
+            .await
+            .map(|hooks| hooks.into_iter().map(|hook| Value::Object(hook.raw)).collect()),
+        "DescribeServiceHookLogs" => client
+            .service_hook_logs(450, "h")
+            .try_collect::<Vec<_>>()
+            .await
+            .map(|logs| logs.into_iter().map(|log| Value::String(log.id)).collect()),
+        "DeleteServiceHook" => done(client.delete_service_hook(450, "h").await),
+        "EnabledServiceHook" => done(client.enable_service_hook(450, "h", true).await),
+        "PingServiceHook" => done(client.ping_service_hook(450, "h").await),
+        "ResendServiceHookLog" => done(client.resend_service_hook_log("l").await),
+        "DescribeEvents" => client.events().await.map(|_| Value::String(REQUEST_ID.to_owned())),
         _ => return None,
     })
+}
+
+/// Of answers without a row the test asks only that they are taken; their request id stands for them.
+const REQUEST_ID: &str = "00000000-0000-0000-0000-000000000000";
+
+fn done(done: Result<(), Error>) -> Result<Value, Error> {
+    done.map(|()| Value::String(REQUEST_ID.to_owned()))
+}
+
+fn hook(hook: Result<ServiceHook, Error>) -> Result<Value, Error> {
+    hook.map(|hook| Value::Object(hook.raw))
+}
+
+fn settings() -> HookSettings {
+    let (name, url) = ("tributary".to_owned(), "https://hooks.example.com".to_owned());
+    HookSettings { name, url, secret: None, basic: None, events: vec!["ISSUE_CREATED".to_owned()] }
 }
 
 fn rows(rows: Vec<Row>) -> Value {
@@ -77,9 +111,16 @@ async fn every_recorded_body_is_read_whole() {
             assert!(result.is_err(), "{name}");
         } else {
             let value = result.unwrap_or_else(|error| panic!("{name}: {error}"));
-            assert!(holds(&body, &value), "{name} gave something else than it holds");
+            let held = match &value {
+                // Pages that are read as typed entries, by their ids.
+                Value::Array(ids) if ids.iter().all(Value::is_string) => {
+                    ids.iter().all(|id| holds(&body, id))
+                }
+                value => holds(&body, value),
+            };
+            assert!(held, "{name} gave something else than it holds");
             assert!(!matches!(&value, Value::Array(rows) if rows.is_empty()), "{name} gave no rows");
         }
     }
-    assert!(read >= 30, "only {read} bodies were read");
+    assert!(read >= 40, "only {read} bodies were read");
 }

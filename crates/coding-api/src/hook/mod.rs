@@ -1,7 +1,7 @@
 //! Hooks: who sent a delivery, and what its body says.
 //!
 //! A delivery passes two gates. [`Unverified::verify`] looks at address, credentials and signature and at nothing
-//! else; only what it lets through has headers and a body. [`read`] then says what the body is: an event, a
+//! else; only what it lets through has headers and a body. [`read()`] then says what the body is: an event, a
 //! ping, something of the older WebHook product, or nothing of use. Both take any bytes, never panic and never
 //! recurse without bound; neither sends, stores or waits.
 //!
