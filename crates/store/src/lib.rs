@@ -5,6 +5,7 @@
 //! time) and [`vault::Vault`] (encrypted secrets); [`tokens::TokenVault`] keeps rotated OAuth tokens in it.
 
 mod durable;
+pub mod hook;
 pub mod inbox;
 pub mod journal;
 mod sqlite;

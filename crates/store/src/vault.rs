@@ -5,10 +5,11 @@
 //! belong on a thread for blocking work.
 
 use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
@@ -20,7 +21,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::durable::{self, Flush};
 
-const FILE: &str = "vault.json";
+/// Name of the file within the state directory.
+pub const FILE: &str = "vault.json";
+/// Held by whoever changes the file: the command line does so beside a running sync.
+const LOCK_FILE: &str = "vault.lock";
 const KEY_FILE: &str = "vault.key";
 const FORMAT: u32 = 1;
 const KEY_BYTES: usize = 32;
@@ -81,10 +85,12 @@ struct Stored {
 }
 
 /// Keeps secrets by name, encrypted with XChaCha20-Poly1305.
+///
+/// Several processes may use one vault: every call reads the file, and changes are made under a lock.
 pub struct Vault {
     file: PathBuf,
+    lock: PathBuf,
     cipher: XChaCha20Poly1305,
-    stored: Mutex<Stored>,
 }
 
 impl std::fmt::Debug for Vault {
@@ -101,29 +107,26 @@ impl Vault {
     /// A key of the wrong form, a key that is not the vault's, a key file that others may read, a damaged
     /// file, a vault of a newer format, or no access.
     pub fn open(dir: &Path, key: Option<SecretString>) -> Result<Vault, VaultError> {
-        let file = dir.join(FILE);
-        let stored = match std::fs::read(&file) {
-            Ok(json) => Some(parse(&file, &json)?),
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => return Err(VaultError::io(&file, error)),
-        };
+        let (file, lock) = (dir.join(FILE), dir.join(LOCK_FILE));
+        // The key must not be made twice.
+        let _held = hold(&lock)?;
+        let stored = read(&file)?;
         let key = match key {
             Some(key) => decode_key(key.expose_secret(), "the variable TRIBUTARY_VAULT_KEY")?,
             None => key_from_file(&dir.join(KEY_FILE), stored.is_some())?,
         };
         let cipher = XChaCha20Poly1305::new(&key);
-        let stored = match stored {
-            Some(stored) => {
-                open_sealed(&cipher, &aad_of_check(), &stored.check).ok_or_else(wrong_key)?;
-                stored
-            }
-            None => Stored {
-                format: FORMAT,
-                check: seal(&cipher, &aad_of_check(), CHECK)?,
-                secrets: BTreeMap::new(),
-            },
-        };
-        Ok(Vault { file, cipher, stored: Mutex::new(stored) })
+        if let Some(stored) = stored {
+            open_sealed(&cipher, &aad_of_check(), &stored.check).ok_or_else(wrong_key)?;
+        }
+        Ok(Vault { file, lock, cipher })
+    }
+
+    /// When and how the file was changed last, to compare with what it was; `None` while there is none.
+    pub(crate) fn stamp(&self) -> Option<(SystemTime, u64)> {
+        let metadata = std::fs::metadata(&self.file).ok()?;
+        // A file that takes another's place has another number, whatever the grain of its time.
+        Some((metadata.modified().ok()?, std::os::unix::fs::MetadataExt::ino(&metadata)))
     }
 
     /// Stores a secret in place of an earlier one. It is on the disk when this returns.
@@ -131,10 +134,7 @@ impl Vault {
     /// # Errors
     /// The file cannot be written; then the earlier one stands.
     pub fn put(&self, name: &str, secret: &SecretString) -> Result<(), VaultError> {
-        let sealed = seal(&self.cipher, &aad(name), secret.expose_secret())?;
-        self.change(|secrets| {
-            secrets.insert(name.to_owned(), sealed);
-        })
+        self.change(name, |_| Ok(Some(secret.clone())))
     }
 
     /// The secret of that name.
@@ -142,7 +142,13 @@ impl Vault {
     /// # Errors
     /// It is there, but somebody changed it.
     pub fn get(&self, name: &str) -> Result<Option<SecretString>, VaultError> {
-        let stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        match read(&self.file)? {
+            Some(stored) => self.opened(&stored, name),
+            None => Ok(None),
+        }
+    }
+
+    fn opened(&self, stored: &Stored, name: &str) -> Result<Option<SecretString>, VaultError> {
         let Some(sealed) = stored.secrets.get(name) else { return Ok(None) };
         let secret = open_sealed(&self.cipher, &aad(name), sealed);
         secret.map(Some).ok_or_else(|| self.damaged(&format!("the secret `{name}` was changed")))
@@ -153,27 +159,70 @@ impl Vault {
     /// # Errors
     /// The file cannot be written; then the secret is still there.
     pub fn remove(&self, name: &str) -> Result<(), VaultError> {
-        self.change(|secrets| {
-            secrets.remove(name);
-        })
+        self.change(name, |_| Ok(None))
     }
 
     pub(crate) fn damaged(&self, why: &str) -> VaultError {
         VaultError::damaged(&self.file, why)
     }
 
-    /// Writes the changed file; what is remembered changes only when that is done.
-    fn change(&self, change: impl FnOnce(&mut BTreeMap<String, String>)) -> Result<(), VaultError> {
-        let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut changed = stored.clone();
-        change(&mut changed.secrets);
-        if changed.secrets == stored.secrets {
+    /// Puts what `change` makes of the secret of that name in its place; `None` removes it. Nobody else changes the
+    /// file meanwhile.
+    ///
+    /// # Errors
+    /// Those of `change`, a secret that does not open, or a file that cannot be written; then the earlier one
+    /// stands.
+    pub(crate) fn change(
+        &self,
+        name: &str,
+        change: impl FnOnce(Option<SecretString>) -> Result<Option<SecretString>, VaultError>,
+    ) -> Result<(), VaultError> {
+        let _held = hold(&self.lock)?;
+        let stored = read(&self.file)?;
+        let before = match &stored {
+            Some(stored) => self.opened(stored, name)?,
+            None => None,
+        };
+        let known = before.as_ref().map(|secret| secret.expose_secret().to_owned());
+        let after = change(before)?;
+        if after.as_ref().map(ExposeSecret::expose_secret) == known.as_deref() {
             return Ok(());
         }
-        let json = serde_json::to_vec(&changed).map_err(|error| VaultError::io(&self.file, error.into()))?;
-        durable::replace(&self.file, &json, Flush::Yes).map_err(|error| VaultError::io(&self.file, error))?;
-        *stored = changed;
-        Ok(())
+        let mut stored = match stored {
+            Some(stored) => stored,
+            None => Stored {
+                format: FORMAT,
+                check: seal(&self.cipher, &aad_of_check(), CHECK)?,
+                secrets: BTreeMap::new(),
+            },
+        };
+        match after {
+            Some(secret) => {
+                let sealed = seal(&self.cipher, &aad(name), secret.expose_secret())?;
+                stored.secrets.insert(name.to_owned(), sealed);
+            }
+            None => drop(stored.secrets.remove(name)),
+        }
+        let json = serde_json::to_vec(&stored).map_err(|error| VaultError::io(&self.file, error.into()))?;
+        durable::replace(&self.file, &json, Flush::Yes).map_err(|error| VaultError::io(&self.file, error))
+    }
+}
+
+/// Waits for the lock of a vault; it ends with the file that is handed back.
+fn hold(lock: &Path) -> Result<File, VaultError> {
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(lock);
+    let file = file.map_err(|error| VaultError::io(lock, error))?;
+    file.lock().map_err(|error| VaultError::io(lock, error))?;
+    Ok(file)
+}
+
+/// What a vault holds; `None` when there is no file.
+fn read(file: &Path) -> Result<Option<Stored>, VaultError> {
+    match std::fs::read(file) {
+        Ok(json) => parse(file, &json).map(Some),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(VaultError::io(file, error)),
     }
 }
 
