@@ -10,6 +10,7 @@
 
 mod addresses;
 mod envelopes;
+mod hook_live;
 mod hook_read;
 mod hook_samples;
 mod hook_verify;

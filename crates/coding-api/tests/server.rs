@@ -19,6 +19,7 @@ pub(crate) struct Seen {
     pub(crate) body: Value,
     pub(crate) text: String,
     pub(crate) authorization: String,
+    pub(crate) headers: Vec<(String, String)>,
     /// How many requests came before.
     pub(crate) before: usize,
     pub(crate) at: Instant,
@@ -143,11 +144,14 @@ async fn read(stream: &mut TcpStream) -> Option<Seen> {
         }
     };
     let head = String::from_utf8(bytes[..head_end].to_vec()).ok()?;
+    let headers: Vec<(String, String)> = head
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+        .collect();
     let header = |name: &str| {
-        head.lines()
-            .filter_map(|line| line.split_once(':'))
-            .find(|(found, _)| found.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.trim().to_owned())
+        let found = headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.clone())
     };
     let length: usize = header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
     while bytes.len() < head_end + 4 + length {
@@ -163,6 +167,7 @@ async fn read(stream: &mut TcpStream) -> Option<Seen> {
         body,
         text,
         authorization: header("authorization").unwrap_or_default(),
+        headers,
         before: 0,
         at: Instant::now(),
     })

@@ -16,16 +16,16 @@ use tokio::task::JoinSet;
 
 use crate::server::quick;
 
-fn base(sim: &Sim) -> BaseUrl {
+pub(crate) fn base(sim: &Sim) -> BaseUrl {
     BaseUrl::parse(&sim.url(), false).unwrap()
 }
 
-fn client(sim: &Sim, token: &str, budget: Budget) -> Client {
+pub(crate) fn client(sim: &Sim, token: &str, budget: Budget) -> Client {
     let credential = Credential::personal_token(token);
     Client::builder(base(sim), credential).budget(budget).retries(quick()).build().unwrap()
 }
 
-fn free(sim: &Sim) -> Client {
+pub(crate) fn free(sim: &Sim) -> Client {
     client(sim, DEFAULT_TOKEN, Budgets::new().share(&base(sim), "demo", 0))
 }
 
