@@ -237,7 +237,7 @@ fn is_gone(error: &Error) -> bool {
 }
 
 /// Our own among the hooks of a project.
-fn own<'a>(
+pub(super) fn own<'a>(
     hooks: &'a [ServiceHook],
     name: &str,
     url: &SecretString,
@@ -328,7 +328,7 @@ fn settings(plan: &HookPlan, name: &str) -> HookSettings {
 }
 
 /// In what a hook is not as planned, as far as CODING shows it.
-fn differences(hook: &ServiceHook, plan: &HookPlan) -> Vec<String> {
+pub(super) fn differences(hook: &ServiceHook, plan: &HookPlan) -> Vec<String> {
     let mut what = Vec::new();
     let mut note = |is_wrong: bool, words: &str| {
         if is_wrong {
@@ -366,14 +366,18 @@ fn differences(hook: &ServiceHook, plan: &HookPlan) -> Vec<String> {
 }
 
 /// Whether CODING shows all secrets of the hook that the plan has, so that they have been compared.
-fn shows_secrets(hook: &ServiceHook, plan: &HookPlan) -> bool {
+pub(super) fn shows_secrets(hook: &ServiceHook, plan: &HookPlan) -> bool {
     let properties = properties(hook);
     (plan.secret.is_none() || shown(&properties, "token").is_some())
         && (plan.basic.is_none() || shown(&properties, "password").is_some())
 }
 
 /// Whether the newest delivery that was answered was answered 401: whoever answers holds the right secret.
-async fn is_refused(client: &Client, project: &Project, hook: &ServiceHook) -> Result<bool, Error> {
+pub(super) async fn is_refused(
+    client: &Client,
+    project: &Project,
+    hook: &ServiceHook,
+) -> Result<bool, Error> {
     /// Entries looked at: an answer is late by seconds only.
     const NEWEST: usize = 20;
     let logs = client.service_hook_logs(project.id.0, &hook.id);
