@@ -1,7 +1,7 @@
 # The everyday commands. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint fmt
+.PHONY: help demo test bench bench-hooks chaos-hooks fuzz lint fmt
 
 # A reader of this file needs no network beyond what cargo fetches once.
 CARGO ?= cargo
@@ -30,9 +30,19 @@ bench: ## Measure how fast it is: minutes (ARGS="--tiny" to try it out, "through
 	$(CARGO) build --release --package tributary --package bench
 	$${CARGO_TARGET_DIR:-target}/release/bench $(ARGS)
 
+bench-hooks: ## Measure hooks: from delivery to row, and how many deliveries a second are taken in durably
+	@$(MAKE) --no-print-directory bench ARGS="hooks $(ARGS)"
+
+chaos-hooks: ## Kill tributary in the middle of storms of deliveries; everything acknowledged must be there (minutes)
+	TRIBUTARY_CHAOS=full $(CARGO) test --release --package tributary --test main -- storm --nocapture
+
+fuzz: ## Fuzz the parsers of foreign input, a minute each (SECONDS_EACH=10, ARGS="hook_body")
+	fuzz/run $(ARGS)
+
 lint: ## Check format, lints, documentation and (where cargo-deny is installed) dependencies
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-features --all-targets -- -D warnings
+	$(CARGO) check --manifest-path fuzz/Cargo.toml --locked
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --all-features --no-deps --document-private-items
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \
 		$(CARGO) deny --all-features check bans licenses sources; \

@@ -1,15 +1,17 @@
 //! How fast tributary is: benchmarks that one command runs again, `make bench`.
 //!
 //! Each benchmark is a module that asks one question and hands back tables: [`throughput`], [`growth`], [`limit`],
-//! [`following`]. They run the real binary in a process of its own against a simulated CODING in another one, and
+//! [`following`], [`hooks`]. They run the real binary in a process of its own against a simulated CODING in another one, and
 //! check that every row arrived. `--tiny` runs the same in seconds, to prove that they still work; its figures mean
 //! nothing.
 
+mod acceptance;
 mod baseline;
 mod changes;
 mod database;
 mod following;
 mod growth;
+mod hooks;
 mod limit;
 mod machine;
 mod parts;
@@ -26,6 +28,7 @@ use std::process::ExitCode;
 use clap::{Parser, ValueEnum};
 use serde::Serialize;
 
+use acceptance::Deliveries;
 use changes::Changes;
 use machine::Machine;
 use table::{Style, Table};
@@ -59,6 +62,8 @@ enum Benchmark {
     Limit,
     /// From a change at the source to the target.
     Following,
+    /// From a hook's delivery to the target, and how many deliveries are taken in durably.
+    Hooks,
 }
 
 /// How much of everything.
@@ -80,6 +85,10 @@ struct Sizes {
     /// Issues of which some are changed fast.
     followed: u32,
     follow: Changes,
+    /// Changes that hooks tell of.
+    hooked: Changes,
+    /// Deliveries taken in.
+    accepted: Deliveries,
 }
 
 const FULL: Sizes = Sizes {
@@ -92,6 +101,8 @@ const FULL: Sizes = Sizes {
     edits_polled: "60s",
     followed: 4_000,
     follow: Changes { count: 3_000, per_second: 50 },
+    hooked: Changes { count: 600, per_second: 10 },
+    accepted: Deliveries { saturating: 60_000, paced: 20_000, per_second: 1_000 },
 };
 
 const TINY: Sizes = Sizes {
@@ -104,6 +115,8 @@ const TINY: Sizes = Sizes {
     edits_polled: "1s",
     followed: 60,
     follow: Changes { count: 40, per_second: 40 },
+    hooked: Changes { count: 10, per_second: 10 },
+    accepted: Deliveries { saturating: 300, paced: 100, per_second: 200 },
 };
 
 /// Everything that was measured, and on what.
@@ -162,6 +175,7 @@ impl Benchmark {
             Benchmark::Growth => Box::pin(growth::run(&dir, sizes)).await,
             Benchmark::Limit => Box::pin(limit::run(&dir, sizes)).await,
             Benchmark::Following => Box::pin(following::run(&dir, sizes)).await,
+            Benchmark::Hooks => Box::pin(hooks::run(&dir, sizes)).await,
         }
     }
 }
@@ -187,6 +201,7 @@ fn command(args: &Args) -> String {
     let arguments: Vec<String> = names.chain(tiny).collect();
     match arguments.as_slice() {
         [] => "make bench".to_owned(),
+        [hooks] if hooks == "hooks" => "make bench-hooks".to_owned(),
         arguments => format!("make bench ARGS=\"{}\"", arguments.join(" ")),
     }
 }

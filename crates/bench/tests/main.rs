@@ -103,3 +103,14 @@ fn following() {
     // Both when the listed columns are there and when the details are: all changes arrive.
     assert_eq!(numbers(following, "changes"), [40.0, 40.0]);
 }
+
+#[test]
+fn hooks() {
+    let tables = tiny("hooks");
+    tables.iter().for_each(complete);
+    let [delay, acceptance] = tables.as_slice() else { panic!("{tables:?}") };
+    assert_eq!(numbers(delay, "changes"), [10.0, 10.0]);
+    // Polls are an hour apart: what arrives came by hook.
+    assert!(numbers(delay, "longest (s)").iter().all(|longest| *longest < 60.0), "{delay}");
+    assert_eq!(numbers(acceptance, "deliveries"), [300.0, 100.0]);
+}

@@ -73,6 +73,9 @@ pub(crate) enum Command {
     /// Show where a pipeline stands; works beside a running sync.
     #[command(after_help = STATUS_HELP)]
     Status(FileArgs),
+    /// Look after the Service Hook of a pipeline and its deliveries; works beside a running sync.
+    #[command(after_help = HOOKS_HELP)]
+    Hooks(HooksArgs),
     /// Run a simulated CODING on this machine.
     #[command(after_help = SIM_HELP)]
     Sim(SimArgs),
@@ -119,6 +122,18 @@ const STATUS_HELP: &str = "\
 Examples:
   tributary status pipeline.yaml
   watch -n 5 tributary status pipeline.yaml";
+
+const HOOKS_HELP: &str = "\
+Examples:
+  tributary hooks pipeline.yaml url                   the URL and the secret to give to CODING
+  tributary hooks pipeline.yaml url --rotate          a new URL; the old one works for another day
+  tributary hooks pipeline.yaml register              make the hook at CODING, or show how to make it by hand
+  tributary hooks pipeline.yaml ping                  have CODING send a ping, and wait for it
+  tributary hooks pipeline.yaml list --limit 50       the newest deliveries and what became of them
+  tributary hooks pipeline.yaml show 5f1c…            one delivery, whole
+  tributary hooks pipeline.yaml dead                  deliveries that were given up, and why
+  tributary hooks pipeline.yaml replay --dead         work them off once more
+  tributary hooks pipeline.yaml unregister            delete the hook at CODING";
 
 const SIM_HELP: &str = "\
 Examples:
@@ -179,6 +194,90 @@ pub(crate) struct FileArgs {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct HooksArgs {
+    /// The pipeline file.
+    #[arg(value_name = "PIPELINE.yaml")]
+    pub(crate) file: PathBuf,
+    #[command(subcommand)]
+    pub(crate) action: HooksAction,
+    /// Print the result as one JSON object.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HooksAction {
+    /// Show the hook's URL and secret; made the first time.
+    Url(UrlArgs),
+    /// Make the hook at CODING, or put it right; with `register: manual` show the steps.
+    Register,
+    /// Delete the hook at CODING.
+    Unregister,
+    /// Have CODING send a ping, and wait until it arrives at the running sync.
+    Ping,
+    /// Show the newest deliveries and what became of them.
+    List(ListArgs),
+    /// Show one delivery with its headers and body.
+    Show {
+        /// Its number or its delivery id.
+        id: String,
+    },
+    /// Have deliveries worked off once more.
+    Replay(ReplayArgs),
+    /// Show the deliveries that were given up.
+    Dead(LimitArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct UrlArgs {
+    /// Make a new URL. The old one works for as long as `--overlap` says.
+    #[arg(long, conflicts_with = "revoke")]
+    pub(crate) rotate: bool,
+    /// How long the old URL works after a rotation.
+    #[arg(long, default_value = "24h", value_parser = time_span, requires = "rotate")]
+    pub(crate) overlap: Duration,
+    /// Make a new URL, and refuse all older ones from now on.
+    #[arg(long)]
+    pub(crate) revoke: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    pub(crate) limit: LimitArgs,
+    /// Only deliveries with this result.
+    #[arg(long, value_enum)]
+    pub(crate) result: Option<DeliveryResult>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LimitArgs {
+    /// How many.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) limit: u32,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ReplayArgs {
+    /// Numbers or delivery ids.
+    #[arg(value_name = "ID", required_unless_present = "dead")]
+    pub(crate) ids: Vec<String>,
+    /// All that were given up.
+    #[arg(long, conflicts_with = "ids")]
+    pub(crate) dead: bool,
+}
+
+/// What became of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DeliveryResult {
+    Waiting,
+    Applied,
+    Unchanged,
+    Ignored,
+    Dead,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct PreviewArgs {
     /// The pipeline file.
     #[arg(value_name = "PIPELINE.yaml")]
@@ -221,7 +320,7 @@ pub(crate) struct SimArgs {
     #[arg(long, default_value_t = 30)]
     pub(crate) rate_limit: u32,
     /// Waited before every answer, for example 50ms.
-    #[arg(long, default_value = "0s", value_parser = latency)]
+    #[arg(long, default_value = "0s", value_parser = time_span)]
     pub(crate) latency: Duration,
     /// Changes per second that it makes by itself.
     #[arg(long, default_value_t = 0.0, value_parser = rate)]
@@ -238,7 +337,7 @@ pub(crate) struct DemoArgs {
     pub(crate) once: bool,
 }
 
-fn latency(text: &str) -> Result<Duration, String> {
+fn time_span(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration =
         text.parse().map_err(|_| "write a time such as 50ms or 2s".to_owned())?;
     Duration::try_from(span).map_err(|_| "a time cannot be negative".to_owned())

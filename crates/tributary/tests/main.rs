@@ -9,7 +9,10 @@ mod commands;
 mod compare;
 mod configuration;
 mod crash;
+#[path = "../../connectors/tests/harness.rs"]
+mod harness;
 mod heavy;
+mod hostile_hooks;
 #[path = "../../connectors/tests/place.rs"]
 mod place;
 mod resync;

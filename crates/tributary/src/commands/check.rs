@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use connectors::check::{CheckItem, Outcome};
+use connectors::coding::hook::check::HookMemory;
 use connectors::coding::tables::TABLES;
 use engine::delivery::filter::Filter;
 use engine::delivery::shape::Shaper;
@@ -11,12 +12,12 @@ use serde::Serialize;
 use store::journal::SqliteJournal;
 use store::state_dir::StateDir;
 
-use super::load_one;
 use super::look::Look;
+use super::{load_one, vault_key};
 use crate::cli::FileArgs;
 use crate::exit::{self, Done, Failure};
 use crate::pipeline::{Pipeline, TargetSettings};
-use crate::sync::{filter, plan};
+use crate::sync::{filter, hooks, plan};
 
 /// The result as JSON.
 #[derive(Serialize)]
@@ -52,6 +53,7 @@ async fn check(pipeline: &Pipeline) -> Vec<CheckItem> {
             }));
             if items.iter().all(|item| item.outcome != Outcome::Failed) {
                 items.extend(check_filter(pipeline, &look).await);
+                items.extend(check_hooks(pipeline, &look).await);
             }
             look.source.close().await;
             items
@@ -97,6 +99,36 @@ async fn check_state(path: &Path) -> CheckItem {
         Ok(()) => CheckItem::ok(name, "can be written, and its journal can be read"),
         Err(error) => failed(&error.problem),
     }
+}
+
+/// Whether the hook is there, delivers what is wanted, and has been seen to reach us.
+async fn check_hooks(pipeline: &Pipeline, look: &Look) -> Vec<CheckItem> {
+    if pipeline.source.webhook.is_none() {
+        return Vec::new();
+    }
+    let name = "source: hook";
+    let failed = |problem: &Problem| vec![CheckItem::failed(name, said(problem), problem.fix.as_str())];
+    let kept = match hooks::kept(&pipeline.state, vault_key()).await {
+        Ok(kept) => kept,
+        Err(problem) => return failed(&problem),
+    };
+    let projects = match look.projects().await {
+        Ok(projects) => projects,
+        Err(problem) => return failed(&problem),
+    };
+    let tables = plan::tables(std::iter::once(pipeline), &TABLES);
+    // Where hooks may not be managed the item of each project says so.
+    let wanted = look.source.wanted_events(&tables).await;
+    let events = wanted.map(|wanted| wanted.events).unwrap_or_default();
+    let reached = StateDir::read_status(&pipeline.state).ok().flatten();
+    let reached = reached.and_then(|status| status.hooks).and_then(|hooks| hooks.reached).max(kept.reached);
+    let mut items = Vec::new();
+    for project in projects {
+        let id = kept.hooks.get(&project.id.0).cloned();
+        let memory = HookMemory { id, events: events.clone(), reached };
+        items.extend(look.source.check_hook(&project, &memory).await);
+    }
+    items
 }
 
 /// Whether everything is there that the task's filter names.

@@ -40,6 +40,20 @@ impl Look {
         Ok(Look { source, clock, renamed, _lock: lock })
     }
 
+    /// Opens the source of a pipeline beside whatever runs: tokens that rotate are read where they are kept, and
+    /// left to whoever runs to renew.
+    pub(super) async fn beside(pipeline: &Pipeline) -> Result<Look, Problem> {
+        if !StateDir::is_running(&pipeline.state).map_err(|error| error.problem)? {
+            return Look::open(pipeline).await;
+        }
+        let mut settings = pipeline.source.clone();
+        let renamed = follow_names(&mut settings, &pipeline.state).await;
+        let clock = Clock::after(Moment::default());
+        let shared = Shared::new(vault_key());
+        let source = shared.open_beside(&settings, &pipeline.state, clock.clone()).await?;
+        Ok(Look { source, clock, renamed, _lock: None })
+    }
+
     /// The projects of the pipeline.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod discover;
+mod hooks;
 mod look;
 mod preview;
 mod resync;
@@ -27,7 +28,11 @@ use crate::pipeline::{self, Pipeline};
 pub(crate) async fn run(cli: Cli) -> Result<Done, Failure> {
     let talk = match &cli.command {
         Command::Sync(_) | Command::Resync(_) | Command::Demo(_) | Command::Sim(_) => Talk::Events,
-        Command::Check(_) | Command::Discover(_) | Command::Preview(_) | Command::Status(_) => Talk::Warnings,
+        Command::Check(_)
+        | Command::Discover(_)
+        | Command::Preview(_)
+        | Command::Status(_)
+        | Command::Hooks(_) => Talk::Warnings,
     };
     let screen = logging::start(&cli.global, talk)?;
     match cli.command {
@@ -37,6 +42,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Done, Failure> {
         Command::Discover(args) => discover::run(&args).await,
         Command::Preview(args) => preview::run(&args).await,
         Command::Status(args) => status::run(&args).await,
+        Command::Hooks(args) => hooks::run(&args).await,
         Command::Sim(args) => sim::run(&args).await,
         Command::Demo(args) => demo::run(&args, screen).await,
     }

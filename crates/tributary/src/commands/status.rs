@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use engine::journal::Journal;
-use engine::status::{State, Status, TaskStatus};
+use engine::status::{HooksStatus, State, Status, TaskStatus};
 use jiff::Timestamp;
 use serde::Serialize;
 use store::journal::SqliteJournal;
@@ -95,6 +95,9 @@ fn text(report: &Report<'_>, now: Timestamp) -> String {
             lines.push(line);
         }
     }
+    if let Some(hooks) = &status.hooks {
+        lines.extend(hook(hooks, now));
+    }
     let head = report.head.unwrap_or(status.head);
     for (name, task) in &status.tasks {
         lines.push(format!("task {name}: {}", activity(&task.activity, now)));
@@ -104,6 +107,46 @@ fn text(report: &Report<'_>, now: Timestamp) -> String {
     let requests = status.requests.values().sum();
     lines.push(format!("{} sent since the start of the run", plural(requests, "request")));
     lines.join("\n")
+}
+
+/// From this share of missed changes on ...
+const MISSED_SHARE: f64 = 0.05;
+/// ... of at least so many changes, somebody should look at the hook.
+const MISSED_LEAST: u64 = 20;
+
+/// How the hook stands, and what to do where it cannot be relied on.
+fn hook(hooks: &HooksStatus, now: Timestamp) -> Vec<String> {
+    let reached = match hooks.reached {
+        Some(at) => format!("last delivery {} ago", span(between(at, now))),
+        None => "no delivery yet".to_owned(),
+    };
+    let mut line = format!("hook: {reached}, {} received", count(hooks.received));
+    for (number, what) in [(hooks.repeated, "repeated"), (hooks.no_room, "sent away for want of room")] {
+        if number > 0 {
+            line.push_str(&format!(", {} {what}", count(number)));
+        }
+    }
+    for (reason, number) in &hooks.refused {
+        line.push_str(&format!(", {} refused ({reason})", count(*number)));
+    }
+    let mut lines = vec![line];
+    if hooks.waiting > 0 || hooks.dead > 0 {
+        let (waiting, dead) = (count(hooks.waiting), count(hooks.dead));
+        lines.push(format!("  inbox: {waiting} waiting, {dead} given up (`tributary hooks … dead`)"));
+    }
+    if let Some(rate) = hooks.missed_rate() {
+        let (missed, changes) = (count(hooks.missed), count(hooks.changes));
+        lines.push(format!("  missed-hook rate: {:.1} % ({missed} of {changes} changes in a day)", rate * 100.0));
+        if rate > MISSED_SHARE && hooks.changes >= MISSED_LEAST {
+            lines.push(
+                "  the hook misses too much; polls bring it later. Check that it is enabled at CODING with all \
+                 events, its send log there, and that `public_url` is reachable (`tributary hooks … ping`)"
+                    .to_owned(),
+            );
+        }
+    }
+    lines.extend(hooks.note.iter().map(|note| format!("  {note}")));
+    lines
 }
 
 /// The newest problem, unless the activity itself says it.
@@ -147,10 +190,10 @@ mod tests {
     use std::path::Path;
 
     use engine::problem::Problem;
-    use engine::status::{State, Status, TableStatus, TaskStatus, Written};
+    use engine::status::{HooksStatus, State, Status, TableStatus, TaskStatus, Written};
     use jiff::Timestamp;
 
-    use super::{Report, text};
+    use super::{Report, hook, text};
 
     #[test]
     fn positions_counts_problems_and_waits_are_said() {
@@ -190,6 +233,28 @@ mod tests {
              \x20 Issues: 1,499 rows, 1,500 inserted, 0 updated, 1 deleted, 0 detailed\n\
              1,500 requests sent since the start of the run"
         );
+    }
+
+    #[test]
+    fn a_hook_that_misses_too_much_is_pointed_out() {
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        let mut hooks = HooksStatus {
+            reached: Some(at(95)),
+            received: 1_200,
+            changes: 20,
+            missed: 1,
+            ..HooksStatus::default()
+        };
+        hooks.refused.insert("signature_wrong".to_owned(), 2);
+        assert_eq!(
+            hook(&hooks, at(100)),
+            [
+                "hook: last delivery 5.0 s ago, 1,200 received, 2 refused (signature_wrong)",
+                "  missed-hook rate: 5.0 % (1 of 20 changes in a day)",
+            ]
+        );
+        hooks.missed = 2;
+        assert!(hook(&hooks, at(100))[2].starts_with("  the hook misses too much"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use connectors::postgres::target::PostgresTarget;
 use connectors::sqlite::target::SqliteTarget;
 use engine::capture::differ::Details as CaptureDetails;
 use engine::capture::runner::Outcome;
-use engine::capture::{CaptureError, Progress, Settings, Until, anew};
+use engine::capture::{CaptureError, Hooks, Progress, Settings, Until, anew};
 use engine::clock::Clock;
 use engine::delivery::resync::{self, Scope};
 use engine::delivery::runner::{self, DeliveryError};
@@ -21,6 +21,7 @@ use engine::schema::Table;
 use engine::source::Source;
 use engine::status::{Board, State, Status};
 use engine::target::Target;
+use server::receiver::Doors;
 use store::journal::SqliteJournal;
 use store::state_dir::StateDir;
 use tokio::sync::watch;
@@ -29,6 +30,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::filter::{self, FilterError};
+use super::hooks::{Hook, Listeners, Tending};
 use super::source::Shared;
 use super::{GRACE, Options, plan, team};
 use crate::pipeline::config::Mode;
@@ -79,14 +81,21 @@ impl Group {
         let dir = StateDir::open(&self.first.state).map_err(|error| error.problem)?;
         let journal = SqliteJournal::open(dir.path()).await.map_err(|error| error.problem)?;
         let clock = Clock::after(journal.newest_moment());
-        let opened = match team::check(&self.first, &journal).await {
-            Ok(()) => shared.open(&self.first.source, dir.path(), clock.clone()),
-            Err(problem) => Err(problem),
+        let opened = async {
+            team::check(&self.first, &journal).await?;
+            let source = shared.open(&self.first.source, dir.path(), clock.clone())?;
+            match Hook::open(&self.first, dir.path(), shared.vault_key()).await {
+                Ok(hook) => Ok((source, hook)),
+                Err(problem) => {
+                    source.close().await;
+                    Err(problem)
+                }
+            }
         };
-        match opened {
-            Ok(source) => {
-                let (source, board) = (Arc::new(source), Board::default());
-                Ok(Open { group: self, dir, source, clock, journal, board })
+        match opened.await {
+            Ok((source, hook)) => {
+                let (source, board, hook) = (Arc::new(source), Board::default(), hook.map(Arc::new));
+                Ok(Open { group: self, dir, source, clock, journal, board, hook, doors: None })
             }
             Err(problem) => {
                 close(journal).await;
@@ -104,6 +113,9 @@ pub(crate) struct Open {
     clock: Clock,
     journal: SqliteJournal,
     board: Board,
+    hook: Option<Arc<Hook>>,
+    /// Where the hook's deliveries come in, once somebody listens.
+    doors: Option<Doors>,
 }
 
 /// How a group ended.
@@ -123,6 +135,7 @@ enum Part {
     Capture(Result<Outcome, CaptureError>),
     Delivery(Result<(), DeliveryError>),
     Filter(FilterError),
+    Hook(Result<(), Problem>),
     Aborted,
 }
 
@@ -140,23 +153,37 @@ impl Open {
         &self.board
     }
 
+    /// Has somebody listen for the group's hook, if it has one.
+    ///
+    /// # Errors
+    /// The address cannot be listened on.
+    pub(crate) async fn listen(&mut self, listeners: &mut Listeners) -> Result<(), Problem> {
+        if let Some(hook) = &self.hook {
+            self.doors = Some(listeners.listen(hook.listen()).await?);
+        }
+        Ok(())
+    }
+
     /// Closes what was opened, without having run.
     pub(crate) async fn close(self) {
         self.source.close().await;
+        close_hook(self.hook).await;
         close(self.journal).await;
     }
 
     /// Runs capture and deliveries until they are done, stopped, or one of them fails. `failed` is cancelled by
     /// the first group that fails and ends the others.
     pub(crate) async fn run(self, options: &Options, stop: Stop, failed: CancellationToken) -> Ended {
-        let Open { group, dir, source, clock, journal, board } = self;
-        let journal = Arc::new(journal);
+        let Open { group, dir, source, clock, journal, board, hook, doors } = self;
+        let (journal, tended) = (Arc::new(journal), hook.clone().zip(doors.clone()));
         let ended = CancellationToken::new();
         let writing = write_status(&dir, &board, &source, ended.clone());
         let working = async {
             let result = match group.begin_anew(&journal, &source, options).await {
                 Ok(()) => {
-                    let mut parts = Parts::start(&group, &source, clock, &journal, &board, options);
+                    let shared = (&source, &journal, &board);
+                    let hook = hook.as_deref().map(Hook::for_capture);
+                    let mut parts = Parts::start(&group, shared, clock, hook, tended, options);
                     parts.join(&stop, &failed).await
                 }
                 Err(problem) => {
@@ -169,11 +196,21 @@ impl Open {
             result
         };
         let (joined, ()) = tokio::join!(working, writing);
+        if let Some(doors) = doors {
+            doors.remove(&group.first.name);
+        }
+        close_hook(hook).await;
         if let Some(journal) = Arc::into_inner(journal) {
             close(journal).await;
         }
         let Joined { outcome, problems, findings } = joined;
         Ended { status: board.read(), outcome, problems, findings }
+    }
+}
+
+async fn close_hook(hook: Option<Arc<Hook>>) {
+    if let Some(hook) = hook.and_then(Arc::into_inner) {
+        hook.close().await;
     }
 }
 
@@ -199,10 +236,10 @@ struct Parts {
 impl Parts {
     fn start(
         group: &Group,
-        source: &Arc<CodingSource>,
+        (source, journal, board): (&Arc<CodingSource>, &Arc<SqliteJournal>, &Board),
         clock: Clock,
-        journal: &Arc<SqliteJournal>,
-        board: &Board,
+        hooks: Option<Hooks>,
+        tended: Option<(Arc<Hook>, Doors)>,
         options: &Options,
     ) -> Parts {
         let (cancel, abort) = (CancellationToken::new(), CancellationToken::new());
@@ -225,14 +262,26 @@ impl Parts {
                 }
             });
         }
+        let tables = plan::tables(pipelines(), source.tables());
+        if let Some((hook, doors)) = tended {
+            let tending = Tending {
+                hook,
+                source: Arc::clone(source),
+                journal: Arc::clone(journal),
+                tables: tables.clone(),
+                doors,
+                board: board.clone(),
+            };
+            let (following, cancel) = (following.clone(), cancel.clone());
+            parts.spawn(async move { Part::Hook(tending.run(following, cancel).await) });
+        }
         let (team, kept, mut seen) = (group.first.source.team.clone(), Arc::clone(journal), following);
         parts.spawn(async move {
             let remembered = team::remember(&team, &*kept, &mut seen).await;
             Part::Delivery(remembered.map_err(DeliveryError::from))
         });
-        let tables = plan::tables(pipelines(), source.tables());
         let custom_fields = pipelines().any(|pipeline| pipeline.task.mode == Mode::Flat);
-        let settings = Settings { custom_fields, ..settings(&group.first, &tables, options) };
+        let settings = Settings { custom_fields, hooks, ..settings(&group.first, &tables, options) };
         let (source, journal, board) = (Arc::clone(source), Arc::clone(journal), board.clone());
         parts.spawn(async move {
             let capture =
@@ -306,7 +355,8 @@ impl Parts {
                 }
                 incomplete(pending)
             }
-            Ok(Part::Delivery(Ok(())) | Part::Aborted) => return true,
+            Ok(Part::Delivery(Ok(())) | Part::Hook(Ok(())) | Part::Aborted) => return true,
+            Ok(Part::Hook(Err(problem))) => problem,
             Ok(Part::Capture(Err(error))) => error.problem().clone(),
             Ok(Part::Delivery(Err(error))) => error.problem().clone(),
             Ok(Part::Filter(FilterError::Problem(problem))) => problem,

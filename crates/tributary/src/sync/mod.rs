@@ -5,6 +5,7 @@
 
 pub(crate) mod filter;
 pub(crate) mod group;
+pub(crate) mod hooks;
 pub(crate) mod plan;
 pub(crate) mod rebuild;
 pub(crate) mod source;
@@ -24,6 +25,7 @@ use crate::present::summary::Summary;
 use crate::present::{self, Screen, Shown};
 use crate::signals::Stop;
 use group::{Ended, Group};
+use hooks::Listeners;
 use source::Shared;
 
 /// What the command line says of a run.
@@ -70,6 +72,13 @@ pub(crate) async fn run(
             Err(problem) => problems.push(problem),
         }
     }
+    // With `once` nobody stays to listen: a poll and a census find everything.
+    let mut listeners = Listeners::default();
+    if !options.once {
+        for group in &mut open {
+            problems.extend(group.listen(&mut listeners).await.err());
+        }
+    }
     if !problems.is_empty() {
         for group in open {
             group.close().await;
@@ -82,7 +91,23 @@ pub(crate) async fn run(
         // One failing group ends the others: the process ends with an error, and no part of it goes on unseen.
         let failed = CancellationToken::new();
         let groups = open.into_iter().map(|group| group.run(&options, stop.clone(), failed.clone()));
-        let ended = futures::future::join_all(groups).await;
+        let listening_ends = CancellationToken::new();
+        let groups = async {
+            let ended = futures::future::join_all(groups).await;
+            listening_ends.cancel();
+            ended
+        };
+        let intake_ends = async {
+            // Nothing more is taken in once the parts wind up. The arms only wait.
+            tokio::select! {
+                () = stop.graceful.cancelled() => {}
+                () = failed.cancelled() => {}
+                () = listening_ends.cancelled() => {}
+            }
+            listening_ends.cancel();
+        };
+        let (ended, (), ()) =
+            tokio::join!(groups, listeners.run(listening_ends.clone()), intake_ends);
         shown_until.cancel();
         ended
     };

@@ -31,6 +31,28 @@ impl Shared {
         Shared { budgets: Budgets::new(), vault_key }
     }
 
+    /// The operator's key for secrets at rest.
+    pub(crate) fn vault_key(&self) -> Option<SecretString> {
+        self.vault_key.clone()
+    }
+
+    /// Opens a source beside a process that runs it: an OAuth token is taken as that process keeps it and never
+    /// renewed, for that would void the other's.
+    pub(crate) async fn open_beside(
+        &self,
+        settings: &CodingSettings,
+        dir: &Path,
+        clock: Clock,
+    ) -> Result<CodingSource, Problem> {
+        let AuthConfig::Oauth(oauth) = &settings.auth else { return self.open(settings, dir, clock) };
+        let store = self.tokens(oauth, dir).map_err(|error| error.problem)?;
+        let kept = store.load().await.map_err(|error| no_token(&error.to_string()))?;
+        let token = kept.map(|kept| kept.access_token).or_else(|| oauth.access_token.clone());
+        let Some(token) = token else { return Err(no_token("the running sync has not kept one yet")) };
+        CodingSource::open_with_token(settings.clone(), &self.budgets, token, clock)
+            .map_err(|error| error.problem)
+    }
+
     /// Opens a source whose rotated tokens are kept in `dir`. Sends nothing. The caller holds the lock of `dir`
     /// when the credential is an OAuth one: two writers would void each other's tokens.
     pub(crate) fn open(
@@ -57,6 +79,15 @@ impl Shared {
         ]);
         Ok(Arc::new(KeptTokens { vault: Arc::new(TokenVault::new(Arc::new(vault), TOKENS)), configured }))
     }
+}
+
+fn no_token(why: &str) -> Problem {
+    Problem::new(
+        "TOKEN-BESIDE",
+        "Cannot talk to CODING beside the running sync",
+        format!("its OAuth token is not to be had: {why}"),
+        "Try again in a moment, or stop the sync first.",
+    )
 }
 
 /// Rotated tokens in the vault, as the client wants them. Files are flushed on a thread of their own.

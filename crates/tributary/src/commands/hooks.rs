@@ -1,0 +1,546 @@
+//! `tributary hooks`: the hook's URL, its registration at CODING, and its deliveries. All of it works beside a
+//! running sync: keys change under a lock of their own, deliveries lie in a file that several may read.
+
+use std::time::Duration;
+
+use connectors::coding::config::{Projects, Register, WebhookSettings};
+use connectors::coding::hook::register::How;
+use engine::inbox::{Delivery, DeliveryNumber, Entry, Inbox, Query, Standing, StandingKind};
+use engine::problem::Problem;
+use engine::row::ProjectId;
+use engine::source::{Project, Source};
+use jiff::{SignedDuration, Timestamp};
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use serde_json::{Value, json};
+use store::hook::HookVault;
+use store::inbox::SqliteInbox;
+use store::state_dir::StateDir;
+use tokio::time::Instant;
+
+use super::look::Look;
+use super::{load_one, vault_key};
+use crate::cli::{DeliveryResult, HooksAction, HooksArgs, ListArgs, ReplayArgs, UrlArgs};
+use crate::exit::{self, Done, Failure};
+use crate::pipeline::Pipeline;
+use crate::present::text::{between, plural, span};
+use crate::sync::hooks::{self, Keys, Plan};
+use crate::sync::plan;
+
+/// How long a ping is waited for.
+const PING_PATIENCE: Duration = Duration::from_secs(15);
+/// How often it is looked whether it has come.
+const PING_LOOK: Duration = Duration::from_millis(200);
+/// Deliveries read at once where all are wanted.
+const PAGE: u32 = 500;
+
+/// Carries out an action.
+///
+/// # Errors
+/// A configuration without a hook; what CODING, the vault or the inbox say.
+pub(crate) async fn run(args: &HooksArgs) -> Result<Done, Failure> {
+    let pipeline = load_one(&args.file)?;
+    let Some(settings) = pipeline.source.webhook.clone() else { return Err(no_hook(&pipeline)) };
+    let hook = Hook { pipeline: &pipeline, settings: &settings, json: args.json };
+    match &args.action {
+        HooksAction::Url(url) => hook.url(url).await,
+        HooksAction::Register => hook.register().await,
+        HooksAction::Unregister => hook.unregister().await,
+        HooksAction::Ping => hook.ping().await,
+        HooksAction::List(list) => hook.list(list).await,
+        HooksAction::Dead(limit) => hook.show_all(Some(StandingKind::Dead), limit.limit).await,
+        HooksAction::Show { id } => hook.show(id).await,
+        HooksAction::Replay(replay) => hook.replay(replay).await,
+    }
+}
+
+fn no_hook(pipeline: &Pipeline) -> Failure {
+    Failure::from(Problem::new(
+        "HOOKS-NONE",
+        format!("{} has no hook", pipeline.file.display()),
+        "its changes are found by polling alone",
+        "Write `incremental: hybrid` and a block `webhook` with `public_url` under `source`.",
+    ))
+}
+
+/// A pipeline with its hook.
+struct Hook<'a> {
+    pipeline: &'a Pipeline,
+    settings: &'a WebhookSettings,
+    json: bool,
+}
+
+impl Hook<'_> {
+    /// The hook's keys. They may be wanted before the first run, which makes the state directory.
+    async fn vault(&self) -> Result<HookVault, Failure> {
+        StateDir::make(&self.pipeline.state).map_err(|error| error.problem)?;
+        Ok(hooks::vault(&self.pipeline.state, vault_key()).await?)
+    }
+
+    fn print(&self, value: &Value, text: &str) -> Result<Done, Failure> {
+        if self.json { exit::print_json(value)? } else { exit::print(text)? }
+        Ok(Done::All)
+    }
+
+    async fn url(&self, args: &UrlArgs) -> Result<Done, Failure> {
+        let vault = self.vault().await?;
+        if (args.rotate || args.revoke) && self.settings.token.is_some() {
+            return Err(Failure::from(Problem::new(
+                "HOOKS-TOKEN",
+                "Cannot make a new URL",
+                "its token stands in the pipeline file as `source.webhook.token`",
+                "Write another token there, or take the key out to have tokens made and rotated.",
+            )));
+        }
+        let overlap = if args.revoke { Duration::ZERO } else { args.overlap };
+        if args.rotate || args.revoke {
+            vault.rotate(overlap).await.map_err(|error| error.problem)?;
+        }
+        let keys = hooks::keys(self.settings, &vault).await?;
+        let now = Timestamp::now();
+        let older: Vec<Timestamp> = keys.tokens.iter().skip(1).filter_map(|token| token.until).collect();
+        let still = older.into_iter().filter(|until| *until > now).max();
+        let url = self.settings.url(&keys.token());
+        let mut text = format!(
+            "URL:     {}\nSecret:  {}",
+            url.expose_secret(),
+            keys.secret.expose_secret()
+        );
+        if let Some(until) = still {
+            text.push_str(&format!("\nThe URL before it works for another {}.", span(between(now, until))));
+        }
+        if args.rotate || args.revoke {
+            text.push_str(match self.settings.register {
+                Register::Auto => "\nA running sync puts the hook at CODING right by itself within seconds.",
+                Register::Manual => "\nNow put the new URL into the hook at CODING.",
+            });
+        }
+        let value = json!({
+            "url": url.expose_secret(), "secret": keys.secret.expose_secret(), "older_until": still,
+        });
+        self.print(&value, &text)
+    }
+
+    async fn register(&self) -> Result<Done, Failure> {
+        let vault = self.vault().await?;
+        let keys = hooks::keys(self.settings, &vault).await?;
+        match self.settings.register {
+            Register::Manual => self.manual(&keys).await,
+            Register::Auto => self.register_at_coding(&vault, &keys).await,
+        }
+    }
+
+    /// The steps of CODING's settings page, without asking CODING for anything.
+    async fn manual(&self, keys: &Keys) -> Result<Done, Failure> {
+        let url = self.settings.url(&keys.token());
+        let names = match &self.pipeline.source.projects {
+            Projects::Named(names) => names.clone(),
+            Projects::All => vec!["PROJECT".to_owned()],
+        };
+        let look = Look::beside(self.pipeline).await?;
+        let steps = |name: &String| {
+            let project = Project { id: ProjectId(0), name: name.clone() };
+            look.source.manual_steps(&project, &url, Some(&keys.secret), self.settings.basic.as_ref())
+        };
+        let steps: Vec<String> = names.iter().map(steps).collect();
+        look.source.close().await;
+        self.print(&json!({ "steps": steps }), steps.join("\n").trim_end())
+    }
+
+    async fn register_at_coding(&self, vault: &HookVault, keys: &Keys) -> Result<Done, Failure> {
+        let look = Look::beside(self.pipeline).await?;
+        let outcomes = async {
+            let projects = look.projects().await?;
+            let tables = plan::tables(std::iter::once(self.pipeline), look.source.tables());
+            let plan = Plan::new(&self.pipeline.name, self.settings, keys);
+            Ok::<_, Problem>(hooks::register(&look.source, &projects, &tables, &plan, vault).await)
+        }
+        .await;
+        look.source.close().await;
+        let (mut lines, mut values, mut problems) = (Vec::new(), Vec::new(), Vec::new());
+        for (project, outcome) in outcomes? {
+            match outcome {
+                Ok(registered) => {
+                    let (how, said) = match &registered.how {
+                        How::Created => ("created", "made the hook and sent a ping".to_owned()),
+                        How::Found => ("found", "the hook is as it should be".to_owned()),
+                        How::Repaired { what } => ("repaired", format!("put right: {}", what.join(", "))),
+                    };
+                    lines.push(format!("{}: {said}", project.name));
+                    if !registered.left_out.is_empty() {
+                        lines.push(format!("  CODING does not offer: {}", registered.left_out.join(", ")));
+                    }
+                    values.push(json!({
+                        "project": project.name, "id": registered.id, "how": how,
+                        "left_out": registered.left_out,
+                    }));
+                }
+                Err(error) => problems.push(error.problem),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(Failure::Problems(problems));
+        }
+        self.print(&json!({ "hooks": values }), &lines.join("\n"))
+    }
+
+    /// Does something with the hook of each project that has one.
+    async fn unregister(&self) -> Result<Done, Failure> {
+        let vault = self.vault().await?;
+        let look = Look::beside(self.pipeline).await?;
+        let done = async {
+            let mut removed = Vec::new();
+            for (project, id) in self.registered(&look, &vault).await? {
+                look.source.unregister(&project, &id).await.map_err(|error| error.problem)?;
+                let number = project.id.0;
+                let forgotten = vault.change(move |keys| drop(keys.hooks.remove(&number))).await;
+                forgotten.map_err(|error| error.problem)?;
+                removed.push(project.name);
+            }
+            Ok::<_, Problem>(removed)
+        }
+        .await;
+        look.source.close().await;
+        let removed = done?;
+        let text = match removed.len() {
+            0 => "There is no hook of this pipeline at CODING.".to_owned(),
+            _ => format!(
+                "Deleted the hook of {}. A running sync makes it again within the hour: stop it, or write \
+                 `register: manual`.",
+                removed.join(", ")
+            ),
+        };
+        self.print(&json!({ "unregistered": removed }), &text)
+    }
+
+    async fn registered(&self, look: &Look, vault: &HookVault) -> Result<Vec<(Project, String)>, Problem> {
+        let keys = vault.load().await.map_err(|error| error.problem)?.unwrap_or_default();
+        let projects = look.projects().await?;
+        let known = |project: Project| keys.hooks.get(&project.id.0).map(|id| (project, id.clone()));
+        Ok(projects.into_iter().filter_map(known).collect())
+    }
+
+    async fn ping(&self) -> Result<Done, Failure> {
+        let vault = self.vault().await?;
+        let inbox = self.inbox().await?;
+        let look = Look::beside(self.pipeline).await?;
+        let asked = Timestamp::now();
+        let pinged = async {
+            let registered = self.registered(&look, &vault).await?;
+            for (project, id) in &registered {
+                look.source.ping(project, id).await.map_err(|error| error.problem)?;
+            }
+            Ok::<_, Problem>(registered.len())
+        }
+        .await;
+        look.source.close().await;
+        let result = match pinged {
+            Ok(0) => Err(Failure::from(Problem::new(
+                "HOOKS-UNREGISTERED",
+                "Cannot have a ping sent",
+                "tributary has made no hook at CODING",
+                "Run `tributary hooks PIPELINE.yaml register`; a hook made by hand is tested with the button \
+                 beside it in CODING.",
+            ))),
+            Ok(_) => self.await_ping(&inbox, asked).await,
+            Err(problem) => Err(problem.into()),
+        };
+        inbox.close().await.map_err(|error| error.problem)?;
+        result
+    }
+
+    async fn await_ping(&self, inbox: &SqliteInbox, asked: Timestamp) -> Result<Done, Failure> {
+        let began = Instant::now();
+        while began.elapsed() < PING_PATIENCE {
+            let query = Query { standing: None, before: None, limit: 50 };
+            let newest = inbox.list(query).await.map_err(|error| error.problem)?;
+            let come = newest.iter().find(|entry| {
+                entry.received >= asked && entry.summary.as_ref().is_some_and(|summary| summary.event == "PING")
+            });
+            if let Some(entry) = come {
+                let took = span(between(asked, entry.received));
+                let value = json!({ "reached": true, "number": entry.number });
+                return self.print(&value, &format!("The ping arrived after {took}: CODING reaches tributary."));
+            }
+            tokio::time::sleep(PING_LOOK).await;
+        }
+        let running = StateDir::is_running(&self.pipeline.state).map_err(|error| error.problem)?;
+        let (why, fix) = if running {
+            (
+                format!("nothing came in within {} seconds", PING_PATIENCE.as_secs()),
+                "Check that `public_url` leads to `listen` from outside: DNS, firewall, reverse proxy.",
+            )
+        } else {
+            ("no sync is running that could receive it".to_owned(), "Start `tributary sync` and try again.")
+        };
+        Err(Failure::from(Problem::new("HOOKS-PING", "The ping did not arrive", why, fix)))
+    }
+
+    async fn inbox(&self) -> Result<SqliteInbox, Failure> {
+        if !self.pipeline.state.join(store::inbox::FILE).exists() {
+            return Err(Failure::from(Problem::new(
+                "HOOKS-EMPTY",
+                "There is no inbox yet",
+                format!("{} has received nothing so far", self.pipeline.state.display()),
+                "Start `tributary sync`; deliveries are kept from then on.",
+            )));
+        }
+        Ok(SqliteInbox::open_beside(&self.pipeline.state).await.map_err(|error| error.problem)?)
+    }
+
+    async fn list(&self, args: &ListArgs) -> Result<Done, Failure> {
+        let standing = args.result.map(|result| match result {
+            DeliveryResult::Waiting => StandingKind::Waiting,
+            DeliveryResult::Applied => StandingKind::Applied,
+            DeliveryResult::Unchanged => StandingKind::Unchanged,
+            DeliveryResult::Ignored => StandingKind::Ignored,
+            DeliveryResult::Dead => StandingKind::Dead,
+        });
+        self.show_all(standing, args.limit.limit).await
+    }
+
+    async fn show_all(&self, standing: Option<StandingKind>, limit: u32) -> Result<Done, Failure> {
+        let inbox = self.inbox().await?;
+        let listed = inbox.list(Query { standing, before: None, limit }).await;
+        let counts = inbox.counts().await;
+        inbox.close().await.map_err(|error| error.problem)?;
+        let (listed, counts) = (listed.map_err(|error| error.problem)?, counts.map_err(|error| error.problem)?);
+        if self.json {
+            let rows: Vec<Row<'_>> = listed.iter().map(Row::of).collect();
+            exit::print_json(&json!({
+                "deliveries": rows,
+                "counts": {
+                    "waiting": counts.waiting, "applied": counts.applied, "unchanged": counts.unchanged,
+                    "ignored": counts.ignored, "dead": counts.dead, "bytes": counts.bytes,
+                },
+            }))?;
+            return Ok(Done::All);
+        }
+        let sum = format!(
+            "{} in the inbox: {} applied, {} unchanged, {} ignored, {} waiting, {} dead",
+            plural(
+                counts.applied + counts.unchanged + counts.ignored + counts.waiting + counts.dead,
+                "delivery"
+            ),
+            counts.applied,
+            counts.unchanged,
+            counts.ignored,
+            counts.waiting,
+            counts.dead
+        );
+        let text = if listed.is_empty() { sum } else { format!("{}\n{sum}", table(&listed)) };
+        exit::print(&text)?;
+        Ok(Done::All)
+    }
+
+    async fn show(&self, id: &str) -> Result<Done, Failure> {
+        let inbox = self.inbox().await?;
+        let found = inbox.find(id.to_owned()).await;
+        inbox.close().await.map_err(|error| error.problem)?;
+        let Some(delivery) = found.map_err(|error| error.problem)? else { return Err(unknown(id)) };
+        let body = String::from_utf8_lossy(&delivery.body);
+        let parsed: Option<Value> = serde_json::from_slice(&delivery.body).ok();
+        let headers: serde_json::Map<String, Value> = delivery
+            .headers
+            .iter()
+            .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
+            .collect();
+        let shown = parsed.clone().unwrap_or_else(|| Value::from(body.as_ref()));
+        let value = json!({ "delivery": Row::of(&delivery.entry), "headers": headers, "body": shown });
+        self.print(&value, &whole(&delivery, parsed.as_ref(), &body))
+    }
+
+    async fn replay(&self, args: &ReplayArgs) -> Result<Done, Failure> {
+        let inbox = self.inbox().await?;
+        let replayed = async {
+            let numbers = if args.dead { all_dead(&inbox).await? } else { find_all(&inbox, &args.ids).await? };
+            inbox.replay(numbers).await.map_err(|error| Failure::from(error.problem))
+        }
+        .await;
+        inbox.close().await.map_err(|error| error.problem)?;
+        let replayed = replayed?;
+        let running = StateDir::is_running(&self.pipeline.state).map_err(|error| error.problem)?;
+        let when = if running { "now" } else { "when a sync runs" };
+        let text = format!("{} will be worked off once more {when}.", plural(replayed, "delivery"));
+        self.print(&json!({ "replayed": replayed }), &text)
+    }
+}
+
+fn unknown(id: &str) -> Failure {
+    Failure::from(Problem::new(
+        "HOOKS-UNKNOWN",
+        format!("There is no delivery {id}"),
+        "the inbox has none with this number or delivery id",
+        "See `tributary hooks PIPELINE.yaml list`; deliveries are forgotten after `webhook.keep`.",
+    ))
+}
+
+async fn find_all(inbox: &SqliteInbox, ids: &[String]) -> Result<Vec<DeliveryNumber>, Failure> {
+    let mut numbers = Vec::with_capacity(ids.len());
+    for id in ids {
+        let found = inbox.find(id.clone()).await.map_err(|error| error.problem)?;
+        numbers.push(found.ok_or_else(|| unknown(id))?.entry.number);
+    }
+    Ok(numbers)
+}
+
+async fn all_dead(inbox: &SqliteInbox) -> Result<Vec<DeliveryNumber>, Failure> {
+    let (mut numbers, mut before) = (Vec::new(), None);
+    loop {
+        let query = Query { standing: Some(StandingKind::Dead), before, limit: PAGE };
+        let page = inbox.list(query).await.map_err(|error| error.problem)?;
+        let Some(last) = page.last() else { return Ok(numbers) };
+        before = Some(last.number);
+        numbers.extend(page.iter().map(|entry| entry.number));
+    }
+}
+
+/// A delivery as JSON.
+#[derive(Serialize)]
+struct Row<'a> {
+    number: DeliveryNumber,
+    delivery_id: Option<&'a str>,
+    received: Timestamp,
+    event: Option<&'a str>,
+    entity: Option<&'a str>,
+    project: Option<&'a str>,
+    sender: Option<&'a str>,
+    /// Only what was verified is kept.
+    verified: bool,
+    #[serde(flatten)]
+    standing: &'a Standing,
+    settled: Option<Timestamp>,
+    delivered: Option<Timestamp>,
+    to_target_ms: Option<i64>,
+    replays: u32,
+    bytes: u64,
+}
+
+impl<'a> Row<'a> {
+    fn of(entry: &'a Entry) -> Row<'a> {
+        let summary = entry.summary.as_ref();
+        Row {
+            number: entry.number,
+            delivery_id: entry.delivery_id.as_deref(),
+            received: entry.received,
+            event: summary.map(|summary| summary.event.as_str()),
+            entity: summary.and_then(|summary| summary.entity.as_deref()),
+            project: summary.and_then(|summary| summary.project.as_deref()),
+            sender: summary.and_then(|summary| summary.sender.as_deref()),
+            verified: true,
+            standing: &entry.standing,
+            settled: entry.settled,
+            delivered: entry.delivered,
+            to_target_ms: to_target(entry).and_then(|took| i64::try_from(took.as_millis()).ok()),
+            replays: entry.replays,
+            bytes: entry.size,
+        }
+    }
+}
+
+/// From receipt to the targets.
+fn to_target(entry: &Entry) -> Option<SignedDuration> {
+    entry.delivered.map(|delivered| delivered.duration_since(entry.received))
+}
+
+fn result(standing: &Standing) -> String {
+    match standing {
+        Standing::Waiting { problem: None } => "waiting".to_owned(),
+        Standing::Waiting { problem: Some(problem) } => format!("waiting, {problem}"),
+        Standing::Applied => "applied".to_owned(),
+        Standing::Unchanged => "unchanged".to_owned(),
+        Standing::Ignored { reason } => format!("ignored: {reason}"),
+        Standing::Dead { reason } => format!("dead: {reason}"),
+    }
+}
+
+/// The deliveries as a table for people.
+fn table(entries: &[Entry]) -> String {
+    let mut rows = vec![["RECEIVED", "NUMBER", "EVENT", "ENTITY", "VERIFIED", "TO TARGET", "RESULT"].map(str::to_owned)];
+    rows.extend(entries.iter().map(|entry| {
+        let summary = entry.summary.clone().unwrap_or_default();
+        let received = entry.received.strftime("%Y-%m-%d %H:%M:%S").to_string();
+        let took = match to_target(entry) {
+            Some(took) => span(Duration::try_from(took).unwrap_or_default()),
+            None => "–".to_owned(),
+        };
+        let event = if summary.event.is_empty() { "–".to_owned() } else { summary.event };
+        let entity = summary.entity.unwrap_or_else(|| "–".to_owned());
+        let number = entry.number.0.to_string();
+        [received, number, event, entity, "yes".to_owned(), took, result(&entry.standing)]
+    }));
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..6).map(width).collect();
+    let line = |row: &[String; 7]| {
+        let cells = row.iter().zip(widths.iter().copied().chain([0]));
+        let cells: Vec<String> = cells.map(|(cell, width)| format!("{cell:width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// One delivery for people.
+fn whole(delivery: &Delivery, parsed: Option<&Value>, body: &str) -> String {
+    let entry = &delivery.entry;
+    let summary = entry.summary.clone().unwrap_or_default();
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
+    let mut lines = vec![
+        format!("number:       {}", entry.number.0),
+        format!("delivery id:  {}", or_none(entry.delivery_id.clone())),
+        format!("received:     {}", entry.received),
+        format!("event:        {}", summary.event),
+        format!("entity:       {}", or_none(summary.entity)),
+        format!("project:      {}", or_none(summary.project)),
+        format!("sender:       {}", or_none(summary.sender)),
+        format!("result:       {}", result(&entry.standing)),
+        format!("settled:      {}", or_none(entry.settled.map(|at| at.to_string()))),
+        format!("in targets:   {}", or_none(entry.delivered.map(|at| at.to_string()))),
+        format!("replays:      {}", entry.replays),
+        "headers:".to_owned(),
+    ];
+    lines.extend(delivery.headers.iter().map(|(name, value)| format!("  {name}: {value}")));
+    lines.push("body:".to_owned());
+    lines.push(parsed.and_then(|value| serde_json::to_string_pretty(value).ok()).unwrap_or_else(|| body.to_owned()));
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::inbox::{DeliveryNumber, Entry, Standing, Summary, Turn};
+    use jiff::Timestamp;
+
+    use super::table;
+
+    #[test]
+    fn deliveries_stand_in_a_table() {
+        let at = |ms: i64| Timestamp::from_millisecond(1_700_000_000_000 + ms).unwrap();
+        let entry = |number: i64, event: &str, standing, delivered| Entry {
+            number: DeliveryNumber(number),
+            turn: Turn(number),
+            delivery_id: None,
+            received: at(0),
+            summary: Some(Summary {
+                event: event.to_owned(),
+                entity: Some("issue 71".to_owned()),
+                ..Summary::default()
+            }),
+            standing,
+            settled: None,
+            delivered,
+            replays: 0,
+            size: 10,
+        };
+        let entries = [
+            entry(1, "ISSUE_UPDATED", Standing::Applied, Some(at(120))),
+            entry(2, "GIT_PUSHED", Standing::Ignored { reason: "no table".to_owned() }, None),
+        ];
+        let text = table(&entries);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3);
+        assert!(lines[0].starts_with("RECEIVED"), "{text}");
+        assert!(lines[1].ends_with("applied") && lines[1].contains("ISSUE_UPDATED  issue 71"), "{text}");
+        assert!(lines[2].ends_with("–          ignored: no table"), "{text}");
+    }
+}

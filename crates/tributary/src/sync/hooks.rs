@@ -1,0 +1,413 @@
+//! The hook of a connection: its inbox, its keys, the door through which deliveries come in, and that CODING knows
+//! where the door is. What deliveries mean is the capture's business.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use connectors::coding::config::{Register, WebhookSettings};
+use connectors::coding::hook::Proof;
+use connectors::coding::hook::register::{HookPlan, How, Registered};
+use connectors::coding::source::CodingSource;
+use engine::capture::{Hooks, Progress};
+use engine::inbox::Inbox;
+use engine::journal::Journal;
+use engine::problem::Problem;
+use engine::schema::Table;
+use engine::source::{Project, SourceError};
+use engine::status::Board;
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
+use server::receiver::{Door, DoorToken, Doors, Receiver};
+use store::hook::{HookKeys, HookVault};
+use store::inbox::SqliteInbox;
+use store::vault::Vault;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::pipeline::Pipeline;
+
+/// A change that no delivery came for within this time was missed.
+const MISSED_AFTER: Duration = Duration::from_mins(2);
+/// How often it is looked whether somebody else changed the keys.
+const LOOK_AT_KEYS: Duration = Duration::from_secs(1);
+/// How often the hook at CODING is looked at and put right.
+const LOOK_AT_HOOK: Duration = Duration::from_hours(1);
+/// A registration that failed is tried again after this time, then after twice as long ...
+const RETRY_AFTER: Duration = Duration::from_secs(30);
+/// ... but never later than this.
+const RETRY_AT_LAST: Duration = Duration::from_mins(10);
+/// How often it is noted that deliveries can come in.
+const NOTE_LISTENING: Duration = Duration::from_mins(1);
+/// Clocks differ: failed deliveries of so long before the last note are fetched too. The inbox knows repetitions.
+const OVERLAP: Duration = Duration::from_mins(5);
+/// Document with the time until which deliveries could come in.
+const LISTENED: &str = "hook/listened";
+
+/// The hook of a group of pipelines.
+#[derive(Debug)]
+pub(crate) struct Hook {
+    /// The connection's name, for whoever asks at the door.
+    connection: String,
+    settings: WebhookSettings,
+    inbox: Arc<SqliteInbox>,
+    vault: HookVault,
+}
+
+/// A hook's keys as they count now: what the configuration says, else what was made.
+#[derive(Clone, Debug)]
+pub(crate) struct Keys {
+    /// Tokens that open the door, the newest first.
+    pub(crate) tokens: Vec<DoorToken>,
+    /// The key of signatures.
+    pub(crate) secret: SecretString,
+}
+
+impl Keys {
+    /// Puts the configuration's keys before those that were made.
+    pub(crate) fn of(settings: &WebhookSettings, kept: &HookKeys) -> Keys {
+        let tokens = match &settings.token {
+            Some(token) => vec![DoorToken { text: token.clone(), until: None }],
+            None => kept
+                .tokens
+                .iter()
+                .rev()
+                .map(|token| DoorToken { text: token.text.clone(), until: token.until })
+                .collect(),
+        };
+        let secret = settings.secret.clone().or_else(|| kept.secret.clone()).unwrap_or_default();
+        Keys { tokens, secret }
+    }
+
+    /// The newest token.
+    pub(crate) fn token(&self) -> SecretString {
+        self.tokens.first().map(|token| token.text.clone()).unwrap_or_default()
+    }
+}
+
+/// The keys of a pipeline's hook as they count now, made where there are none yet.
+pub(crate) async fn keys(settings: &WebhookSettings, vault: &HookVault) -> Result<Keys, Problem> {
+    let kept = vault.ensure().await.map_err(|error| error.problem)?;
+    Ok(Keys::of(settings, &kept))
+}
+
+/// Where the keys of a pipeline's hook are kept.
+pub(crate) async fn vault(dir: &Path, key: Option<SecretString>) -> Result<HookVault, Problem> {
+    let dir = dir.to_owned();
+    match tokio::task::spawn_blocking(move || Vault::open(&dir, key)).await {
+        Ok(opened) => Ok(HookVault::new(Arc::new(opened.map_err(|error| error.problem)?))),
+        Err(error) => Err(super::group::broke_down(&error)),
+    }
+}
+
+/// What is kept of a pipeline's hook; nothing where nothing has run yet. Makes nothing.
+pub(crate) async fn kept(dir: &Path, key: Option<SecretString>) -> Result<HookKeys, Problem> {
+    if !dir.join(store::vault::FILE).exists() {
+        return Ok(HookKeys::default());
+    }
+    let kept = vault(dir, key).await?.load().await.map_err(|error| error.problem)?;
+    Ok(kept.unwrap_or_default())
+}
+
+impl Hook {
+    /// Opens the hook of a pipeline, if it has one. The caller holds the lock of `dir`.
+    pub(crate) async fn open(
+        pipeline: &Pipeline,
+        dir: &Path,
+        key: Option<SecretString>,
+    ) -> Result<Option<Hook>, Problem> {
+        let Some(settings) = pipeline.source.webhook.clone() else { return Ok(None) };
+        let vault = vault(dir, key).await?;
+        let inbox = SqliteInbox::open(dir, settings.max_bytes).await.map_err(|error| error.problem)?;
+        Ok(Some(Hook { connection: pipeline.name.clone(), settings, inbox: Arc::new(inbox), vault }))
+    }
+
+    /// Where it listens.
+    pub(crate) fn listen(&self) -> SocketAddr {
+        self.settings.listen
+    }
+
+    /// What the capture needs of it.
+    pub(crate) fn for_capture(&self) -> Hooks {
+        let WebhookSettings { keep, max_bytes, give_up_after, .. } = self.settings;
+        let inbox: Arc<dyn Inbox> = Arc::clone(&self.inbox) as Arc<dyn Inbox>;
+        Hooks { inbox, give_up_after, missed_after: MISSED_AFTER, keep, max_bytes }
+    }
+
+    /// Waits for what is under way and closes the inbox.
+    pub(crate) async fn close(self) {
+        if let Err(error) = self.inbox.close().await {
+            tracing::warn!(problem = %error.problem, "the inbox was not closed cleanly");
+        }
+    }
+
+    fn open_door(&self, keys: &Keys, doors: &Doors, board: &Board) {
+        let proof = Proof {
+            secret: Some(keys.secret.clone()),
+            basic: self.settings.basic.clone(),
+            allow_from: self.settings.allow_from.clone(),
+        };
+        let inbox: Arc<dyn Inbox> = Arc::clone(&self.inbox) as Arc<dyn Inbox>;
+        let (connection, tokens) = (self.connection.clone(), keys.tokens.clone());
+        doors.set(Door { connection, tokens, proof, inbox, board: board.clone() });
+    }
+}
+
+/// Keeps the door open and the hook at CODING right until it is cancelled.
+pub(crate) struct Tending<J> {
+    pub(crate) hook: Arc<Hook>,
+    pub(crate) source: Arc<CodingSource>,
+    pub(crate) journal: Arc<J>,
+    pub(crate) tables: Vec<&'static Table>,
+    pub(crate) doors: Doors,
+    pub(crate) board: Board,
+}
+
+impl<J: Journal> Tending<J> {
+    /// Deliveries come in as soon as this runs. Nothing about the hook ends the run: what it does not tell, polls
+    /// find.
+    ///
+    /// # Errors
+    /// The keys cannot be read or kept.
+    pub(crate) async fn run(
+        self,
+        mut progress: watch::Receiver<Progress>,
+        cancel: CancellationToken,
+    ) -> Result<(), Problem> {
+        let hook = &self.hook;
+        let mut stamp = hook.vault.stamp();
+        let mut known = keys(&hook.settings, &hook.vault).await?;
+        hook.open_door(&known, &self.doors, &self.board);
+        tracing::info!(listen = %hook.settings.listen, "deliveries of the hook can come in");
+        let mut since = self.listened_until().await;
+        let (mut register_at, mut failures, mut noted) = (Instant::now(), 0_u32, None::<Instant>);
+        let mut registered_for: Vec<Project> = Vec::new();
+        let mut reached = false;
+        loop {
+            let projects = progress.borrow_and_update().projects.clone();
+            let now = Instant::now();
+            let due = now >= register_at || (projects != registered_for && failures == 0);
+            if hook.settings.register == Register::Auto && !projects.is_empty() && due {
+                let plan = hook.plan(&known);
+                let failed = self.register(&projects, &plan, &mut since).await;
+                registered_for = projects;
+                failures = if failed { failures.saturating_add(1) } else { 0 };
+                register_at = after(now, match failures {
+                    0 => LOOK_AT_HOOK,
+                    many => {
+                        let doubled = 2_u32.saturating_pow(many.saturating_sub(1));
+                        RETRY_AFTER.saturating_mul(doubled).min(RETRY_AT_LAST)
+                    }
+                });
+            }
+            if noted.is_none_or(|noted| now.duration_since(noted) >= NOTE_LISTENING) {
+                noted = Some(now);
+                self.note_listening().await;
+            }
+            // Every arm only waits.
+            tokio::select! {
+                () = cancel.cancelled() => break,
+                () = tokio::time::sleep(LOOK_AT_KEYS) => {}
+                changed = progress.changed() => if changed.is_err() { break },
+            }
+            self.note_reached(&mut reached).await;
+            let newest = hook.vault.stamp();
+            if newest != stamp {
+                stamp = newest;
+                let before = known.token().expose_secret().to_owned();
+                known = keys(&hook.settings, &hook.vault).await?;
+                hook.open_door(&known, &self.doors, &self.board);
+                if known.token().expose_secret() != before {
+                    register_at = Instant::now();
+                }
+            }
+        }
+        self.note_listening().await;
+        Ok(())
+    }
+
+    /// Puts the hook of every project right, and fetches what could not be delivered since `since`; whether any of
+    /// it failed.
+    async fn register(&self, projects: &[Project], plan: &Plan, since: &mut Option<Timestamp>) -> bool {
+        let mut failed = Vec::new();
+        let outcomes = register(&self.source, projects, &self.tables, plan, &self.hook.vault).await;
+        for (project, outcome) in outcomes {
+            match outcome {
+                Ok(registered) => {
+                    say(&project, &registered);
+                    if let Some(since) = since
+                        && let Err(error) = self.fetch_failed(&project, &registered.id, *since).await
+                    {
+                        tracing::warn!(project = %project.name, %error, "what the hook could not deliver was not fetched; polls find it");
+                    }
+                }
+                Err(error) => failed.push(error.problem),
+            }
+        }
+        let note = failed.first().map(ToString::to_string);
+        if let Some(problem) = failed.first() {
+            tracing::warn!(%problem, "the hook is not as it should be; polls go on");
+        } else {
+            // From here on everything comes in by itself.
+            *since = None;
+        }
+        self.board.hooks(|hooks| hooks.note = note);
+        !failed.is_empty()
+    }
+
+    /// Takes in from the hook's log what failed while nobody listened.
+    async fn fetch_failed(&self, project: &Project, id: &str, since: Timestamp) -> Result<(), Problem> {
+        let missed = self.source.missed_deliveries(project, id, since).await.map_err(|error| error.problem)?;
+        let fetched = missed.arrivals.len();
+        for arrival in missed.arrivals {
+            self.hook.inbox.accept(arrival).await.map_err(|error| error.problem)?;
+        }
+        if fetched > 0 || missed.resent > 0 {
+            let resent = missed.resent;
+            tracing::info!(project = %project.name, fetched, resent, "fetched what the hook could not deliver");
+        }
+        if missed.cut {
+            tracing::warn!(
+                project = %project.name,
+                "the hook's log has more than is fetched at once; polls find the rest"
+            );
+        }
+        Ok(())
+    }
+
+    /// Remembers once a run that the hook reaches us: for whoever checks it when nobody runs.
+    async fn note_reached(&self, noted: &mut bool) {
+        let reached = self.board.read().hooks.and_then(|hooks| hooks.reached);
+        if let (Some(reached), false) = (reached, *noted) {
+            *noted = true;
+            if let Err(error) = self.hook.vault.change(move |keys| keys.reached = Some(reached)).await {
+                tracing::debug!(problem = %error.problem, "not noted");
+            }
+        }
+    }
+
+    async fn listened_until(&self) -> Option<Timestamp> {
+        let documents = self.journal.recall(LISTENED).await.ok()?;
+        let (_, value) = documents.into_iter().find(|(name, _)| name == LISTENED)?;
+        let until: Timestamp = serde_json::from_value(value).ok()?;
+        until.checked_sub(OVERLAP).ok()
+    }
+
+    async fn note_listening(&self) {
+        if let Err(error) = self.journal.remember(LISTENED, &json!(Timestamp::now())).await {
+            // Then more of the hook's log is gone through at the next start.
+            tracing::debug!(problem = %error.problem, "not noted");
+        }
+    }
+}
+
+fn say(project: &Project, registered: &Registered) {
+    let project = &project.name;
+    match &registered.how {
+        How::Created => tracing::info!(%project, "made the hook at CODING"),
+        How::Found => tracing::debug!(%project, "the hook at CODING is as it should be"),
+        How::Repaired { what } => {
+            tracing::warn!(%project, "the hook at CODING was changed and is put right: {}", what.join(", "));
+        }
+    }
+    if !registered.left_out.is_empty() {
+        tracing::debug!(%project, "CODING does not offer these events: {}", registered.left_out.join(", "));
+    }
+}
+
+fn after(now: Instant, pause: Duration) -> Instant {
+    now.checked_add(pause).unwrap_or(now)
+}
+
+/// How a hook is to stand at CODING, but for the events.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    name: String,
+    url: SecretString,
+    secret: SecretString,
+    basic: Option<(String, SecretString)>,
+}
+
+impl Plan {
+    /// The plan of a connection's hook.
+    pub(crate) fn new(connection: &str, settings: &WebhookSettings, keys: &Keys) -> Plan {
+        Plan {
+            name: format!("tributary: {connection}"),
+            url: settings.url(&keys.token()),
+            secret: keys.secret.clone(),
+            basic: settings.basic.clone(),
+        }
+    }
+}
+
+impl Hook {
+    fn plan(&self, keys: &Keys) -> Plan {
+        Plan::new(&self.connection, &self.settings, keys)
+    }
+}
+
+/// Puts the hook of every project right and remembers which it is; pings those that are new.
+pub(crate) async fn register(
+    source: &CodingSource,
+    projects: &[Project],
+    tables: &[&'static Table],
+    plan: &Plan,
+    vault: &HookVault,
+) -> Vec<(Project, Result<Registered, SourceError>)> {
+    let mut outcomes = Vec::new();
+    // What cannot be read is found by its URL.
+    let known = vault.load().await.ok().flatten().map(|keys| keys.hooks).unwrap_or_default();
+    for project in projects {
+        let outcome = async {
+            let events = source.wanted_events(tables).await?.events;
+            let Plan { name, url, secret, basic } = plan.clone();
+            let plan = HookPlan { name, url, secret: Some(secret), basic, events };
+            let known = known.get(&project.id.0).map(String::as_str);
+            let registered = source.register(project, &plan, known).await?;
+            if !matches!(registered.how, How::Found) {
+                source.ping(project, &registered.id).await?;
+            }
+            Ok(registered)
+        };
+        let outcome = outcome.await;
+        if let Ok(registered) = &outcome
+            && known.get(&project.id.0) != Some(&registered.id)
+        {
+            let (project, id) = (project.id.0, registered.id.clone());
+            if let Err(error) = vault.change(move |keys| drop(keys.hooks.insert(project, id))).await {
+                tracing::warn!(problem = %error.problem, "the hook's id was not kept; it is found by its URL");
+            }
+        }
+        outcomes.push((project.clone(), outcome));
+    }
+    outcomes
+}
+
+/// Where deliveries are received: one listener for each address.
+#[derive(Default)]
+pub(crate) struct Listeners(BTreeMap<SocketAddr, Receiver>);
+
+impl Listeners {
+    /// Listens on `address`, unless it does so already.
+    ///
+    /// # Errors
+    /// The address cannot be listened on.
+    pub(crate) async fn listen(&mut self, address: SocketAddr) -> Result<Doors, Problem> {
+        if let Some(receiver) = self.0.get(&address) {
+            return Ok(receiver.doors());
+        }
+        let receiver = Receiver::bind(address).await?;
+        let doors = receiver.doors();
+        self.0.insert(address, receiver);
+        Ok(doors)
+    }
+
+    /// Serves until cancelled.
+    pub(crate) async fn run(self, cancel: CancellationToken) {
+        futures::future::join_all(self.0.into_values().map(|receiver| receiver.run(cancel.clone()))).await;
+    }
+}

@@ -1,0 +1,260 @@
+//! Hooks that are lost, repeated, swapped and late, healed by polls: at the end the target is exact, nothing was
+//! recorded twice, and the share of missed hooks that is shown is the one that was lost.
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests fail loudly")]
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coding_sim::{HookFaults, IssueFields, Operation, ProjectConfig};
+use connectors::coding::hook::Proof;
+use engine::capture::Hooks;
+use engine::change::{Change, ChangeKind};
+use engine::inbox::Inbox;
+use engine::journal::{Journal, Limit};
+use engine::observation::Channel;
+use engine::position::Sequence;
+use engine::row::RowKey;
+use engine::status::Board;
+use secrecy::SecretString;
+use server::receiver::{Door, DoorToken, Receiver};
+use store::inbox::SqliteInbox;
+use store::journal::SqliteJournal;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::{Bench, Following, assert_equal, differences, issue_requests, unlimited};
+use crate::place::{TargetKind, on_each_target};
+use crate::support::until;
+
+on_each_target!(
+    every_event_of_every_table_arrives_within_a_moment,
+    lost_repeated_and_late_hooks_are_healed_and_counted,
+    a_burst_of_events_on_one_issue_costs_two_looks,
+);
+
+const TOKEN: &str = "a-token-of-more-than-thirty-two-characters";
+const SECRET: &str = "the key of the signatures";
+const ROOM: u64 = 1 << 30;
+
+/// A receiver and its inbox, with a board of its own.
+struct Reception {
+    url: String,
+    hooks: Hooks,
+    inbox: Arc<SqliteInbox>,
+    cancel: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+impl Reception {
+    async fn open(dir: &Path, missed_after: Duration) -> Reception {
+        std::fs::create_dir_all(dir).unwrap();
+        let inbox = Arc::new(SqliteInbox::open(dir, ROOM).await.unwrap());
+        let receiver = Receiver::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let url = format!("http://{}/hooks/{TOKEN}", receiver.address());
+        receiver.doors().set(Door {
+            connection: "test".to_owned(),
+            tokens: vec![DoorToken { text: SecretString::from(TOKEN), until: None }],
+            proof: Proof { secret: Some(SecretString::from(SECRET)), ..Proof::default() },
+            inbox: Arc::clone(&inbox) as Arc<dyn Inbox>,
+            board: Board::default(),
+        });
+        let cancel = CancellationToken::new();
+        let serving = tokio::spawn(receiver.run(cancel.clone()));
+        let hooks = Hooks {
+            inbox: Arc::clone(&inbox) as Arc<dyn Inbox>,
+            give_up_after: Duration::from_mins(1),
+            missed_after,
+            keep: Duration::from_hours(1),
+            max_bytes: ROOM,
+        };
+        Reception { url, hooks, inbox, cancel, serving }
+    }
+
+    async fn close(self) {
+        self.cancel.cancel();
+        self.serving.await.unwrap();
+        drop(self.hooks);
+        self.inbox.close().await.unwrap();
+    }
+}
+
+/// A team with hooks on every project, and a pipeline that follows it.
+async fn stage(
+    target: TargetKind,
+    projects: Vec<ProjectConfig>,
+    poll: Duration,
+    missed_after: Duration,
+) -> (Bench, Reception) {
+    let mut bench = Bench::new(target, unlimited(projects)).await;
+    let reception = Reception::open(&bench.state(), missed_after).await;
+    bench.hooks = Some(reception.hooks.clone());
+    (bench.settings.poll_interval, bench.settings.census_interval) = (poll, poll);
+    for project in bench.sim.world().projects() {
+        bench.sim.world().register_hook(&project, &reception.url, SECRET, &[]).unwrap();
+    }
+    (bench, reception)
+}
+
+/// Waits until the first reading, the first poll and the first census are over.
+async fn loaded(following: &Following) {
+    following
+        .until("the first reading", |status| {
+            let tables = || status.projects.values().flat_map(|tables| tables.values());
+            tables().count() > 0
+                && tables().all(|table| table.loaded && table.pending == 0)
+                && matches!(status.capture.state, engine::status::State::Following { .. })
+                && status.hooks.is_some()
+        })
+        .await;
+}
+
+async fn becomes_equal(bench: &Bench, following: &Following) {
+    let mut found = Vec::new();
+    for _ in 0..600 {
+        found = differences(bench).await;
+        if found.is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let found: Vec<_> = found.into_iter().take(10).collect();
+    panic!("still different: {found:#?}\n{:#?}", following.board.read());
+}
+
+/// Polls are so far apart that only hooks can have brought what arrives.
+async fn every_event_of_every_table_arrives_within_a_moment(target: TargetKind) {
+    let projects = vec![ProjectConfig::new("mobile-app", 120, 8, 12), ProjectConfig::new("backend", 40, 4, 6)];
+    let far = Duration::from_hours(1);
+    let (bench, reception) = stage(target, projects, far, Duration::from_mins(2)).await;
+    let following = bench.follow().await;
+    loaded(&following).await;
+    assert_equal(&bench).await;
+    let world = bench.sim.world();
+    let project = || "mobile-app".to_owned();
+    let fields = |name: &str| Box::new(IssueFields { name: Some(name.to_owned()), ..IssueFields::default() });
+    let member = world.truth(coding_sim::Table::ProjectMembers, "mobile-app", coding_sim::Shape::List).unwrap();
+    let member = u32::try_from(member[3]["Id"].as_i64().unwrap()).unwrap();
+    let moved = IssueFields { iteration: Some(2), ..IssueFields::default() };
+    world
+        .apply(&[
+            Operation::CreateIssue { project: project(), fields: fields("a new one") },
+            Operation::SetIssue { project: project(), code: 3, fields: fields("renamed"), touch: true },
+            Operation::SetIssue { project: project(), code: 4, fields: Box::new(moved), touch: true },
+            Operation::DeleteIssue { project: project(), code: 9 },
+            Operation::CreateIteration { project: project(), name: "another".to_owned(), goal: String::new() },
+            Operation::RenameIteration { project: project(), code: 1, name: "first".to_owned() },
+            Operation::DeleteMember { project: project(), user: member },
+        ])
+        .unwrap();
+    becomes_equal(&bench, &following).await;
+    let ran = following.stop().await;
+    assert_eq!(ran.written("Issues").deleted, 1);
+    assert_eq!(ran.written("ProjectMembers").deleted, 1);
+    assert!(ran.outcome.held.is_empty() && ran.requests("DescribeIssue") > 0);
+    reception.close().await;
+}
+
+/// Changes per key of the log, in order, but for those that only filled details in or renewed copies.
+async fn changes(journal: &SqliteJournal) -> HashMap<RowKey, Vec<Change>> {
+    let mut found: HashMap<RowKey, Vec<Change>> = HashMap::new();
+    let mut after = journal.bounds().await.unwrap().log_floor;
+    loop {
+        let limit = Limit { rows: 500, bytes: 16 << 20 };
+        let page = journal.log_after(after, limit).await.unwrap();
+        let Some(last) = page.last() else { return found };
+        after = Sequence(last.sequence.0);
+        for change in page {
+            if change.kind != ChangeKind::Detail && change.channel != Channel::Relation {
+                found.entry(change.key).or_default().push(change);
+            }
+        }
+    }
+}
+
+async fn lost_repeated_and_late_hooks_are_healed_and_counted(target: TargetKind) {
+    const CHANGED: u32 = 320;
+    let projects = vec![ProjectConfig::new("mobile-app", 400, 6, 8)];
+    let missed_after = Duration::from_secs(4);
+    let (bench, reception) = stage(target, projects, Duration::from_secs(3), missed_after).await;
+    let following = bench.follow().await;
+    loaded(&following).await;
+    let begun = changes(&following.journal).await.values().map(Vec::len).sum::<usize>();
+    let world = bench.sim.world();
+    world.set_hook_faults(HookFaults {
+        drop: 0.3,
+        duplicate_same_id: 0.15,
+        duplicate_new_id: 0.15,
+        swap: 0.2,
+        delay: 0.3,
+        delay_max_ms: 1_500,
+        burst_ms: 200,
+        ..HookFaults::default()
+    });
+    for chunk in (1..=CHANGED).collect::<Vec<u32>>().chunks(40) {
+        let rename = |code: &u32| Operation::SetIssue {
+            project: "mobile-app".to_owned(),
+            code: *code,
+            fields: Box::new(IssueFields { name: Some(format!("renamed {code}")), ..IssueFields::default() }),
+            touch: true,
+        };
+        world.apply(&chunk.iter().map(rename).collect::<Vec<_>>()).unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    world.hooks_settled().await;
+    becomes_equal(&bench, &following).await;
+    let counted = following
+        .until("every change has been counted", |status| {
+            status.hooks.as_ref().is_some_and(|hooks| hooks.changes >= u64::from(CHANGED))
+        })
+        .await;
+    assert_equal(&bench).await;
+    let log = changes(&following.journal).await;
+    let all: usize = log.values().map(Vec::len).sum();
+    assert_eq!(all - begun, usize::try_from(CHANGED).unwrap(), "each change is in the log once");
+    let counters = world.hook_counters();
+    let lost = u32::try_from(counters.missed().count()).unwrap();
+    assert!(lost > 60, "the simulator lost {lost}");
+    let truth = f64::from(lost) / f64::from(CHANGED);
+    let shown = counted.hooks.as_ref().unwrap().missed_rate().unwrap();
+    assert!((shown - truth).abs() <= 0.05, "shown {shown}, lost {truth}: {:?}", counted.hooks);
+    following.stop().await;
+    reception.close().await;
+}
+
+async fn a_burst_of_events_on_one_issue_costs_two_looks(target: TargetKind) {
+    let far = Duration::from_hours(1);
+    let projects = vec![ProjectConfig::new("mobile-app", 60, 4, 6)];
+    let (bench, reception) = stage(target, projects, far, Duration::from_mins(2)).await;
+    bench.once().await;
+    let following = bench.follow().await;
+    loaded(&following).await;
+    let world = bench.sim.world();
+    world.reset_counters();
+    for edit in 0..20 {
+        let fields = IssueFields { name: Some(format!("edit {edit}")), ..IssueFields::default() };
+        let set = Operation::SetIssue {
+            project: "mobile-app".to_owned(),
+            code: 7,
+            fields: Box::new(fields),
+            touch: true,
+        };
+        world.apply(&[set]).unwrap();
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    becomes_equal(&bench, &following).await;
+    let settled = async || {
+        let counts = reception.inbox.counts().await.unwrap();
+        (counts.waiting == 0 && counts.applied + counts.unchanged >= 20).then_some(counts)
+    };
+    until("all deliveries are settled", settled).await;
+    // Were another look to come, it would come within this time.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let looks = world.counters().requests.get("DescribeIssue").copied().unwrap_or(0);
+    let requests = world.counters().requests;
+    assert!((1..=2).contains(&looks), "{looks} looks: {requests:?}");
+    assert!(issue_requests(&requests) <= 4, "a listing for each look: {requests:?}");
+    following.stop().await;
+    reception.close().await;
+}
