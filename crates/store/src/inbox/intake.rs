@@ -17,6 +17,7 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
+use super::checkpoint;
 use super::read::unsigned;
 use crate::sqlite::fault::{Fault, Kept};
 use crate::sqlite::statement::{Statement, Values};
@@ -54,7 +55,9 @@ const CONTENT: Statement =
 pub(super) struct Intake {
     asks: mpsc::Sender<Ask>,
     groups: Arc<AtomicU64>,
-    task: Mutex<Option<JoinHandle<()>>>,
+    /// This task and the one that keeps the log short.
+    tasks: Mutex<Option<[JoinHandle<()>; 2]>>,
+    ended: watch::Sender<bool>,
 }
 
 enum Ask {
@@ -100,15 +103,18 @@ impl Intake {
     /// Starts the task. It ends with [`Intake::end`], or when this is dropped.
     pub(super) fn start(
         writer: SqlitePool,
+        checkpointer: SqlitePool,
         arrivals: watch::Sender<u64>,
         dir: &Path,
         max_bytes: u64,
     ) -> Intake {
         let (asks, asked) = mpsc::channel(QUEUE);
         let groups = Arc::new(AtomicU64::new(0));
+        let ended = watch::Sender::new(false);
+        let short = checkpoint::keep_short(checkpointer, writer.clone(), ended.subscribe());
         let work = Work { writer, arrivals, dir: dir.to_path_buf(), max_bytes, groups: Arc::clone(&groups) };
-        let task = Mutex::new(Some(tokio::spawn(work.until_ended(asked))));
-        Intake { asks, groups, task }
+        let tasks = [tokio::spawn(work.until_ended(asked)), tokio::spawn(short)];
+        Intake { asks, groups, tasks: Mutex::new(Some(tasks)), ended }
     }
 
     /// Takes an arrival in; an outer error is of the way there, an inner one of the group it was in.
@@ -123,10 +129,11 @@ impl Intake {
     pub(super) async fn end(&self) {
         // It has ended already where nobody listens any more.
         let _ = self.asks.send(Ask::End).await;
-        if let Some(task) = self.task.lock().await.take()
-            && let Err(error) = task.await
-        {
-            tracing::error!(%error, "the inbox's task ended badly");
+        self.ended.send_replace(true);
+        for task in self.tasks.lock().await.take().into_iter().flatten() {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task of the inbox ended badly");
+            }
         }
     }
 

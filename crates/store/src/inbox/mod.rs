@@ -5,8 +5,9 @@
 //! delivery means.
 //!
 //! Start with [`SqliteInbox`]; `schema` has the tables, `intake` the way in, `settle` what is noted later, `read` the
-//! ways out and `prune` the end.
+//! ways out, `prune` the end; `checkpoint` keeps the log of SQLite short.
 
+mod checkpoint;
 mod intake;
 mod prune;
 mod read;
@@ -63,7 +64,8 @@ impl SqliteInbox {
         let writer = schema::writer(&file).await?;
         let readers = schema::readers(&file).await?;
         let arrivals = watch::Sender::new(0);
-        let intake = Intake::start(writer.clone(), arrivals.clone(), dir, max_bytes);
+        let intake =
+            Intake::start(writer.clone(), schema::checkpointer(&file), arrivals.clone(), dir, max_bytes);
         Ok(SqliteInbox { dir: dir.to_path_buf(), writer, readers, arrivals, intake: Some(intake) })
     }
 

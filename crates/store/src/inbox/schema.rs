@@ -71,6 +71,8 @@ fn writing(file: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         // 4 MiB: the upper pages of every tree, whatever the inbox's size.
         .pragma("cache_size", "-4096")
+        // Only where the other connection cannot do it (`checkpoint`).
+        .pragma("wal_autocheckpoint", "16384")
         // The file is cut to this after a long reader or a burst let it grow.
         .pragma("journal_size_limit", "67108864")
 }
@@ -80,6 +82,11 @@ pub(super) async fn writer(file: &Path) -> Result<SqlitePool, Fault> {
     let writer = pool(1).connect_with(writing(file).create_if_missing(true)).await?;
     FORMAT.prepare(&writer, TABLES).await?;
     Ok(writer)
+}
+
+/// The connection that carries over beside the writer, opened when it does.
+pub(super) fn checkpointer(file: &Path) -> SqlitePool {
+    pool(1).connect_lazy_with(writing(file))
 }
 
 /// The one connection with which another process replays, opened when it does.
