@@ -16,7 +16,7 @@ use super::meta;
 use super::read::{CHANNELS, KINDS, Stand};
 use crate::sqlite::fault::Fault;
 use crate::sqlite::statement::{Statement, Values};
-use crate::sqlite::{blob, integers};
+use crate::sqlite::{Writing, blob, integers};
 
 /// Rows a statement: a page of a listing takes one. One row a statement is five times slower, as measured.
 const SIZES: &[usize] = &[500, 100, 10, 1];
@@ -129,10 +129,9 @@ struct Before {
 pub(super) async fn commit(writer: &SqlitePool, entries: &[Entry]) -> Result<(Stand, Vec<Size>), Fault> {
     let mut batch = Batch::of(entries).await?;
     let sizes = std::mem::take(&mut batch.sizes);
-    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-    let stand = Box::pin(write(&mut transaction, batch)).await?;
-    transaction.commit().await?;
-    Ok((stand, sizes))
+    let mut writing = Writing::begin(writer).await?;
+    let stand = Box::pin(write(&mut writing, batch)).await;
+    Ok((writing.end(stand).await?, sizes))
 }
 
 async fn write(connection: &mut SqliteConnection, batch: Batch<'_>) -> Result<Stand, Fault> {
@@ -273,29 +272,38 @@ pub(super) async fn ask_details(writer: &SqlitePool, tables: &[TableId], ask: As
         let (table, project): (i64, i64) = (part.try_get(0)?, part.try_get(1)?);
         let mut from = Some(i64::MIN);
         while let Some(first) = from {
-            let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-            let last = sqlx::query_scalar::<_, Option<i64>>(
-                "SELECT max(id) FROM \
-                 (SELECT id FROM mirror WHERE tab = ?1 AND project = ?2 AND id >= ?3 ORDER BY id LIMIT ?4)",
-            );
-            let last = last.bind(table).bind(project).bind(first).bind(STEP).fetch_one(&mut *transaction);
-            let Some(last) = last.await? else { break };
-            let asked = sqlx::query(
-                "UPDATE mirror SET detail = ?6 \
-                 WHERE tab = ?1 AND project = ?2 AND id BETWEEN ?3 AND ?4 AND alive = 1 AND detail = ?5",
-            );
-            let asked =
-                asked.bind(table).bind(project).bind(first).bind(last).bind(from_detail).bind(to_detail);
-            let asked = asked.execute(&mut *transaction).await?.rows_affected();
-            let count =
-                sqlx::query("UPDATE tally SET pending = pending + ?3 WHERE tab = ?1 AND project = ?2");
-            let asked = i64::try_from(asked).unwrap_or(0);
-            let count =
-                count.bind(table).bind(project).bind(if ask == Ask::Unwanted { -asked } else { asked });
-            count.execute(&mut *transaction).await?;
-            transaction.commit().await?;
-            from = last.checked_add(1);
+            let mut writing = Writing::begin(writer).await?;
+            let last = ask_step(&mut writing, (table, project), first, from_detail, to_detail, ask).await;
+            from = writing.end(last).await?.and_then(|last| last.checked_add(1));
         }
     }
     Ok(())
+}
+
+/// One step of [`ask_details`], from the row `first` on; returns the last row it looked at, if there was any.
+async fn ask_step(
+    connection: &mut SqliteConnection,
+    (table, project): (i64, i64),
+    first: i64,
+    from_detail: i64,
+    to_detail: i64,
+    ask: Ask,
+) -> Result<Option<i64>, Fault> {
+    let last = sqlx::query_scalar::<_, Option<i64>>(
+        "SELECT max(id) FROM \
+         (SELECT id FROM mirror WHERE tab = ?1 AND project = ?2 AND id >= ?3 ORDER BY id LIMIT ?4)",
+    );
+    let last = last.bind(table).bind(project).bind(first).bind(STEP).fetch_one(&mut *connection);
+    let Some(last) = last.await? else { return Ok(None) };
+    let asked = sqlx::query(
+        "UPDATE mirror SET detail = ?6 \
+         WHERE tab = ?1 AND project = ?2 AND id BETWEEN ?3 AND ?4 AND alive = 1 AND detail = ?5",
+    );
+    let asked = asked.bind(table).bind(project).bind(first).bind(last).bind(from_detail).bind(to_detail);
+    let asked = asked.execute(&mut *connection).await?.rows_affected();
+    let count = sqlx::query("UPDATE tally SET pending = pending + ?3 WHERE tab = ?1 AND project = ?2");
+    let asked = i64::try_from(asked).unwrap_or(0);
+    let count = count.bind(table).bind(project).bind(if ask == Ask::Unwanted { -asked } else { asked });
+    count.execute(connection).await?;
+    Ok(Some(last))
 }

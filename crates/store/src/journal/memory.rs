@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use engine::position::{Generation, Position, Sequence};
 use serde_json::Value;
-use sqlx::{Row as _, SqlitePool};
+use sqlx::{Row as _, SqliteConnection, SqlitePool};
 
+use crate::sqlite::Writing;
 use crate::sqlite::fault::Fault;
 
 /// Openings that are remembered: years of restarts, and a megabyte at most. A position of an older one leads
@@ -15,14 +16,19 @@ const OPENINGS: i64 = 10_000;
 /// Begins an opening under a random name.
 pub(super) async fn begin_opening(writer: &SqlitePool) -> Result<Generation, Fault> {
     let name = format!("{:032x}", rand::random::<u128>());
-    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+    let mut writing = Writing::begin(writer).await?;
+    let begun = begin_opening_row(&mut writing, &name).await;
+    writing.end(begun).await?;
+    Ok(Generation(name))
+}
+
+async fn begin_opening_row(connection: &mut SqliteConnection, name: &str) -> Result<(), Fault> {
     let begun = sqlx::query("INSERT INTO openings (generation, first_sequence) SELECT ?1, head FROM bounds");
-    begun.bind(name.as_str()).execute(&mut *transaction).await?;
+    begun.bind(name).execute(&mut *connection).await?;
     let forget =
         sqlx::query("DELETE FROM openings WHERE ordinal <= (SELECT max(ordinal) FROM openings) - ?1");
-    forget.bind(OPENINGS).execute(&mut *transaction).await?;
-    transaction.commit().await?;
-    Ok(Generation(name))
+    forget.bind(OPENINGS).execute(connection).await?;
+    Ok(())
 }
 
 /// The newest opening.
@@ -55,15 +61,22 @@ pub(super) async fn store_tasks(
     writer: &SqlitePool,
     tasks: &BTreeMap<String, Sequence>,
 ) -> Result<(), Fault> {
-    let mut transaction = writer.begin().await?;
+    let mut writing = Writing::begin(writer).await?;
+    let stored = store_task_rows(&mut writing, tasks).await;
+    writing.end(stored).await
+}
+
+async fn store_task_rows(
+    connection: &mut SqliteConnection,
+    tasks: &BTreeMap<String, Sequence>,
+) -> Result<(), Fault> {
     for (name, sequence) in tasks {
         let stored = sqlx::query(
             "INSERT INTO tasks VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE \
              SET acknowledged = excluded.acknowledged WHERE acknowledged <> excluded.acknowledged",
         );
-        stored.bind(name.as_str()).bind(sequence.0).execute(&mut *transaction).await?;
+        stored.bind(name.as_str()).bind(sequence.0).execute(&mut *connection).await?;
     }
-    transaction.commit().await?;
     Ok(())
 }
 

@@ -5,10 +5,10 @@
 
 use engine::clock::Moment;
 use engine::position::Sequence;
-use sqlx::{Row as _, SqlitePool};
+use sqlx::{Row as _, SqliteConnection, SqlitePool};
 
 use crate::sqlite::fault::Fault;
-use crate::sqlite::vacuum_step;
+use crate::sqlite::{Writing, vacuum_step};
 
 /// Rows forgotten in one transaction: some milliseconds.
 const STEP: i64 = 2_000;
@@ -19,8 +19,18 @@ pub(super) async fn prune(
     cutoff: Moment,
     acknowledged: Option<Sequence>,
 ) -> Result<(), Fault> {
-    while log_step(writer, cutoff).await? {}
-    while tombstone_step(writer, cutoff, acknowledged).await? {}
+    let mut more = true;
+    while more {
+        let mut writing = Writing::begin(writer).await?;
+        let step = log_step(&mut writing, cutoff).await;
+        more = writing.end(step).await?;
+    }
+    more = true;
+    while more {
+        let mut writing = Writing::begin(writer).await?;
+        let step = tombstone_step(&mut writing, cutoff, acknowledged).await;
+        more = writing.end(step).await?;
+    }
     while vacuum_step(writer).await? {}
     Ok(())
 }
@@ -42,35 +52,32 @@ fn prefix(
 }
 
 /// Forgets the oldest log entries; says whether there may be more. The mirror replaces whatever goes.
-async fn log_step(writer: &SqlitePool, cutoff: Moment) -> Result<bool, Fault> {
-    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-    let floor: i64 = sqlx::query_scalar("SELECT log_floor FROM bounds").fetch_one(&mut *transaction).await?;
+async fn log_step(connection: &mut SqliteConnection, cutoff: Moment) -> Result<bool, Fault> {
+    let floor: i64 = sqlx::query_scalar("SELECT log_floor FROM bounds").fetch_one(&mut *connection).await?;
     let rows = sqlx::query("SELECT sequence, observed FROM log ORDER BY sequence LIMIT ?1").bind(STEP);
-    let rows = rows.fetch_all(&mut *transaction).await?;
+    let rows = rows.fetch_all(&mut *connection).await?;
     let (last, more) = prefix(&rows, |sequence, observed| sequence <= floor || observed < cutoff.0)?;
     if let Some(last) = last {
         for sql in
             ["DELETE FROM log WHERE sequence <= ?1", "UPDATE bounds SET log_floor = max(log_floor, ?1)"]
         {
-            sqlx::query(sql).bind(last).execute(&mut *transaction).await?;
+            sqlx::query(sql).bind(last).execute(&mut *connection).await?;
         }
     }
-    transaction.commit().await?;
     Ok(more)
 }
 
 /// Forgets the oldest tombstones; says whether there may be more.
 async fn tombstone_step(
-    writer: &SqlitePool,
+    connection: &mut SqliteConnection,
     cutoff: Moment,
     acknowledged: Option<Sequence>,
 ) -> Result<bool, Fault> {
-    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
     let rows = sqlx::query(
         "SELECT sequence, observed FROM mirror INDEXED BY mirror_tombstones WHERE alive = 0 \
          ORDER BY sequence LIMIT ?1",
     );
-    let rows = rows.bind(STEP).fetch_all(&mut *transaction).await?;
+    let rows = rows.bind(STEP).fetch_all(&mut *connection).await?;
     let passed = |sequence: i64| acknowledged.is_some_and(|acknowledged| sequence <= acknowledged.0);
     let (last, more) = prefix(&rows, |sequence, observed| passed(sequence) || observed < cutoff.0)?;
     if let Some(last) = last {
@@ -78,9 +85,8 @@ async fn tombstone_step(
             "DELETE FROM mirror WHERE alive = 0 AND sequence <= ?1",
             "UPDATE bounds SET horizon = max(horizon, ?1)",
         ] {
-            sqlx::query(sql).bind(last).execute(&mut *transaction).await?;
+            sqlx::query(sql).bind(last).execute(&mut *connection).await?;
         }
     }
-    transaction.commit().await?;
     Ok(more)
 }

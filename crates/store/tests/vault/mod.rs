@@ -142,3 +142,28 @@ fn a_write_that_fails_leaves_the_old_secret() {
     assert_eq!(read(&vault, "a").as_deref(), Some("old"));
     assert_eq!(read(&Vault::open(dir.path(), None).unwrap(), "a").as_deref(), Some("old"));
 }
+
+#[test]
+fn two_that_change_different_secrets_lose_none() {
+    let dir = tempfile::tempdir().unwrap();
+    // Opened at the same time: one of them makes the key, the other one finds it.
+    let open = || Vault::open(dir.path(), None).unwrap();
+    let [one, other] =
+        std::thread::scope(|scope| [scope.spawn(open), scope.spawn(open)].map(|it| it.join().unwrap()));
+    std::thread::scope(|scope| {
+        for (vault, name) in [(&one, "tokens"), (&other, "hook")] {
+            scope.spawn(move || {
+                for n in 0..50 {
+                    vault.put(&format!("{name} {n}"), &secret(name)).unwrap();
+                    vault.put(name, &secret(&n.to_string())).unwrap();
+                }
+            });
+        }
+    });
+    for vault in [&one, &other, &open()] {
+        assert_eq!(read(vault, "tokens").as_deref(), Some("49"));
+        assert_eq!(read(vault, "hook").as_deref(), Some("49"));
+        assert!((0..50).all(|n| read(vault, &format!("tokens {n}")).is_some()));
+        assert!((0..50).all(|n| read(vault, &format!("hook {n}")).is_some()));
+    }
+}

@@ -1,0 +1,67 @@
+//! What is forgotten: never what waits.
+
+use std::time::Duration;
+
+use engine::inbox::{Inbox, Query, Standing, StandingKind};
+use jiff::{SignedDuration, Timestamp};
+use store::inbox::SqliteInbox;
+
+use super::{ROOM, all, bulky, settled, take, waiting};
+
+const DAY: Duration = Duration::from_hours(24);
+
+#[tokio::test]
+async fn old_ones_go_and_those_that_wait_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let inbox = SqliteInbox::open(dir.path(), ROOM).await.unwrap();
+    for (id, days) in [("old", 3), ("waits", 3), ("older", 4), ("new", 0)] {
+        let mut arrival = bulky(id, 1_000);
+        arrival.received = Timestamp::now() - SignedDuration::from_hours(24 * days);
+        take(&inbox, arrival).await;
+    }
+    let done =
+        waiting(&inbox).await.into_iter().filter(|one| one.entry.delivery_id.as_deref() != Some("waits"));
+    inbox.settle(done.map(|one| settled(&one.entry, Standing::Unchanged)).collect()).await.unwrap();
+    inbox.prune(DAY, ROOM).await.unwrap();
+    let left = async || {
+        let left = all(&inbox).await;
+        left.into_iter().filter_map(|entry| entry.delivery_id).collect::<Vec<_>>()
+    };
+    assert_eq!(left().await, ["new", "waits"]);
+    let counts = inbox.counts().await.unwrap();
+    assert_eq!((counts.waiting, counts.unchanged, counts.bytes), (1, 1, 2_000));
+    inbox.prune(Duration::ZERO, 0).await.unwrap();
+    assert_eq!(left().await, ["waits"]);
+    // What was forgotten is not known any more.
+    take(&inbox, bulky("old", 10)).await;
+}
+
+#[tokio::test]
+async fn beyond_the_cap_the_oldest_go_and_their_room_is_given_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let inbox = SqliteInbox::open(dir.path(), ROOM).await.unwrap();
+    let ids: Vec<String> = (0..700).map(|n| format!("d{n}")).collect();
+    let taken = ids.iter().map(|id| inbox.accept(bulky(id, 20_000)));
+    for taken in futures::future::join_all(taken).await {
+        taken.unwrap();
+    }
+    let there = waiting(&inbox).await;
+    inbox
+        .settle(there[..690].iter().map(|one| settled(&one.entry, Standing::Applied)).collect())
+        .await
+        .unwrap();
+    inbox.prune(DAY, 50 * 20_000).await.unwrap();
+    let counts = inbox.counts().await.unwrap();
+    assert_eq!((counts.waiting, counts.applied, counts.bytes), (10, 40, 50 * 20_000));
+    let applied = Query { standing: Some(StandingKind::Applied), before: None, limit: 100 };
+    let mut left: Vec<_> = inbox.list(applied).await.unwrap().iter().map(|entry| entry.received).collect();
+    left.sort_unstable();
+    let mut settled: Vec<_> = there[..690].iter().map(|one| one.entry.received).collect();
+    settled.sort_unstable();
+    assert_eq!(left, settled[650..], "those received last stay");
+    inbox.prune(DAY, 0).await.unwrap();
+    assert_eq!(inbox.counts().await.unwrap().bytes, 10 * 20_000, "what waits is never forgotten");
+    inbox.close().await.unwrap();
+    let size = std::fs::metadata(dir.path().join(store::inbox::FILE)).unwrap().len();
+    assert!(size < 6_000_000, "{size} bytes are left of 14,000,000");
+}
