@@ -50,12 +50,22 @@ async fn discover_shows_tables_columns_and_counts() {
     assert!(custom.len() > 3, "{custom:?}");
     assert!(custom.iter().all(|column| column["field_name"].is_string()), "{custom:?}");
     assert!(columns("document").iter().all(|column| column.get("field_id").is_none()));
-    assert_eq!(tables.len(), 3);
+    assert_eq!(tables.len(), 4);
+    // Deliveries are not there to be counted.
+    let events = tables.iter().find(|table| table["name"] == "Events").unwrap();
+    assert_eq!((&events["rows"], &events["from_hooks"]), (&json!({}), &json!(true)));
+    assert!(
+        events["columns"]["document"]
+            .as_array()
+            .unwrap()
+            .contains(&json!({"name": "payload", "type": "json"}))
+    );
     let mut command = tributary(stage.dir.path());
     command.arg("discover").arg(&file);
     let shown = run(command).await.expect(0).stdout;
     assert!(shown.contains("document mode:") && shown.contains("flat mode:"), "{shown}");
     assert!(shown.contains("(custom field "), "{shown}");
+    assert!(shown.contains("Events (a row for each delivery of the hook), table events, key "), "{shown}");
     assert!(!stage.path("app.db").exists() && !stage.path("coding.state").exists(), "it writes nothing");
     stage.sim.stop().await;
 }

@@ -34,7 +34,7 @@ fn task(name: &str) -> Task {
     Task {
         name: name.to_owned(),
         team: "demo".to_owned(),
-        tables: TABLES.iter().collect(),
+        tables: TABLES.iter().filter(|table| !table.from_inbox).collect(),
         filter: Filter::default(),
         naming: Naming::SnakeCase,
         deletes: Deletes::Hard,

@@ -27,7 +27,7 @@ fn task() -> Task {
     Task {
         name: "app".to_owned(),
         team: "demo".to_owned(),
-        tables: TABLES.iter().collect(),
+        tables: TABLES.iter().filter(|table| !table.from_inbox).collect(),
         filter: Filter::default(),
         mode: Mode::Document,
         naming: Naming::SnakeCase,

@@ -304,6 +304,44 @@ fn contradictions_are_found() {
 }
 
 #[test]
+fn events_are_kept_where_hooks_are_received() {
+    let rest = "task: { tables: [Issues, Events] }\n";
+    assert_eq!(
+        wrong(&with("", rest)),
+        [
+            "task.tables[1]: The table Events is chosen, but no hooks: its rows are the deliveries of CODING's Service \
+             Hook, and `incremental: polling` receives none. Write `incremental: hybrid` below `source`, or take \
+             `Events` out. [CONFIG-CONTRADICTION]"
+        ]
+    );
+    let hooks = "  incremental: hybrid\n  webhook: { public_url: https://hooks.example.com, secret: 0123456789abcdef }\n";
+    let pipeline = good(&with(hooks, rest));
+    assert_eq!(pipeline.task.tables, [TableName::Issues, TableName::Events]);
+    assert_eq!(pipeline.source.poll_interval, Duration::from_secs(600));
+    assert!(pipeline.source.webhook.is_some());
+    assert!(!format!("{pipeline:?}").contains("0123456789abcdef"));
+    assert_eq!(
+        wrong(&with(
+            "  incremental: webhook\n  webhook: { public_ur: https://hooks.example.com, keep: 7 }\n",
+            ""
+        )),
+        [
+            "source.webhook.keep: This is a number: a text is expected. Put it in quotes. [CONFIG-TYPE]",
+            "source.webhook.public_ur: The key `public_ur` is unknown: `source.webhook` has no such key. Did you mean \
+             `public_url`? [CONFIG-KEY]",
+        ]
+    );
+    assert_eq!(
+        wrong(&with(
+            "  incremental: webhook\n  webhook: { public_url: https://hooks.example.com, basic: { user: a } }\n",
+            ""
+        )),
+        ["source.webhook.basic.password: `password` is missing: `source.webhook.basic` needs it. Add it. \
+             [CONFIG-MISSING]"]
+    );
+}
+
+#[test]
 fn times_are_one_second_or_more() {
     let interval = |text: &str| with(&format!("  polling: {{ interval: {text} }}\n"), "");
     assert_eq!(good(&interval("1s")).source.poll_interval, Duration::from_secs(1));
