@@ -68,6 +68,9 @@ impl<S: Source, J: Journal> Capture<S, J> {
     /// Works deliveries off until the capture is cancelled.
     pub(super) async fn work_off(&self, hooked: &Hooked) -> Result<(), CaptureError> {
         hooked.missed.resume(self.recall(missed::DOCUMENT).await?.unwrap_or_default());
+        for (project, table) in self.access.visible().iter().zip(self.events.into_iter().cycle()) {
+            self.count(project, table).await?;
+        }
         let mut desk = Desk::default();
         let mut arrivals = hooked.settings.inbox.arrivals();
         let mut board = self.board.watch();
@@ -268,6 +271,11 @@ impl<S: Source, J: Journal> Capture<S, J> {
             }
             for key in desk.tidy() {
                 self.in_flight.done(key);
+            }
+            for (project, table) in desk.looked_at() {
+                if let (Some(project), Some(table)) = (self.access.find(project), self.table(table)) {
+                    self.count(&project, table).await?;
+                }
             }
             let (counts, day) = (passing(inbox.counts().await).await?, hooked.missed.day());
             self.board.hooks(|hooks| {

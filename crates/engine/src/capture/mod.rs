@@ -231,6 +231,8 @@ impl<S: Source, J: Journal> Capture<S, J> {
         self.board.table(&project.name, table.name, |status| {
             status.rows = counts.alive;
             status.pending = counts.pending;
+            // There is no first reading of what comes by itself.
+            status.loaded |= table.from_inbox;
         });
         Ok(())
     }

@@ -78,7 +78,11 @@ impl Hook<'_> {
     }
 
     fn print(&self, value: &Value, text: &str) -> Result<Done, Failure> {
-        if self.json { exit::print_json(value)? } else { exit::print(text)? }
+        if self.json {
+            exit::print_json(value)?
+        } else {
+            exit::print(text)?
+        }
         Ok(Done::All)
     }
 
@@ -101,11 +105,7 @@ impl Hook<'_> {
         let older: Vec<Timestamp> = keys.tokens.iter().skip(1).filter_map(|token| token.until).collect();
         let still = older.into_iter().filter(|until| *until > now).max();
         let url = self.settings.url(&keys.token());
-        let mut text = format!(
-            "URL:     {}\nSecret:  {}",
-            url.expose_secret(),
-            keys.secret.expose_secret()
-        );
+        let mut text = format!("URL:     {}\nSecret:  {}", url.expose_secret(), keys.secret.expose_secret());
         if let Some(until) = still {
             text.push_str(&format!("\nThe URL before it works for another {}.", span(between(now, until))));
         }
@@ -255,12 +255,14 @@ impl Hook<'_> {
             let query = Query { standing: None, before: None, limit: 50 };
             let newest = inbox.list(query).await.map_err(|error| error.problem)?;
             let come = newest.iter().find(|entry| {
-                entry.received >= asked && entry.summary.as_ref().is_some_and(|summary| summary.event == "PING")
+                entry.received >= asked
+                    && entry.summary.as_ref().is_some_and(|summary| summary.event == "PING")
             });
             if let Some(entry) = come {
                 let took = span(between(asked, entry.received));
                 let value = json!({ "reached": true, "number": entry.number });
-                return self.print(&value, &format!("The ping arrived after {took}: CODING reaches tributary."));
+                return self
+                    .print(&value, &format!("The ping arrived after {took}: CODING reaches tributary."));
             }
             tokio::time::sleep(PING_LOOK).await;
         }
@@ -304,7 +306,8 @@ impl Hook<'_> {
         let listed = inbox.list(Query { standing, before: None, limit }).await;
         let counts = inbox.counts().await;
         inbox.close().await.map_err(|error| error.problem)?;
-        let (listed, counts) = (listed.map_err(|error| error.problem)?, counts.map_err(|error| error.problem)?);
+        let (listed, counts) =
+            (listed.map_err(|error| error.problem)?, counts.map_err(|error| error.problem)?);
         if self.json {
             let rows: Vec<Row<'_>> = listed.iter().map(Row::of).collect();
             exit::print_json(&json!({
@@ -353,7 +356,8 @@ impl Hook<'_> {
     async fn replay(&self, args: &ReplayArgs) -> Result<Done, Failure> {
         let inbox = self.inbox().await?;
         let replayed = async {
-            let numbers = if args.dead { all_dead(&inbox).await? } else { find_all(&inbox, &args.ids).await? };
+            let numbers =
+                if args.dead { all_dead(&inbox).await? } else { find_all(&inbox, &args.ids).await? };
             inbox.replay(numbers).await.map_err(|error| Failure::from(error.problem))
         }
         .await;
@@ -443,6 +447,11 @@ fn to_target(entry: &Entry) -> Option<SignedDuration> {
     entry.delivered.map(|delivered| delivered.duration_since(entry.received))
 }
 
+/// Hooks are fast: below ten seconds every millisecond counts.
+fn in_target(took: Duration) -> String {
+    if took < Duration::from_secs(10) { format!("{} ms", took.as_millis()) } else { span(took) }
+}
+
 fn result(standing: &Standing) -> String {
     match standing {
         Standing::Waiting { problem: None } => "waiting".to_owned(),
@@ -456,12 +465,13 @@ fn result(standing: &Standing) -> String {
 
 /// The deliveries as a table for people.
 fn table(entries: &[Entry]) -> String {
-    let mut rows = vec![["RECEIVED", "NUMBER", "EVENT", "ENTITY", "VERIFIED", "TO TARGET", "RESULT"].map(str::to_owned)];
+    let mut rows =
+        vec![["RECEIVED", "NUMBER", "EVENT", "ENTITY", "VERIFIED", "TO TARGET", "RESULT"].map(str::to_owned)];
     rows.extend(entries.iter().map(|entry| {
         let summary = entry.summary.clone().unwrap_or_default();
         let received = entry.received.strftime("%Y-%m-%d %H:%M:%S").to_string();
         let took = match to_target(entry) {
-            Some(took) => span(Duration::try_from(took).unwrap_or_default()),
+            Some(took) => in_target(Duration::try_from(took).unwrap_or_default()),
             None => "–".to_owned(),
         };
         let event = if summary.event.is_empty() { "–".to_owned() } else { summary.event };
@@ -502,7 +512,9 @@ fn whole(delivery: &Delivery, parsed: Option<&Value>, body: &str) -> String {
     ];
     lines.extend(delivery.headers.iter().map(|(name, value)| format!("  {name}: {value}")));
     lines.push("body:".to_owned());
-    lines.push(parsed.and_then(|value| serde_json::to_string_pretty(value).ok()).unwrap_or_else(|| body.to_owned()));
+    lines.push(
+        parsed.and_then(|value| serde_json::to_string_pretty(value).ok()).unwrap_or_else(|| body.to_owned()),
+    );
     lines.join("\n")
 }
 

@@ -136,7 +136,10 @@ fn hook(hooks: &HooksStatus, now: Timestamp) -> Vec<String> {
     }
     if let Some(rate) = hooks.missed_rate() {
         let (missed, changes) = (count(hooks.missed), count(hooks.changes));
-        lines.push(format!("  missed-hook rate: {:.1} % ({missed} of {changes} changes in a day)", rate * 100.0));
+        lines.push(format!(
+            "  missed-hook rate: {:.1} % ({missed} of {changes} changes in a day)",
+            rate * 100.0
+        ));
         if rate > MISSED_SHARE && hooks.changes >= MISSED_LEAST {
             lines.push(
                 "  the hook misses too much; polls bring it later. Check that it is enabled at CODING with all \

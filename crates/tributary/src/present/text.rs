@@ -20,7 +20,13 @@ pub(crate) fn count(number: u64) -> String {
 
 /// `1 row`, `2 rows`.
 pub(crate) fn plural(number: u64, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{} {noun}s", count(number)) }
+    if number == 1 {
+        return format!("1 {noun}");
+    }
+    match noun.strip_suffix("ry") {
+        Some(stem) => format!("{} {stem}ries", count(number)),
+        None => format!("{} {noun}s", count(number)),
+    }
 }
 
 /// A time in its two largest units: `0.4 s`, `42 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`.

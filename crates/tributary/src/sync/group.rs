@@ -159,7 +159,9 @@ impl Open {
     /// The address cannot be listened on.
     pub(crate) async fn listen(&mut self, listeners: &mut Listeners) -> Result<(), Problem> {
         if let Some(hook) = &self.hook {
-            self.doors = Some(listeners.listen(hook.listen()).await?);
+            let (doors, address) = listeners.listen(hook.listen()).await?;
+            self.doors = Some(doors);
+            self.board.hooks(|hooks| hooks.listening = Some(address.to_string()));
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 //! where the door is. What deliveries mean is the capture's business.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -196,13 +197,16 @@ impl<J: Journal> Tending<J> {
                 let failed = self.register(&projects, &plan, &mut since).await;
                 registered_for = projects;
                 failures = if failed { failures.saturating_add(1) } else { 0 };
-                register_at = after(now, match failures {
-                    0 => LOOK_AT_HOOK,
-                    many => {
-                        let doubled = 2_u32.saturating_pow(many.saturating_sub(1));
-                        RETRY_AFTER.saturating_mul(doubled).min(RETRY_AT_LAST)
-                    }
-                });
+                register_at = after(
+                    now,
+                    match failures {
+                        0 => LOOK_AT_HOOK,
+                        many => {
+                            let doubled = 2_u32.saturating_pow(many.saturating_sub(1));
+                            RETRY_AFTER.saturating_mul(doubled).min(RETRY_AT_LAST)
+                        }
+                    },
+                );
             }
             if noted.is_none_or(|noted| now.duration_since(noted) >= NOTE_LISTENING) {
                 noted = Some(now);
@@ -261,7 +265,8 @@ impl<J: Journal> Tending<J> {
 
     /// Takes in from the hook's log what failed while nobody listened.
     async fn fetch_failed(&self, project: &Project, id: &str, since: Timestamp) -> Result<(), Problem> {
-        let missed = self.source.missed_deliveries(project, id, since).await.map_err(|error| error.problem)?;
+        let missed =
+            self.source.missed_deliveries(project, id, since).await.map_err(|error| error.problem)?;
         let fetched = missed.arrivals.len();
         for arrival in missed.arrivals {
             self.hook.inbox.accept(arrival).await.map_err(|error| error.problem)?;
@@ -392,18 +397,16 @@ pub(crate) async fn register(
 pub(crate) struct Listeners(BTreeMap<SocketAddr, Receiver>);
 
 impl Listeners {
-    /// Listens on `address`, unless it does so already.
+    /// Listens on `address`, unless it does so already; says also where that is.
     ///
     /// # Errors
     /// The address cannot be listened on.
-    pub(crate) async fn listen(&mut self, address: SocketAddr) -> Result<Doors, Problem> {
-        if let Some(receiver) = self.0.get(&address) {
-            return Ok(receiver.doors());
-        }
-        let receiver = Receiver::bind(address).await?;
-        let doors = receiver.doors();
-        self.0.insert(address, receiver);
-        Ok(doors)
+    pub(crate) async fn listen(&mut self, address: SocketAddr) -> Result<(Doors, SocketAddr), Problem> {
+        let receiver = match self.0.entry(address) {
+            Entry::Occupied(taken) => taken.into_mut(),
+            Entry::Vacant(free) => free.insert(Receiver::bind(address).await?),
+        };
+        Ok((receiver.doors(), receiver.address()))
     }
 
     /// Serves until cancelled.

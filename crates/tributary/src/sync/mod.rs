@@ -106,8 +106,7 @@ pub(crate) async fn run(
             }
             listening_ends.cancel();
         };
-        let (ended, (), ()) =
-            tokio::join!(groups, listeners.run(listening_ends.clone()), intake_ends);
+        let (ended, (), ()) = tokio::join!(groups, listeners.run(listening_ends.clone()), intake_ends);
         shown_until.cancel();
         ended
     };

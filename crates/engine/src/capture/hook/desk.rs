@@ -134,6 +134,8 @@ pub(super) struct Desk {
     arrived: Vec<(Timestamp, Vec<DeliveryNumber>)>,
     /// When a look last succeeded.
     succeeded: Option<Instant>,
+    /// Tables whose rows were looked at since they were counted.
+    looked_at: HashSet<(ProjectId, TableId)>,
 }
 
 impl Desk {
@@ -264,6 +266,7 @@ impl Desk {
         match done {
             Done::Looked { key, changed, again, neighbours } => {
                 self.succeeded = Some(Instant::now());
+                self.looked_at.insert((key.project, key.table));
                 self.looked(key, changed, again, head);
                 ended.neighbours = neighbours;
             }
@@ -374,6 +377,11 @@ impl Desk {
             self.wishes.remove(key);
         }
         keys
+    }
+
+    /// Takes the tables whose rows were looked at since the last call.
+    pub(super) fn looked_at(&mut self) -> HashSet<(ProjectId, TableId)> {
+        std::mem::take(&mut self.looked_at)
     }
 
     /// The targets' positions may have moved.

@@ -76,11 +76,13 @@ impl<S: Source, J: Journal> Capture<S, J> {
             return Done::Broken(error.into());
         }
         for project in projects.into_iter().filter_map(|project| self.access.find(project)) {
-            if let Some(Err(error)) = match self.events {
-                Some(table) => Some(self.count(&project, table).await),
-                None => None,
-            } {
-                return Done::Broken(error);
+            let counted = match self.events {
+                Some(table) => self.count(&project, table).await,
+                None => Ok(()),
+            };
+            // For the board only: the next rows are counted again.
+            if let Err(error) = counted {
+                tracing::debug!(problem = %error.problem(), "not counted");
             }
         }
         Done::Recorded { numbers }
