@@ -141,6 +141,7 @@ Examples:
   tributary sim --issues 100000 --mutations 20           a large one whose rows keep changing
   tributary sim --rate-limit 0 --latency 50ms --faults 0.03
                                                          no limit, slow answers, 3 % of them broken
+  tributary sim --mutations 5 --hook-faults 0.3          nearly every third hook is lost, as many come twice
 
 The team, the token and a ready pipeline file are printed at the start.";
 
@@ -328,6 +329,9 @@ pub(crate) struct SimArgs {
     /// Share of the requests that meet a fault that passes, from 0 to 1.
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     pub(crate) faults: f64,
+    /// Share of the hooks that are lost; as many are repeated, swapped and delayed.
+    #[arg(long, default_value_t = 0.0, value_parser = share)]
+    pub(crate) hook_faults: f64,
 }
 
 #[derive(Args, Debug)]

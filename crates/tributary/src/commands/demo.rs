@@ -1,6 +1,7 @@
-//! `tributary demo`: a simulated CODING, loaded into SQLite and followed live, in `./tributary-demo`.
+//! `tributary demo`: a simulated CODING, loaded into SQLite and followed live by its hooks, in `./tributary-demo`.
 
 use std::io::ErrorKind;
+use std::net::TcpListener;
 use std::path::Path;
 
 use coding_sim::{DEFAULT_TOKEN, Sim, SimConfig};
@@ -44,7 +45,8 @@ pub(crate) async fn run(args: &DemoArgs, screen: Screen) -> Result<Done, Failure
 
 async fn follow(dir: &Path, url: &str, team: &str, once: bool, screen: Screen) -> Result<Done, Failure> {
     let file = dir.join("demo.yaml");
-    std::fs::write(&file, pipeline(url, team)).map_err(|error| unusable(dir, &error))?;
+    let port = free_port().map_err(|error| unusable(dir, &error))?;
+    std::fs::write(&file, pipeline(url, team, port)).map_err(|error| unusable(dir, &error))?;
     let intro = format!(
         "A simulated CODING is on {url}; the pipeline is {}.\n\
          Look at the target with: sqlite3 {}/coding.db",
@@ -89,8 +91,13 @@ fn unusable(dir: &Path, error: &std::io::Error) -> Failure {
     ))
 }
 
-/// The demo's pipeline: quick rounds, so that there is something to see.
-fn pipeline(url: &str, team: &str) -> String {
+/// A port that nobody listens on. Should somebody take it in the moment until the run does, the run says so.
+fn free_port() -> std::io::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// The demo's pipeline: hooks, and quick rounds, so that there is something to see.
+fn pipeline(url: &str, team: &str, port: u16) -> String {
     format!(
         "# Made by `tributary demo`.\n\
          source:\n\
@@ -98,7 +105,10 @@ fn pipeline(url: &str, team: &str) -> String {
          \x20 base_url: {url}\n\
          \x20 projects: [\"*\"]\n\
          \x20 auth: {{ token: \"{DEFAULT_TOKEN}\" }}\n\
-         \x20 polling: {{ interval: 2s, census_interval: 20s, look_back: 1h }}\n\
+         \x20 incremental: hybrid\n\
+         \x20 polling: {{ interval: 10s, census_interval: 20s, look_back: 1h }}\n\
+         \x20 allow_insecure: true\n\
+         \x20 webhook: {{ listen: \"127.0.0.1:{port}\", public_url: \"http://127.0.0.1:{port}\" }}\n\
          target:\n\
          \x20 sqlite: {{ path: coding.db }}\n\
          state: {STATE}\n"

@@ -221,6 +221,12 @@ impl Hook<'_> {
     }
 
     async fn ping(&self) -> Result<Done, Failure> {
+        if !StateDir::is_running(&self.pipeline.state).map_err(|error| error.problem)? {
+            return Err(unheard(
+                "no sync is running that could receive it",
+                "Start `tributary sync` and try again.",
+            ));
+        }
         let vault = self.vault().await?;
         let inbox = self.inbox().await?;
         let look = Look::beside(self.pipeline).await?;
@@ -266,16 +272,10 @@ impl Hook<'_> {
             }
             tokio::time::sleep(PING_LOOK).await;
         }
-        let running = StateDir::is_running(&self.pipeline.state).map_err(|error| error.problem)?;
-        let (why, fix) = if running {
-            (
-                format!("nothing came in within {} seconds", PING_PATIENCE.as_secs()),
-                "Check that `public_url` leads to `listen` from outside: DNS, firewall, reverse proxy.",
-            )
-        } else {
-            ("no sync is running that could receive it".to_owned(), "Start `tributary sync` and try again.")
-        };
-        Err(Failure::from(Problem::new("HOOKS-PING", "The ping did not arrive", why, fix)))
+        Err(unheard(
+            &format!("nothing came in within {} seconds", PING_PATIENCE.as_secs()),
+            "Check that `public_url` leads to `listen` from outside: DNS, firewall, reverse proxy.",
+        ))
     }
 
     async fn inbox(&self) -> Result<SqliteInbox, Failure> {
@@ -368,6 +368,10 @@ impl Hook<'_> {
         let text = format!("{} will be worked off once more {when}.", plural(replayed, "delivery"));
         self.print(&json!({ "replayed": replayed }), &text)
     }
+}
+
+fn unheard(why: &str, fix: &str) -> Failure {
+    Failure::from(Problem::new("HOOKS-PING", "The ping did not arrive", why, fix))
 }
 
 fn unknown(id: &str) -> Failure {

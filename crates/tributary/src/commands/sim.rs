@@ -1,12 +1,15 @@
 //! `tributary sim`: a simulated CODING on this machine.
 
-use coding_sim::{DEFAULT_TOKEN, Faults, ProjectConfig, Sim, SimConfig, SimError};
+use coding_sim::{DEFAULT_TOKEN, Faults, HookFaults, ProjectConfig, Sim, SimConfig, SimError};
 use engine::problem::Problem;
 
 use super::sync::until_stopped;
 use crate::cli::SimArgs;
 use crate::exit::{self, Done, Failure};
 use crate::signals::Stop;
+
+/// The longest that `--hook-faults` delays a hook.
+const LONGEST_HOOK_DELAY_MS: u64 = 10_000;
 
 /// Names of the first projects; more are numbered.
 const PROJECT_NAMES: [&str; 4] = ["mobile-app", "backend", "website", "infrastructure"];
@@ -54,6 +57,16 @@ fn config(args: &SimArgs) -> SimConfig {
     if args.faults > 0.0 {
         config.faults = Faults::transient(args.faults);
     }
+    let share = args.hook_faults;
+    config.hook_faults = HookFaults {
+        drop: share,
+        duplicate_same_id: share / 2.0,
+        duplicate_new_id: share / 2.0,
+        swap: share,
+        delay: share,
+        delay_max_ms: LONGEST_HOOK_DELAY_MS,
+        ..HookFaults::default()
+    };
     if let Some(token) = &args.token {
         config.token.clone_from(token);
     }

@@ -208,7 +208,9 @@ impl<J: Journal> Tending<J> {
                     },
                 );
             }
-            if noted.is_none_or(|noted| now.duration_since(noted) >= NOTE_LISTENING) {
+            if self.has_caught_up(since)
+                && noted.is_none_or(|noted| now.duration_since(noted) >= NOTE_LISTENING)
+            {
                 noted = Some(now);
                 self.note_listening().await;
             }
@@ -230,14 +232,22 @@ impl<J: Journal> Tending<J> {
                 }
             }
         }
-        self.note_listening().await;
+        if self.has_caught_up(since) {
+            self.note_listening().await;
+        }
         Ok(())
+    }
+
+    /// Whether nothing is left to fetch from before the start. Until then the note of the time before stays: a run
+    /// that ends earlier leaves the fetching to the next.
+    fn has_caught_up(&self, since: Option<Timestamp>) -> bool {
+        since.is_none() || self.hook.settings.register == Register::Manual
     }
 
     /// Puts the hook of every project right, and fetches what could not be delivered since `since`; whether any of
     /// it failed.
     async fn register(&self, projects: &[Project], plan: &Plan, since: &mut Option<Timestamp>) -> bool {
-        let mut failed = Vec::new();
+        let (mut failed, mut unfetched) = (Vec::new(), false);
         let outcomes = register(&self.source, projects, &self.tables, plan, &self.hook.vault).await;
         for (project, outcome) in outcomes {
             match outcome {
@@ -246,7 +256,11 @@ impl<J: Journal> Tending<J> {
                     if let Some(since) = since
                         && let Err(error) = self.fetch_failed(&project, &registered.id, *since).await
                     {
-                        tracing::warn!(project = %project.name, %error, "what the hook could not deliver was not fetched; polls find it");
+                        unfetched = true;
+                        tracing::warn!(
+                            project = %project.name, %error,
+                            "what the hook could not deliver was not fetched; polls find it, and it is tried again"
+                        );
                     }
                 }
                 Err(error) => failed.push(error.problem),
@@ -255,12 +269,12 @@ impl<J: Journal> Tending<J> {
         let note = failed.first().map(ToString::to_string);
         if let Some(problem) = failed.first() {
             tracing::warn!(%problem, "the hook is not as it should be; polls go on");
-        } else {
+        } else if !unfetched {
             // From here on everything comes in by itself.
             *since = None;
         }
         self.board.hooks(|hooks| hooks.note = note);
-        !failed.is_empty()
+        unfetched || !failed.is_empty()
     }
 
     /// Takes in from the hook's log what failed while nobody listened.
