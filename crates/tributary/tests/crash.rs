@@ -19,10 +19,10 @@ const KILLS: u64 = 20;
 const LONGEST_MS: u64 = 1_500;
 
 /// A small generator, so that a seed repeats a run: xorshift.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

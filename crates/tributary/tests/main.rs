@@ -12,9 +12,11 @@ mod crash;
 #[path = "../../connectors/tests/harness.rs"]
 mod harness;
 mod heavy;
+mod hooks;
 mod hostile_hooks;
 #[path = "../../connectors/tests/place.rs"]
 mod place;
 mod resync;
+mod storm;
 mod support;
 mod sync;
