@@ -409,7 +409,8 @@ impl<S: Source, J: Journal> Recording<S, J> {
             before,
             after: row.row.clone(),
         };
-        if let Some(missed) = &self.onlookers.missed {
+        // Rows that deliveries make of themselves cannot be missed, and say nothing about those that can.
+        if let (Some(missed), false) = (&self.onlookers.missed, table.from_inbox) {
             missed.changed(&change, Timestamp::now());
         }
         if change.channel == Channel::Hook {

@@ -25,8 +25,9 @@ impl CodingSource {
     /// # Errors
     /// When CODING cannot be asked, or the credential may not manage hooks.
     pub async fn wanted_events(&self, tables: &[&'static Table]) -> Result<WantedEvents, SourceError> {
-        let offers = self.at(Urgency::Poll).events().await;
-        let offers = offers.map_err(|error| hook_error("learn which events hooks can have", error))?;
+        let what = "learn which events hooks can have";
+        self.may_manage(what)?;
+        let offers = self.at(Urgency::Poll).events().await.map_err(|error| hook_error(what, error))?;
         let offered: Vec<String> = offers.into_iter().map(|offer| offer.code).collect();
         let tables: Vec<TableId> = tables.iter().map(|table| table.id).collect();
         Ok(wanted(&tables, &offered))
