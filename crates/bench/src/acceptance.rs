@@ -107,7 +107,7 @@ async fn measure(dir: &Path, count: u64, pace: Option<Duration>) -> Result<Measu
         connection: "bench".to_owned(),
         tokens: vec![DoorToken { text: SecretString::from(TOKEN), until: None }],
         proof: Proof { secret: Some(SecretString::from(SECRET)), ..Proof::default() },
-        inbox: Arc::clone(&inbox) as Arc<dyn Inbox>,
+        inbox: inbox.clone(),
         board: Board::default(),
     });
     let (address, cancel) = (receiver.address(), CancellationToken::new());
@@ -155,7 +155,9 @@ async fn measure(dir: &Path, count: u64, pace: Option<Duration>) -> Result<Measu
     let groups = inbox.groups();
     inbox.close().await?;
     if counts.waiting != count {
-        return Err(format!("{} deliveries are in the inbox, {count} were acknowledged", counts.waiting).into());
+        return Err(
+            format!("{} deliveries are in the inbox, {count} were acknowledged", counts.waiting).into()
+        );
     }
     ms.sort_by(f64::total_cmp);
     let number = |count: u64| u32::try_from(count).map_or(f64::from(u32::MAX), f64::from);

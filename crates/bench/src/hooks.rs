@@ -53,7 +53,8 @@ async fn delays(dir: &Path, sizes: &Sizes) -> Result<Table> {
         std::fs::create_dir_all(&dir)?;
         let simulator = Simulator::start(&dir, wish).await?;
         let port = free_port()?;
-        let webhook = format!("webhook: {{ listen: \"127.0.0.1:{port}\", public_url: \"http://127.0.0.1:{port}\" }}");
+        let webhook =
+            format!("webhook: {{ listen: \"127.0.0.1:{port}\", public_url: \"http://127.0.0.1:{port}\" }}");
         let settings = [
             "rate_limit: 0",
             "incremental: hybrid",

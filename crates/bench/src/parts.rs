@@ -88,8 +88,15 @@ async fn record(
 ) -> Result<()> {
     let cancel = CancellationToken::new();
     let (details, board) = (Details::Off, Board::default());
-    let (to, recording) =
-        recorder(Arc::clone(source), Arc::clone(journal), details, false, Onlookers::default(), board, cancel.clone());
+    let (to, recording) = recorder(
+        Arc::clone(source),
+        Arc::clone(journal),
+        details,
+        false,
+        Onlookers::default(),
+        board,
+        cancel.clone(),
+    );
     let recording = tokio::spawn(recording.run());
     let listing = source.client().issues(IssueQuery::new(PROJECT));
     for number in 1..=simulator.issues().div_ceil(500) {

@@ -1,4 +1,11 @@
 //! A simulated CODING, a state directory and a target, wired as the binary wires them.
+//! Shared by the tests of the connectors and of the binary.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests fail loudly"
+)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -52,6 +52,8 @@ pub(crate) enum LogFormat {
 
 /// CODING's tables.
 const TABLES: [&str; 3] = ["Issues", "Iterations", "ProjectMembers"];
+/// Those and the one that deliveries of the hook make, which CODING does not list.
+const KEPT_TABLES: [&str; 4] = ["Issues", "Iterations", "ProjectMembers", "Events"];
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -174,7 +176,7 @@ pub(crate) struct ResyncArgs {
     #[arg(value_name = "PIPELINE.yaml")]
     pub(crate) file: PathBuf,
     /// Rebuild this table alone; may be given more than once.
-    #[arg(long = "table", value_name = "TABLE", value_parser = TABLES)]
+    #[arg(long = "table", value_name = "TABLE", value_parser = KEPT_TABLES)]
     pub(crate) tables: Vec<String>,
     /// Read every row and every detail from CODING again, within its budget, before the rebuild ends.
     #[arg(long)]

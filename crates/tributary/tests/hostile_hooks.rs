@@ -1,6 +1,6 @@
 //! Hooks that are lost, repeated, swapped and late, healed by polls: at the end the target is exact, nothing was
 //! recorded twice, and the share of missed hooks that is shown is the one that was lost.
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests fail loudly")]
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests fail loudly")]
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -61,13 +61,13 @@ impl Reception {
             connection: "test".to_owned(),
             tokens: vec![DoorToken { text: SecretString::from(TOKEN), until: None }],
             proof: Proof { secret: Some(SecretString::from(SECRET)), ..Proof::default() },
-            inbox: Arc::clone(&inbox) as Arc<dyn Inbox>,
+            inbox: inbox.clone(),
             board: Board::default(),
         });
         let cancel = CancellationToken::new();
         let serving = tokio::spawn(receiver.run(cancel.clone()));
         let hooks = Hooks {
-            inbox: Arc::clone(&inbox) as Arc<dyn Inbox>,
+            inbox: inbox.clone(),
             give_up_after: Duration::from_mins(1),
             missed_after,
             keep: Duration::from_hours(1),

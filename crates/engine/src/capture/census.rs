@@ -38,6 +38,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
         urgency: Urgency,
         channel: Channel,
     ) -> Result<bool, CaptureError> {
+        let _alone = self.alone(project, table).await;
         self.prove_access(project, urgency).await?;
         let started = self.clock.now();
         self.journal.census_start(table.id, project.id).await?;

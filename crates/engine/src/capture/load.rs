@@ -80,6 +80,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
             self.board.table(&project.name, table.name, |status| status.loaded = true);
             return self.count(project, table).await;
         }
+        let _alone = self.alone(project, table).await;
         self.board.update(|status| status.capture.enter(State::Loading));
         if table.newest_first && loaded.rows == 0 {
             self.start_watermark(project, table).await?;

@@ -22,13 +22,13 @@ mod relation;
 pub mod remembered;
 pub mod runner;
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{OwnedMutexGuard, watch};
 
 use self::access::Access;
 use self::detail::InFlight;
@@ -187,6 +187,9 @@ impl CaptureError {
     }
 }
 
+/// Whose turn it is.
+type Turn = Arc<tokio::sync::Mutex<()>>;
+
 /// A capture: the channels and what they share. Made by [`runner::run`].
 pub struct Capture<S, J> {
     source: Arc<S>,
@@ -204,6 +207,9 @@ pub struct Capture<S, J> {
     hooked: Option<Hooked>,
     /// The table that deliveries make rows of, where it is wanted; not among the `settings.tables`, which are listed.
     events: Option<&'static Table>,
+    /// Held while a table of a project is listed whole: the journal remembers one listing of it at a time, and a second
+    /// one would make the first believe that rows are missing.
+    whole: Mutex<HashMap<(TableId, ProjectId), Turn>>,
     /// Tables whose held deletes were accepted and carried out: accepting is for once.
     accepted: Mutex<HashSet<(TableId, ProjectId)>>,
     /// `--once`: a census goes on until every candidate has been looked up.
@@ -211,6 +217,15 @@ pub struct Capture<S, J> {
 }
 
 impl<S: Source, J: Journal> Capture<S, J> {
+    /// Waits until nobody else lists the table whole.
+    async fn alone(&self, project: &Project, table: &Table) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(whole.entry((table.id, project.id)).or_default())
+        };
+        turn.lock_owned().await
+    }
+
     /// The document stored as `name`, if it is there and can be read.
     async fn recall<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, CaptureError> {
         Ok(recall(&*self.journal, name).await?)

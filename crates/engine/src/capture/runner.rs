@@ -119,6 +119,7 @@ pub async fn run<S: Source, J: Journal>(
         fields,
         hooked,
         events,
+        whole: Mutex::default(),
         accepted: Mutex::default(),
         thorough: until == Until::Once,
     };

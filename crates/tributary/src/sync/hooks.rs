@@ -135,7 +135,7 @@ impl Hook {
     /// What the capture needs of it.
     pub(crate) fn for_capture(&self) -> Hooks {
         let WebhookSettings { keep, max_bytes, give_up_after, .. } = self.settings;
-        let inbox: Arc<dyn Inbox> = Arc::clone(&self.inbox) as Arc<dyn Inbox>;
+        let inbox: Arc<dyn Inbox> = self.inbox.clone();
         Hooks { inbox, give_up_after, missed_after: MISSED_AFTER, keep, max_bytes }
     }
 
@@ -152,7 +152,7 @@ impl Hook {
             basic: self.settings.basic.clone(),
             allow_from: self.settings.allow_from.clone(),
         };
-        let inbox: Arc<dyn Inbox> = Arc::clone(&self.inbox) as Arc<dyn Inbox>;
+        let inbox: Arc<dyn Inbox> = self.inbox.clone();
         let (connection, tokens) = (self.connection.clone(), keys.tokens.clone());
         doors.set(Door { connection, tokens, proof, inbox, board: board.clone() });
     }
