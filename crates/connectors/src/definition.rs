@@ -4,7 +4,7 @@
 //! foreign, one whose real columns differ from it has been changed by somebody: both are refused, untouched.
 
 use engine::schema::Kind;
-use engine::target::{CustomColumn, StoredField, TargetTable};
+use engine::target::{CustomColumn, StoredField, TableLook, TargetTable};
 use serde::{Deserialize, Serialize};
 
 use crate::fault::{Fault, Words};
@@ -100,6 +100,61 @@ impl Standing {
         let fit = stored.fit(&wanted, names);
         Ok(Standing::Ours(stored, fit))
     }
+}
+
+/// How a table that is there with these `real` columns stands, for one who only looks: nothing is refused.
+pub(crate) fn look(
+    table: &TargetTable,
+    stored: Option<&Definition>,
+    real: &[RealColumn],
+    declared: fn(Kind) -> &'static str,
+    names: Names,
+) -> TableLook {
+    let wanted = Definition::of(table);
+    let differs = match stored {
+        None => std::iter::once("tributary did not make it".to_owned())
+            .chain(wanted.against(real, declared))
+            .collect(),
+        Some(stored) => {
+            let mut differs = stored.against(real, declared);
+            match stored.fit(&wanted, names) {
+                Fit::Same => {}
+                Fit::Differs(points) => differs.extend(points),
+                Fit::Lacks(places) => {
+                    let lacking = places.iter().filter_map(|at| table.columns.get(*at));
+                    differs.extend(
+                        lacking.map(|column| format!("column `{}` is new and not there yet", column.name)),
+                    );
+                }
+            }
+            differs
+        }
+    };
+    let is_there = |column: &engine::target::Column| {
+        real.iter()
+            .any(|(name, found, _)| *name == column.name && found.eq_ignore_ascii_case(declared(column.kind)))
+    };
+    let unreadable: Vec<usize> =
+        table.columns.iter().enumerate().filter(|(_, column)| !is_there(column)).map(|(at, _)| at).collect();
+    let needed = |at: &usize| *at < table.key_columns || Some(*at) == table.deleted_at;
+    TableLook { differs, readable: !unreadable.iter().any(needed), unreadable }
+}
+
+/// The columns outside of the key that are not as they were made, and whether they are there at all.
+pub(crate) fn broken<'d>(
+    stored: &'d Definition,
+    real: &[RealColumn],
+    declared: fn(Kind) -> &'static str,
+) -> Vec<(&'d str, Kind, bool)> {
+    let mut broken = Vec::new();
+    for column in stored.columns.iter().skip(stored.key_columns) {
+        let Some(kind) = named_kind(&column.kind) else { continue };
+        let found = real.iter().find(|(name, _, _)| *name == column.name);
+        if !found.is_some_and(|(_, found, _)| found.eq_ignore_ascii_case(declared(kind))) {
+            broken.push((column.name.as_str(), kind, found.is_some()));
+        }
+    }
+    broken
 }
 
 /// Whether the column that stood for a custom field is wanted for something else now, or the field has another one.

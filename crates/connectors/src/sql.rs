@@ -68,6 +68,26 @@ pub(crate) fn alive(table: &TargetTable) -> String {
     column.map_or_else(String::new, |column| format!(" AND {} IS NULL", quote(&column.name)))
 }
 
+/// All columns of `table` for reading, NULL for the `unreadable` ones; `cast` writes a column that is read otherwise
+/// than as it is.
+pub(crate) fn read_columns(
+    table: &TargetTable,
+    unreadable: &[usize],
+    cast: fn(engine::schema::Kind, String) -> String,
+) -> String {
+    join(table.columns.iter().enumerate().map(|(at, column)| {
+        if unreadable.contains(&at) { "NULL".to_owned() } else { cast(column.kind, quote(&column.name)) }
+    }))
+}
+
+/// About how many bytes a cell holds.
+pub(crate) fn size(cell: &Cell) -> usize {
+    match cell {
+        Cell::Text(text) | Cell::Json(text) => text.len(),
+        _ => size_of::<Cell>(),
+    }
+}
+
 /// What a cell is called in a message.
 pub(crate) fn cell_name(cell: &Cell) -> &'static str {
     match cell {

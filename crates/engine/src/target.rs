@@ -1,5 +1,6 @@
 //! What a target takes: batches of shaped rows together with the position they lead to.
 
+use crate::journal::Limit;
 use crate::position::{Position, RebuildReason};
 use crate::problem::{Problem, Remedy};
 use crate::row::RowId;
@@ -246,4 +247,73 @@ pub trait Target: Send + 'static {
 
     /// Closes the connection after what is under way.
     fn close(self) -> impl Future<Output = ()> + Send;
+}
+
+/// What a target shows to whoever only looks.
+#[derive(Clone, Debug)]
+pub struct Looked {
+    /// The position stored there, if the task has been there.
+    pub position: Option<Position>,
+    /// The team and projects whose rows the task has written.
+    pub owned: Vec<Owned>,
+    /// The columns that stand for custom fields in the plan's tables, whichever task made them.
+    pub fields: Vec<StoredField>,
+    /// How many rows the task has put aside.
+    pub put_aside: u64,
+    /// How each of the plan's tables stands, in its order.
+    pub tables: Vec<TableLook>,
+}
+
+/// How a table stands in a target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableLook {
+    /// In what it is not as it should be, in words; empty when all is well.
+    pub differs: Vec<String>,
+    /// The plan's columns, by place, that are missing or of another type: they are read as NULL.
+    pub unreadable: Vec<usize>,
+    /// Whether rows can be told by their keys; without that none is read.
+    pub readable: bool,
+}
+
+/// A row as it stands in a target: its id, and all cells in the order of the table's columns. A value that its
+/// column's kind does not have (SQLite takes any) comes as the kind of cell that it is.
+pub type FoundRow = (RowId, Vec<Cell>);
+
+/// Rows as they stand in a target.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The task's position; no row of `rows` is older than that.
+    pub position: Option<Position>,
+    /// Alive rows, by id.
+    pub rows: Vec<FoundRow>,
+}
+
+/// Looks into a target without taking the task over: whoever writes goes on. [`Inspect::look`] comes first.
+pub trait Inspect: Target {
+    /// Reads what is stored, and how the tables stand. Changes nothing, and refuses nothing that can be read.
+    fn look(&mut self, plan: &Plan) -> impl Future<Output = Result<Looked, TargetError>> + Send;
+
+    /// Rows of a table of a project (alive ones, with soft deletes) with ids after `after`, in order. Fewer than the
+    /// limit say nothing: at the end there is none.
+    fn read(
+        &mut self,
+        table: usize,
+        team: &str,
+        project: &str,
+        after: Option<RowId>,
+        limit: Limit,
+    ) -> impl Future<Output = Result<Found, TargetError>> + Send;
+
+    /// Those of the given rows that are there (and alive, with soft deletes), in order.
+    fn read_some(
+        &mut self,
+        table: usize,
+        team: &str,
+        project: &str,
+        ids: &[RowId],
+    ) -> impl Future<Output = Result<Found, TargetError>> + Send;
+
+    /// Makes columns outside of the key that somebody dropped, or gave another type, anew and empty, and has every
+    /// task that fills such a table write its rows again. Says how many columns.
+    fn mend(&mut self, plan: &Plan) -> impl Future<Output = Result<u64, TargetError>> + Send;
 }

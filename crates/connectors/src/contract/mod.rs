@@ -1,18 +1,19 @@
 //! What every target does, whichever database it writes to: the same tests for each of them.
 //!
 //! A target says in a [`Site`] where it is tried and how that is looked into; `contract!` makes a test of each of
-//! their functions. Rows and positions are in `rows`, tables that are not as they should be in `tables`, a killed
-//! writer in `killed`. What only
+//! their functions. Rows and positions are in `rows`, tables that are not as they should be in `tables`, looking
+//! without taking over in `looks`, a killed writer in `killed`. What only
 //! one database has is tested in its own folder.
 
 pub(crate) mod killed;
+pub(crate) mod looks;
 pub(crate) mod rows;
 pub(crate) mod tables;
 
 use engine::position::{Fingerprint, Generation, Position, RebuildReason, Sequence};
 use engine::schema::Kind;
 use engine::target::{
-    Batch, Cell, Column, Owned, Plan, TableBatch, Target, TargetError, TargetErrorKind, TargetTable,
+    Batch, Cell, Column, Inspect, Owned, Plan, TableBatch, Target, TargetError, TargetErrorKind, TargetTable,
 };
 
 /// Makes a test of each of these functions, on a [`Site`].
@@ -38,6 +39,12 @@ macro_rules! contract {
                 new_columns_are_added_and_unknown_ones_emptied,
                 a_project_of_a_table_belongs_to_one_task,
             }
+            looks {
+                what_was_written_is_read_back_as_it_was,
+                rows_are_read_in_pages_and_by_key_without_taking_over,
+                a_changed_table_is_told_and_read_as_far_as_it_can_be,
+                broken_columns_are_mended_and_their_rows_asked_for_again,
+            }
             killed { invariant_6_rows_and_position_survive_a_kill_together }
         }
     };
@@ -54,7 +61,7 @@ pub(crate) use contract;
 
 /// A place of its own for one test, gone when it is dropped.
 pub(crate) trait Site: Sized + Send + Sync + 'static {
-    type Target: Target;
+    type Target: Target + Inspect;
     /// What the types of `issues` are called: text, integer and real.
     const TYPES: [&str; 3];
     /// The module of the target: `sqlite`.

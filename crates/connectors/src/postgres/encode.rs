@@ -261,6 +261,28 @@ fn put_value(buffer: &mut Vec<u8>, kind: Kind, cell: &Cell) -> Result<(), Unstor
     Ok(())
 }
 
+/// The cell that a value of a column of `kind` was written from; JSON comes as its text. `None` when it is cut short.
+pub(super) fn cell_of(kind: Kind, bytes: &[u8]) -> Option<Cell> {
+    let text = || String::from_utf8_lossy(bytes).into_owned();
+    Some(match kind {
+        Kind::Text => Cell::Text(text()),
+        Kind::Json => Cell::Json(text()),
+        Kind::Integer => Cell::Integer(i64::from_be_bytes(bytes.try_into().ok()?)),
+        Kind::Real => Cell::Real(f64::from_be_bytes(bytes.try_into().ok()?)),
+        Kind::Boolean => Cell::Boolean(*bytes.first()? != 0),
+        // The ends of the range mean infinity.
+        Kind::Timestamp => {
+            Cell::Timestamp(i64::from_be_bytes(bytes.try_into().ok()?).saturating_add(TIME_EPOCH))
+        }
+        Kind::Date => Cell::Date(i32::from_be_bytes(bytes.try_into().ok()?).saturating_add(DAY_EPOCH)),
+    })
+}
+
+/// From 1970 to 2000, in microseconds.
+const TIME_EPOCH: i64 = 946_684_800_000_000;
+/// From 1970 to 2000, in days.
+const DAY_EPOCH: i32 = 10_957;
+
 fn length(bytes: usize) -> Result<i32, Unstorable> {
     i32::try_from(bytes).map_err(|_| Unstorable::Long(bytes))
 }
@@ -272,18 +294,14 @@ fn without_nul(text: &str) -> Result<&[u8], Unstorable> {
 
 /// Microseconds since 2000. The ends of the range of numbers mean infinity, so the range of times is kept here.
 fn time(micros: i64) -> Result<i64, Unstorable> {
-    /// From 1970 to 2000.
-    const EPOCH: i64 = 946_684_800_000_000;
     /// From the beginning of Julian days, up to the year 294277.
     const TIMES: std::ops::Range<i64> = -211_813_488_000_000_000..9_223_371_331_200_000_000;
-    micros.checked_sub(EPOCH).filter(|time| TIMES.contains(time)).ok_or(Unstorable::Time(micros))
+    micros.checked_sub(TIME_EPOCH).filter(|time| TIMES.contains(time)).ok_or(Unstorable::Time(micros))
 }
 
 /// Days since 2000, in the same way.
 fn day(days: i32) -> Result<i32, Unstorable> {
-    /// From 1970 to 2000.
-    const EPOCH: i32 = 10_957;
     /// From the beginning of Julian days, up to the year 5874898.
     const DAYS: std::ops::Range<i32> = -2_451_545..2_145_031_949;
-    days.checked_sub(EPOCH).filter(|day| DAYS.contains(day)).ok_or(Unstorable::Day(days))
+    days.checked_sub(DAY_EPOCH).filter(|day| DAYS.contains(day)).ok_or(Unstorable::Day(days))
 }

@@ -10,13 +10,14 @@
 //!
 //! Start with [`config::PostgresConfig`] (what a user writes), then [`target::PostgresTarget`]. Inside: `link` is
 //! the connection, `encode` knows how values and statements are written, `write` how a batch gets in, `shape` what
-//! a table looks like and whether it is ours, `bookkeeping` the `_tributary_*` tables, `fault` what an error means.
+//! a table looks like and whether it is ours, `bookkeeping` the `_tributary_*` tables, `inspect` only looks, `fault` what an error means.
 
 mod bookkeeping;
 mod check;
 pub mod config;
 mod encode;
 mod fault;
+mod inspect;
 mod link;
 mod shape;
 pub mod target;

@@ -1,15 +1,15 @@
 //! Whether a table is there, whether tributary made it, and how it fits what is wanted.
 
-use engine::target::TargetTable;
+use engine::target::{TableLook, TargetTable};
 use sqlx::PgConnection;
 
 use super::WORDS;
 use super::encode::declared_type;
-use crate::definition::{Definition, Names, RealColumn, Standing};
+use crate::definition::{self, Definition, Names, RealColumn, Standing};
 use crate::fault::Fault;
 
 /// What stands under a name in a schema, by the letter PostgreSQL keeps for it.
-fn object(letter: &str) -> &'static str {
+fn letter(letter: &str) -> &'static str {
     match letter {
         "v" => "a view",
         "m" => "a materialized view",
@@ -25,21 +25,52 @@ fn object(letter: &str) -> &'static str {
 /// Looks how `table` stands; refuses one that is not ours or has been changed. Reads only.
 pub(super) async fn examine(connection: &mut PgConnection, table: &TargetTable) -> Result<Standing, Fault> {
     let stored = stored_definition(connection, &table.name).await?;
+    match object(connection, &table.name).await? {
+        None if stored.is_some() => Ok(Standing::Lost),
+        None => Ok(Standing::Missing),
+        Some(Object::Other(why)) => Err(WORDS.shape(&table.name, why, &[])),
+        Some(Object::Table(real)) => {
+            Standing::judge(table, stored, &real, declared_type, Names::Exact, &WORDS)
+        }
+    }
+}
+
+/// Looks how `table` stands, and refuses nothing.
+pub(super) async fn look(connection: &mut PgConnection, table: &TargetTable) -> Result<TableLook, Fault> {
+    let nothing = |why: String| TableLook { differs: vec![why], ..TableLook::default() };
+    Ok(match object(connection, &table.name).await? {
+        None => nothing("it is not there".to_owned()),
+        Some(Object::Other(why)) => nothing(why),
+        Some(Object::Table(real)) => {
+            let stored = stored_definition(connection, &table.name).await?;
+            definition::look(table, stored.as_ref(), &real, declared_type, Names::Exact)
+        }
+    })
+}
+
+/// What stands under a table's name.
+pub(super) enum Object {
+    /// A table with these columns.
+    Table(Vec<RealColumn>),
+    /// Something else, in words.
+    Other(String),
+}
+
+/// What stands under a table's name, if anything.
+pub(super) async fn object(connection: &mut PgConnection, name: &str) -> Result<Option<Object>, Fault> {
     let found: Option<String> = sqlx::query_scalar(
         "SELECT relkind::text FROM pg_class \
          WHERE relname = $1 AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema())",
     )
-    .bind(&table.name)
+    .bind(name)
     .fetch_optional(&mut *connection)
     .await?;
-    let Some(found) = found else {
-        return Ok(if stored.is_some() { Standing::Lost } else { Standing::Missing });
-    };
+    let Some(found) = found else { return Ok(None) };
     if found != "r" {
-        let why = format!("the schema has {} of this name, which tributary did not make", object(&found));
-        return Err(WORDS.shape(&table.name, why, &[]));
+        let why = format!("the schema has {} of this name, which tributary did not make", letter(&found));
+        return Ok(Some(Object::Other(why)));
     }
-    let real: Vec<RealColumn> = sqlx::query_as(
+    let real = sqlx::query_as(
         "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), \
                 coalesce(array_position(k.indkey::int2[], a.attnum) + 1, 0)::int8 \
          FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid \
@@ -48,13 +79,17 @@ pub(super) async fn examine(connection: &mut PgConnection, table: &TargetTable) 
          AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) \
          ORDER BY a.attnum",
     )
-    .bind(&table.name)
-    .fetch_all(&mut *connection)
+    .bind(name)
+    .fetch_all(connection)
     .await?;
-    Standing::judge(table, stored, &real, declared_type, Names::Exact, &WORDS)
+    Ok(Some(Object::Table(real)))
 }
 
-async fn stored_definition(connection: &mut PgConnection, table: &str) -> Result<Option<Definition>, Fault> {
+/// The definition that a table was made with, if tributary made it.
+pub(super) async fn stored_definition(
+    connection: &mut PgConnection,
+    table: &str,
+) -> Result<Option<Definition>, Fault> {
     if !exists(connection, "_tributary_tables").await? {
         return Ok(None);
     }

@@ -9,6 +9,7 @@ use super::bookkeeping::Claim;
 use super::config::Validated;
 use super::encode::{Statements, add_column, declared_type};
 use super::fault::into_error;
+use super::inspect::Inspection;
 #[cfg(test)]
 use super::link::Patience;
 use super::link::{Link, within};
@@ -21,8 +22,9 @@ use crate::sql::{alive, create_table, key_json, place_columns, quote, table_at};
 /// Writes the tables of one task into a schema of a PostgreSQL database.
 #[derive(Debug)]
 pub struct PostgresTarget {
-    link: Link,
+    pub(super) link: Link,
     session: Option<Session>,
+    pub(super) inspection: Option<Inspection>,
 }
 
 /// What `open` found out.
@@ -38,17 +40,21 @@ impl PostgresTarget {
     /// A target that has not been opened yet.
     #[must_use]
     pub fn new(place: Validated) -> PostgresTarget {
-        PostgresTarget { link: Link::new(place), session: None }
+        PostgresTarget { link: Link::new(place), session: None, inspection: None }
     }
 
     /// A target that waits less.
     #[cfg(test)]
     pub(super) fn impatient(place: Validated, patience: Patience) -> PostgresTarget {
-        PostgresTarget { link: Link::new(place).with(patience), session: None }
+        PostgresTarget { link: Link::new(place).with(patience), session: None, inspection: None }
     }
 
     /// Ends a call: keeps the connection after a good one, and turns a fault into what the engine gets.
-    fn settle<T>(&mut self, doing: &str, result: Result<(T, PgConnection), Fault>) -> Result<T, TargetError> {
+    pub(super) fn settle<T>(
+        &mut self,
+        doing: &str,
+        result: Result<(T, PgConnection), Fault>,
+    ) -> Result<T, TargetError> {
         match result {
             Ok((done, connection)) => {
                 self.link.give(connection);

@@ -262,6 +262,27 @@ pub(super) async fn restart_others(
     Ok(())
 }
 
+/// Makes all tasks that have rows in `table` start anew: some of its columns are empty now.
+pub(super) async fn restart_all(connection: &mut SqliteConnection, table: &str) -> Result<(), Fault> {
+    sqlx::query(
+        "UPDATE _tributary_tasks SET generation = NULL, epoch = epoch + 1 \
+         WHERE task IN (SELECT task FROM _tributary_owners WHERE table_name = ?1)",
+    )
+    .bind(table)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// How many rows the task has put aside.
+pub(super) async fn put_aside_count(connection: &mut SqliteConnection, task: &str) -> Result<u64, Fault> {
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM _tributary_aside WHERE task = ?")
+        .bind(task)
+        .fetch_one(connection)
+        .await?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
 /// Stores the definition of a table that was made or extended.
 pub(super) async fn define(
     connection: &mut SqliteConnection,

@@ -9,13 +9,15 @@
 //!
 //! Start with [`config::SqliteConfig`] (what a user writes), then [`target::SqliteTarget`]. Inside: `encode` knows
 //! how names and values are written, `shape` what a table looks like and whether it is ours, `bookkeeping` the
-//! `_tributary_*` tables, `link` the connection, `write` how rows get in, `fault` what an error means.
+//! `_tributary_*` tables, `link` the connection, `write` how rows get in, `inspect` only looks,
+//! `fault` what an error means.
 
 mod bookkeeping;
 mod check;
 pub mod config;
 mod encode;
 mod fault;
+mod inspect;
 mod link;
 mod shape;
 pub mod target;

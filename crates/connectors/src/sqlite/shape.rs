@@ -1,11 +1,11 @@
 //! Whether a table is there, whether tributary made it, and how it fits what is wanted.
 
-use engine::target::TargetTable;
+use engine::target::{TableLook, TargetTable};
 use sqlx::SqliteConnection;
 
 use super::WORDS;
 use super::encode::declared_type;
-use crate::definition::{Definition, Names, RealColumn, Standing};
+use crate::definition::{self, Definition, Names, RealColumn, Standing};
 use crate::fault::Fault;
 
 /// Looks how `table` stands; refuses one that is not ours or has been changed. Reads only.
@@ -14,34 +14,69 @@ pub(super) async fn examine(
     table: &TargetTable,
 ) -> Result<Standing, Fault> {
     let stored = stored_definition(connection, &table.name).await?;
+    match object(connection, &table.name).await? {
+        None if stored.is_some() => Ok(Standing::Lost),
+        None => Ok(Standing::Missing),
+        Some(Object::Other(why)) => Err(WORDS.shape(&table.name, why, &[])),
+        Some(Object::Table(real)) => {
+            Standing::judge(table, stored, &real, declared_type, Names::AnyCase, &WORDS)
+        }
+    }
+}
+
+/// Looks how `table` stands, and refuses nothing.
+pub(super) async fn look(connection: &mut SqliteConnection, table: &TargetTable) -> Result<TableLook, Fault> {
+    let nothing = |why: String| TableLook { differs: vec![why], ..TableLook::default() };
+    Ok(match object(connection, &table.name).await? {
+        None => nothing("it is not there".to_owned()),
+        Some(Object::Other(why)) => nothing(why),
+        Some(Object::Table(real)) => {
+            let stored = stored_definition(connection, &table.name).await?;
+            definition::look(table, stored.as_ref(), &real, declared_type, Names::AnyCase)
+        }
+    })
+}
+
+/// What stands under a table's name.
+pub(super) enum Object {
+    /// A table with these columns.
+    Table(Vec<RealColumn>),
+    /// Something else, in words.
+    Other(String),
+}
+
+/// What stands under a table's name, if anything.
+pub(super) async fn object(connection: &mut SqliteConnection, name: &str) -> Result<Option<Object>, Fault> {
     let found: Option<(String, String)> = sqlx::query_as(
         "SELECT type, name FROM sqlite_schema WHERE name = ? COLLATE NOCASE AND type <> 'trigger'",
     )
-    .bind(&table.name)
+    .bind(name)
     .fetch_optional(&mut *connection)
     .await?;
-    let Some((object, name)) = found else {
-        return Ok(if stored.is_some() { Standing::Lost } else { Standing::Missing });
-    };
+    let Some((object, name)) = found else { return Ok(None) };
     if object != "table" {
         let why = format!("the file has {object} `{name}`, which tributary did not make");
-        return Err(WORDS.shape(&table.name, why, &[]));
+        return Ok(Some(Object::Other(why)));
     }
-    let real: Vec<RealColumn> =
-        sqlx::query_as("SELECT name, type, pk FROM pragma_table_xinfo(?) ORDER BY cid")
-            .bind(&name)
-            .fetch_all(&mut *connection)
-            .await?;
-    Standing::judge(table, stored, &real, declared_type, Names::AnyCase, &WORDS)
+    let real = sqlx::query_as("SELECT name, type, pk FROM pragma_table_xinfo(?) ORDER BY cid")
+        .bind(&name)
+        .fetch_all(connection)
+        .await?;
+    Ok(Some(Object::Table(real)))
 }
 
-async fn stored_definition(
+/// Whether the file has a table of this name.
+pub(super) async fn exists(connection: &mut SqliteConnection, table: &str) -> Result<bool, Fault> {
+    let kept = "SELECT count(*) > 0 FROM sqlite_schema WHERE name = ? AND type = 'table'";
+    Ok(sqlx::query_scalar(kept).bind(table).fetch_one(connection).await?)
+}
+
+/// The definition that a table was made with, if tributary made it.
+pub(super) async fn stored_definition(
     connection: &mut SqliteConnection,
     table: &str,
 ) -> Result<Option<Definition>, Fault> {
-    let kept = "SELECT count(*) FROM sqlite_schema WHERE name = '_tributary_tables' AND type = 'table'";
-    let kept: i64 = sqlx::query_scalar(kept).fetch_one(&mut *connection).await?;
-    if kept == 0 {
+    if !exists(connection, "_tributary_tables").await? {
         return Ok(None);
     }
     let json: Option<String> =

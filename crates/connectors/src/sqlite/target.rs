@@ -17,6 +17,7 @@ use sqlx::{AssertSqlSafe, Connection, Sqlite, SqliteConnection, Transaction};
 use super::config::Validated;
 use super::encode::{self, Statements};
 use super::fault::into_error;
+use super::inspect::Inspection;
 use super::link::{Link, enter_wal};
 use super::write::write_table;
 use super::{WORDS, bookkeeping, shape};
@@ -27,8 +28,9 @@ use crate::sql::{alive, key_json, place_columns, quote, table_at};
 /// Writes the tables of one task into a SQLite file.
 #[derive(Debug)]
 pub struct SqliteTarget {
-    link: Link,
+    pub(super) link: Link,
     session: Option<Session>,
+    pub(super) inspection: Option<Inspection>,
 }
 
 /// What `open` found out.
@@ -44,7 +46,7 @@ impl SqliteTarget {
     /// A target that has not been opened yet.
     #[must_use]
     pub fn new(file: Validated) -> SqliteTarget {
-        SqliteTarget { link: Link::new(file, |options| options), session: None }
+        SqliteTarget { link: Link::new(file, |options| options), session: None, inspection: None }
     }
 
     /// A target whose connections are made differently: smaller, or read-only.
@@ -53,7 +55,7 @@ impl SqliteTarget {
         file: Validated,
         adjust: fn(SqliteConnectOptions) -> SqliteConnectOptions,
     ) -> SqliteTarget {
-        SqliteTarget { link: Link::new(file, adjust), session: None }
+        SqliteTarget { link: Link::new(file, adjust), session: None, inspection: None }
     }
 
     /// The transaction that a call works in, and what `open` found out.
@@ -68,7 +70,7 @@ impl SqliteTarget {
     }
 
     /// Turns a fault into what the engine gets, and throws away the connection it happened on.
-    fn settle<T>(&mut self, doing: &str, result: Result<T, Fault>) -> Result<T, TargetError> {
+    pub(super) fn settle<T>(&mut self, doing: &str, result: Result<T, Fault>) -> Result<T, TargetError> {
         result.map_err(|fault| {
             self.link.drop_connection();
             into_error(fault, self.link.path(), doing)
