@@ -223,8 +223,9 @@ pub trait Source: Send + Sync + 'static {
     /// What a delivery of the source's hook means. Pure: the same at every reading.
     fn hear(&self, delivery: &Delivery) -> Heard;
 
-    /// Rows that are touched when `row` comes, goes, or moves: looked at when a hook brought that about.
-    fn neighbours(&self, key: RowKey, row: &Row) -> Vec<RowKey>;
+    /// Other rows that are touched when a row changes from `before` to `after`, because the source works them out from
+    /// it: looked at when a hook told of the change, for none tells of them.
+    fn touched(&self, key: RowKey, before: Option<&Row>, after: Option<&Row>) -> Vec<RowKey>;
 
     /// References of a row, for finding the holders of copies later.
     fn references(&self, table: &Table, row: &Row) -> Vec<Reference>;

@@ -17,7 +17,7 @@ use engine::journal::{Journal, Limit};
 use engine::observation::Channel;
 use engine::position::Sequence;
 use engine::row::RowKey;
-use engine::status::Board;
+use engine::status::{Board, State};
 use secrecy::SecretString;
 use server::receiver::{Door, DoorToken, Receiver};
 use store::inbox::SqliteInbox;
@@ -117,7 +117,8 @@ async fn loaded(following: &Following) {
             let tables = || status.projects.values().flat_map(|tables| tables.values());
             tables().count() > 0
                 && tables().all(|table| table.loaded && table.pending == 0)
-                && matches!(status.capture.state, engine::status::State::Following { .. })
+                && matches!(status.capture.state, State::Following { .. })
+                && status.tasks.values().all(|task| matches!(task.activity.state, State::Following { .. }))
                 && status.hooks.is_some()
         })
         .await;
@@ -151,12 +152,15 @@ async fn every_event_of_every_table_arrives_within_a_moment(target: TargetKind) 
     let member =
         world.truth(coding_sim::Table::ProjectMembers, "mobile-app", coding_sim::Shape::List).unwrap();
     let member = u32::try_from(member[3]["Id"].as_i64().unwrap()).unwrap();
-    let moved = IssueFields { iteration: Some(2), ..IssueFields::default() };
+    let moved =
+        IssueFields { iteration: Some(2), story_point: Some("8".to_owned()), ..IssueFields::default() };
+    let pointed = IssueFields { story_point: Some("13".to_owned()), ..IssueFields::default() };
     world
         .apply(&[
             Operation::CreateIssue { project: project(), fields: fields("a new one") },
             Operation::SetIssue { project: project(), code: 3, fields: fields("renamed"), touch: true },
             Operation::SetIssue { project: project(), code: 4, fields: Box::new(moved), touch: true },
+            Operation::SetIssue { project: project(), code: 5, fields: Box::new(pointed), touch: true },
             Operation::DeleteIssue { project: project(), code: 9 },
             Operation::CreateIteration {
                 project: project(),

@@ -417,8 +417,8 @@ impl Source for CodingSource {
         hook::hear(delivery)
     }
 
-    fn neighbours(&self, key: RowKey, row: &Row) -> Vec<RowKey> {
-        hook::neighbours(key, row)
+    fn touched(&self, key: RowKey, before: Option<&Row>, after: Option<&Row>) -> Vec<RowKey> {
+        hook::touched(key, before, after)
     }
 
     fn references(&self, table: &Table, row: &Row) -> Vec<Reference> {

@@ -233,7 +233,7 @@ impl Source for Memory {
         unreachable!("no hooks in these tests")
     }
 
-    fn neighbours(&self, _: RowKey, _: &Row) -> Vec<RowKey> {
+    fn touched(&self, _: RowKey, _: Option<&Row>, _: Option<&Row>) -> Vec<RowKey> {
         Vec::new()
     }
 

@@ -236,7 +236,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
             self.say_failed(problem.clone());
         }
         let head = *self.journal.head().borrow();
-        for key in desk.finish(done, head, hooked.settings.give_up_after)?.neighbours {
+        for key in desk.finish(done, head, hooked.settings.give_up_after)?.touched {
             if self.table(key.table).is_some_and(|table| table.look_up) && desk.wish_beside(key) {
                 self.in_flight.take(key);
             }

@@ -36,18 +36,16 @@ use crate::pipeline::Pipeline;
 const MISSED_AFTER: Duration = Duration::from_mins(2);
 /// How often it is looked whether somebody else changed the keys.
 const LOOK_AT_KEYS: Duration = Duration::from_secs(1);
-/// How often the hook at CODING is looked at and put right.
+/// How often the hook at CODING is looked at and put right, and what it could not deliver is fetched.
 const LOOK_AT_HOOK: Duration = Duration::from_hours(1);
 /// A registration that failed is tried again after this time, then after twice as long ...
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 /// ... but never later than this.
 const RETRY_AT_LAST: Duration = Duration::from_mins(10);
-/// How often it is noted that deliveries can come in.
-const NOTE_LISTENING: Duration = Duration::from_mins(1);
-/// Clocks differ: failed deliveries of so long before the last note are fetched too. The inbox knows repetitions.
+/// Clocks differ: what failed so long before the last fetch is fetched too. The inbox knows repetitions.
 const OVERLAP: Duration = Duration::from_mins(5);
-/// Document with the time until which deliveries could come in.
-const LISTENED: &str = "hook/listened";
+/// Document with the time up to which everything that could not be delivered has been fetched.
+const FETCHED: &str = "hook/fetched";
 
 /// The hook of a group of pipelines.
 #[derive(Debug)]
@@ -184,8 +182,8 @@ impl<J: Journal> Tending<J> {
         let mut known = keys(&hook.settings, &hook.vault).await?;
         hook.open_door(&known, &self.doors, &self.board);
         tracing::info!(listen = %hook.settings.listen, "deliveries of the hook can come in");
-        let mut since = self.listened_until().await;
-        let (mut register_at, mut failures, mut noted) = (Instant::now(), 0_u32, None::<Instant>);
+        let mut fetched = self.fetched_until().await;
+        let (mut register_at, mut failures) = (Instant::now(), 0_u32);
         let mut registered_for: Vec<Project> = Vec::new();
         let mut reached = false;
         loop {
@@ -194,7 +192,7 @@ impl<J: Journal> Tending<J> {
             let due = now >= register_at || (projects != registered_for && failures == 0);
             if hook.settings.register == Register::Auto && !projects.is_empty() && due {
                 let plan = hook.plan(&known);
-                let failed = self.register(&projects, &plan, &mut since).await;
+                let failed = self.register(&projects, &plan, &mut fetched).await;
                 registered_for = projects;
                 failures = if failed { failures.saturating_add(1) } else { 0 };
                 register_at = after(
@@ -207,12 +205,6 @@ impl<J: Journal> Tending<J> {
                         }
                     },
                 );
-            }
-            if self.has_caught_up(since)
-                && noted.is_none_or(|noted| now.duration_since(noted) >= NOTE_LISTENING)
-            {
-                noted = Some(now);
-                self.note_listening().await;
             }
             // Every arm only waits.
             tokio::select! {
@@ -232,21 +224,13 @@ impl<J: Journal> Tending<J> {
                 }
             }
         }
-        if self.has_caught_up(since) {
-            self.note_listening().await;
-        }
         Ok(())
     }
 
-    /// Whether nothing is left to fetch from before the start. Until then the note of the time before stays: a run
-    /// that ends earlier leaves the fetching to the next.
-    fn has_caught_up(&self, since: Option<Timestamp>) -> bool {
-        since.is_none() || self.hook.settings.register == Register::Manual
-    }
-
-    /// Puts the hook of every project right, and fetches what could not be delivered since `since`; whether any of
+    /// Puts the hook of every project right, and fetches what it could not deliver since the last time; whether any of
     /// it failed.
-    async fn register(&self, projects: &[Project], plan: &Plan, since: &mut Option<Timestamp>) -> bool {
+    async fn register(&self, projects: &[Project], plan: &Plan, fetched: &mut Option<Timestamp>) -> bool {
+        let (now, since) = (Timestamp::now(), fetched.and_then(|fetched| fetched.checked_sub(OVERLAP).ok()));
         let (mut failed, mut unfetched) = (Vec::new(), false);
         let outcomes = register(&self.source, projects, &self.tables, plan, &self.hook.vault).await;
         for (project, outcome) in outcomes {
@@ -254,7 +238,7 @@ impl<J: Journal> Tending<J> {
                 Ok(registered) => {
                     say(&project, &registered);
                     if let Some(since) = since
-                        && let Err(error) = self.fetch_failed(&project, &registered.id, *since).await
+                        && let Err(error) = self.fetch_failed(&project, &registered.id, since).await
                     {
                         unfetched = true;
                         tracing::warn!(
@@ -270,14 +254,17 @@ impl<J: Journal> Tending<J> {
         if let Some(problem) = failed.first() {
             tracing::warn!(%problem, "the hook is not as it should be; polls go on");
         } else if !unfetched {
-            // From here on everything comes in by itself.
-            *since = None;
+            *fetched = Some(now);
+            if let Err(error) = self.journal.remember(FETCHED, &json!(now)).await {
+                // Then more of the hook's log is gone through at the next start.
+                tracing::debug!(problem = %error.problem, "not noted");
+            }
         }
         self.board.hooks(|hooks| hooks.note = note);
         unfetched || !failed.is_empty()
     }
 
-    /// Takes in from the hook's log what failed while nobody listened.
+    /// Takes in from the hook's log what could not be delivered: nobody listened, or there was no room.
     async fn fetch_failed(&self, project: &Project, id: &str, since: Timestamp) -> Result<(), Problem> {
         let missed =
             self.source.missed_deliveries(project, id, since).await.map_err(|error| error.problem)?;
@@ -309,18 +296,10 @@ impl<J: Journal> Tending<J> {
         }
     }
 
-    async fn listened_until(&self) -> Option<Timestamp> {
-        let documents = self.journal.recall(LISTENED).await.ok()?;
-        let (_, value) = documents.into_iter().find(|(name, _)| name == LISTENED)?;
-        let until: Timestamp = serde_json::from_value(value).ok()?;
-        until.checked_sub(OVERLAP).ok()
-    }
-
-    async fn note_listening(&self) {
-        if let Err(error) = self.journal.remember(LISTENED, &json!(Timestamp::now())).await {
-            // Then more of the hook's log is gone through at the next start.
-            tracing::debug!(problem = %error.problem, "not noted");
-        }
+    async fn fetched_until(&self) -> Option<Timestamp> {
+        let documents = self.journal.recall(FETCHED).await.ok()?;
+        let (_, value) = documents.into_iter().find(|(name, _)| name == FETCHED)?;
+        serde_json::from_value(value).ok()
     }
 }
 

@@ -97,9 +97,9 @@ async fn deliveries_that_the_log_does_not_show_are_sent_once_more() {
 }
 
 /// Since when the next start will fetch what failed.
-async fn listened_until(hooked: &Hooked) -> Option<Value> {
+async fn fetched_until(hooked: &Hooked) -> Option<Value> {
     let journal = SqliteJournal::open_read_only(&hooked.state()).await.unwrap();
-    let documents = journal.recall("hook/listened").await.unwrap();
+    let documents = journal.recall("hook/fetched").await.unwrap();
     journal.close().await.unwrap();
     documents.into_iter().map(|(_, value)| value).next()
 }
@@ -109,8 +109,8 @@ async fn what_could_not_be_fetched_is_left_to_the_next_start() {
     let hooked = Hooked::new(team(20), "", "").await;
     let running = hooked.start_registered().await;
     hooked.stop(running).await;
-    let listened = listened_until(&hooked).await;
-    assert!(listened.is_some());
+    let fetched = fetched_until(&hooked).await;
+    assert!(fetched.is_some());
     let failed = changes_that_nobody_hears(&hooked).await;
     for action in ["DescribeServiceHooks", "DescribeServiceHookLogs"] {
         let faults = Faults { actions: vec![action.to_owned()], ..Faults::only(FaultKind::Http403, 1.0) };
@@ -120,13 +120,13 @@ async fn what_could_not_be_fetched_is_left_to_the_next_start() {
         until("it has tried", async || (hooked.requests(action) > 0).then_some(())).await;
         let ended = hooked.stop(running).await;
         assert!(ended.stderr.contains("polls"), "{ended:?}");
-        assert_eq!(listened_until(&hooked).await, listened, "{action}");
+        assert_eq!(fetched_until(&hooked).await, fetched, "{action}");
     }
     hooked.world().set_faults(Faults::default());
     let running = hooked.start().await;
     are_worked_off(&hooked, &failed).await;
     hooked.stop(running).await;
-    assert_ne!(listened_until(&hooked).await, listened);
+    assert_ne!(fetched_until(&hooked).await, fetched);
     hooked.stage.sim.stop().await;
 }
 

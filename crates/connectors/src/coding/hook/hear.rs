@@ -42,8 +42,28 @@ pub(in crate::coding) fn hear(delivery: &Delivery) -> Heard {
     }
 }
 
-/// Rows that are touched when `row` comes, goes, or moves: what the parent lists and what the iteration counts.
-pub(in crate::coding) fn neighbours(key: RowKey, row: &Row) -> Vec<RowKey> {
+/// What of an issue is summed up in its iteration.
+const SUMMED_UP: [&str; 3] = ["IssueStatusId", "StoryPoint", "WorkingHours"];
+
+/// Rows that CODING works out anew when an issue comes, goes or moves, and those that sum up what changed of it: no
+/// event tells of them.
+pub(in crate::coding) fn touched(key: RowKey, before: Option<&Row>, after: Option<&Row>) -> Vec<RowKey> {
+    let near = |row: Option<&Row>| row.map(|row| neighbours(key, row)).unwrap_or_default();
+    let (old, new) = (near(before), near(after));
+    let field = |row: Option<&Row>, name: &str| row.and_then(|row| row.fields().get(name).cloned());
+    let summed = SUMMED_UP.iter().any(|name| field(before, name) != field(after, name));
+    let is_touched = |near: &&RowKey| {
+        let stays = old.contains(near) && new.contains(near);
+        !stays || (summed && near.table == ITERATIONS)
+    };
+    let mut touched: Vec<RowKey> = old.iter().chain(&new).filter(is_touched).copied().collect();
+    touched.sort_unstable();
+    touched.dedup();
+    touched
+}
+
+/// What lists an issue or counts it: its parent and its iteration.
+fn neighbours(key: RowKey, row: &Row) -> Vec<RowKey> {
     if key.table != ISSUES {
         return Vec::new();
     }

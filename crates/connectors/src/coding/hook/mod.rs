@@ -17,4 +17,4 @@ mod tests;
 
 pub use coding_api::hook::{Proof, Refused, Unverified, Verified};
 
-pub(super) use hear::{hear, neighbours};
+pub(super) use hear::{hear, touched};

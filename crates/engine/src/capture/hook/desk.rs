@@ -63,7 +63,7 @@ pub(super) enum Done {
         /// The second of its update was not over; look again after this time.
         again: Option<Duration>,
         /// Rows that the change touches.
-        neighbours: Vec<RowKey>,
+        touched: Vec<RowKey>,
     },
     /// There is no such row, and the mirror has one: to be confirmed.
     Doubtful { key: RowKey },
@@ -86,7 +86,7 @@ pub(super) enum Done {
 #[derive(Debug, Default)]
 pub(super) struct Ended {
     /// Rows that are touched.
-    pub(super) neighbours: Vec<RowKey>,
+    pub(super) touched: Vec<RowKey>,
 }
 
 /// A delivery under work.
@@ -259,17 +259,17 @@ impl Desk {
     ) -> Result<Ended, super::CaptureError> {
         let mut ended = Ended::default();
         match done {
-            Done::Looked { key, changed, again, neighbours } => {
+            Done::Looked { key, changed, again, touched } => {
                 self.succeeded = Some(Instant::now());
                 self.looked_at.insert((key.project, key.table));
                 self.looked(key, changed, again, head);
-                ended.neighbours = neighbours;
+                ended.touched = touched;
             }
             Done::Doubtful { key } => self.doubts.entry((key.project, key.table)).or_default().push(key),
             Done::Confirmed { project, table, looks } => {
                 self.confirming.remove(&(project, table));
                 for look in looks {
-                    ended.neighbours.extend(self.finish(look, head, give_up_after)?.neighbours);
+                    ended.touched.extend(self.finish(look, head, give_up_after)?.touched);
                 }
             }
             Done::Failed { keys, problem, own } => {
@@ -506,7 +506,7 @@ mod tests {
     }
 
     fn looked(desk: &mut Desk, id: i64, changed: bool) {
-        let done = Done::Looked { key: key(id), changed, again: None, neighbours: Vec::new() };
+        let done = Done::Looked { key: key(id), changed, again: None, touched: Vec::new() };
         desk.finish(done, Sequence(7), PATIENCE).unwrap();
     }
 
@@ -600,7 +600,7 @@ mod tests {
         deliver(&mut desk, 1, &[71]);
         begin(&mut desk);
         let again = Some(Duration::from_secs(1));
-        let done = Done::Looked { key: key(71), changed: true, again, neighbours: Vec::new() };
+        let done = Done::Looked { key: key(71), changed: true, again, touched: Vec::new() };
         desk.finish(done, Sequence(7), PATIENCE).unwrap();
         assert_eq!(standings(&mut desk), [(1, Standing::Applied)], "that keeps no delivery waiting");
         tokio::time::advance(Duration::from_secs(1)).await;

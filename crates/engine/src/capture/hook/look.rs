@@ -150,7 +150,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
     async fn not_found(&self, key: RowKey) -> Done {
         match self.journal.known(&[key]).await {
             Ok(known) if known.iter().any(|known| known.alive) => Done::Doubtful { key },
-            Ok(_) => Done::Looked { key, changed: false, again: None, neighbours: Vec::new() },
+            Ok(_) => Done::Looked { key, changed: false, again: None, touched: Vec::new() },
             Err(error) => self.failed(vec![key], &error.into()).await,
         }
     }
@@ -158,23 +158,16 @@ impl<S: Source, J: Journal> Capture<S, J> {
     fn looked(&self, key: RowKey, recorded: &Recorded, again: Option<Duration>) -> Done {
         let own = |change: &&Change| change.key == key;
         let changed = recorded.told.iter().any(|change| own(&change));
-        let neighbours = recorded.told.iter().filter(own).flat_map(|change| self.touched(change)).collect();
-        Done::Looked { key, changed, again, neighbours }
-    }
-
-    /// Rows that a row has come to or gone from.
-    fn touched(&self, change: &Change) -> Vec<RowKey> {
-        let neighbours = |row: Option<&Row>| -> HashSet<RowKey> {
-            row.map(|row| self.source.neighbours(change.key, row)).unwrap_or_default().into_iter().collect()
-        };
-        let (before, after) = (neighbours(change.before.as_ref()), neighbours(change.after.as_ref()));
-        before.symmetric_difference(&after).copied().collect()
+        let touched =
+            |change: &Change| self.source.touched(change.key, change.before.as_ref(), change.after.as_ref());
+        let touched = recorded.told.iter().filter(own).flat_map(touched).collect();
+        Done::Looked { key, changed, again, touched }
     }
 
     /// Lists a table whole whose rows cannot be looked up.
     async fn look_at_all(&self, project: Project, table: &'static Table, key: RowKey) -> Done {
         match self.census(&project, table, Urgency::Hook, Channel::Hook).await {
-            Ok(changed) => Done::Looked { key, changed, again: None, neighbours: Vec::new() },
+            Ok(changed) => Done::Looked { key, changed, again: None, touched: Vec::new() },
             Err(error) => self.failed(vec![key], &error).await,
         }
     }

@@ -9,7 +9,7 @@ use proptest::prelude::{any, proptest};
 use proptest::strategy::Strategy;
 use serde_json::{Map, Value, json};
 
-use super::super::hear::{hear, neighbours};
+use super::super::hear::{hear, touched};
 use super::cases;
 use crate::coding::tables::{EVENTS, ISSUES, ITERATIONS, PROJECT_MEMBERS, TABLES};
 
@@ -223,13 +223,23 @@ fn an_issue_touches_its_parent_and_its_iteration() {
     let key = |table, id| RowKey { table, project: ProjectId(1), id: RowId(id) };
     let check = |row: Value, expected: &[RowKey]| {
         let row: Row = serde_json::from_value(row).unwrap();
-        assert_eq!(neighbours(key(ISSUES, 71), &row), expected);
+        assert_eq!(touched(key(ISSUES, 71), None, Some(&row)), expected, "it came");
+        assert_eq!(touched(key(ISSUES, 71), Some(&row), None), expected, "it went");
+        assert_eq!(touched(key(ISSUES, 71), Some(&row), Some(&row)), [], "it stayed");
     };
     check(json!({ "ParentCode": 70, "Iteration": { "Code": 93 } }), &[key(ISSUES, 70), key(ITERATIONS, 93)]);
     check(json!({ "Parent": { "Code": 70 }, "Iteration": { "Code": 0 } }), &[key(ISSUES, 70)]);
     check(json!({ "ParentCode": 0, "Parent": { "Code": 0 } }), &[]);
     let iteration: Row = serde_json::from_value(json!({ "Code": 93, "Iteration": { "Code": 1 } })).unwrap();
-    assert_eq!(neighbours(key(ITERATIONS, 93), &iteration), []);
+    assert_eq!(touched(key(ITERATIONS, 93), None, Some(&iteration)), []);
+    let issue = |iteration: i64, points: &str| -> Row {
+        let row = json!({ "ParentCode": 70, "Iteration": { "Code": iteration }, "StoryPoint": points });
+        serde_json::from_value(row).unwrap()
+    };
+    let moved = touched(key(ISSUES, 71), Some(&issue(93, "1")), Some(&issue(94, "1")));
+    assert_eq!(moved, [key(ITERATIONS, 93), key(ITERATIONS, 94)]);
+    let pointed = touched(key(ISSUES, 71), Some(&issue(93, "1")), Some(&issue(93, "2")));
+    assert_eq!(pointed, [key(ITERATIONS, 93)], "its sums are others now");
 }
 
 #[test]
