@@ -21,3 +21,4 @@ pub mod schema;
 pub mod source;
 pub mod status;
 pub mod target;
+pub mod verify;

@@ -26,7 +26,7 @@ Exit codes:
   0  done
   1  failed; the message says what, why, and what to do
   2  wrong usage or configuration; nothing was written
-  3  finished, but deletes are held because too many rows vanished at once
+  3  finished, but deletes are held because too many rows vanished at once; `verify`: something differs
 
 Environment:
   TRIBUTARY_LOG        which log lines to write, for example `debug` or `engine=debug` (else RUST_LOG)
@@ -75,6 +75,9 @@ pub(crate) enum Command {
     /// Show where a pipeline stands; works beside a running sync.
     #[command(after_help = STATUS_HELP)]
     Status(FileArgs),
+    /// Compare a pipeline's target with what was read, row by row; works beside a running sync.
+    #[command(after_help = VERIFY_HELP)]
+    Verify(VerifyArgs),
     /// Look after the Service Hook of a pipeline and its deliveries; works beside a running sync.
     #[command(after_help = HOOKS_HELP)]
     Hooks(HooksArgs),
@@ -124,6 +127,18 @@ const STATUS_HELP: &str = "\
 Examples:
   tributary status pipeline.yaml
   watch -n 5 tributary status pipeline.yaml";
+
+const VERIFY_HELP: &str = "\
+Compares every row and field of the target with the mirror, as the pipeline's filter and form want them, and the \
+number of rows with CODING. Rows that change meanwhile are looked at again. Ends with 0 when all is equal, with 3 when \
+something differs.
+
+Examples:
+  tributary verify pipeline.yaml                    target against mirror
+  tributary verify pipeline.yaml --repair           and write again what differs
+  tributary verify pipeline.yaml --sample 100       and look 100 rows up at CODING, picked by chance
+  tributary verify pipeline.yaml --deep             and compare the mirror with all that CODING lists
+  tributary verify pipeline.yaml --json | jq '.tables[] | select(.target.differences != [])'";
 
 const HOOKS_HELP: &str = "\
 Examples:
@@ -182,6 +197,25 @@ pub(crate) struct ResyncArgs {
     #[arg(long)]
     pub(crate) from_source: bool,
     /// Print a summary as one JSON object at the end.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArgs {
+    /// The pipeline file.
+    #[arg(value_name = "PIPELINE.yaml")]
+    pub(crate) file: PathBuf,
+    /// List everything at CODING again, within the rate limit, and compare the mirror with it.
+    #[arg(long)]
+    pub(crate) deep: bool,
+    /// Look this many rows up at CODING, picked by chance, and compare the mirror with them.
+    #[arg(long, value_name = "N", value_parser = sample_size)]
+    pub(crate) sample: Option<usize>,
+    /// Write again what differs. Needs the state directory for itself: stop a running sync first.
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// Print the result as one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -347,6 +381,13 @@ fn time_span(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration =
         text.parse().map_err(|_| "write a time such as 50ms or 2s".to_owned())?;
     Duration::try_from(span).map_err(|_| "a time cannot be negative".to_owned())
+}
+
+fn sample_size(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(size @ 1..=100_000) => Ok(size),
+        _ => Err("write a number from 1 to 100000".to_owned()),
+    }
 }
 
 fn rate(text: &str) -> Result<f64, String> {

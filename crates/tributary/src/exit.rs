@@ -11,7 +11,8 @@ use crate::pipeline::FileFinding;
 /// Exit code of wrong usage or configuration.
 pub(crate) const USAGE: u8 = 2;
 const FAILED: u8 = 1;
-const HELD: u8 = 3;
+/// Exit code of what was done, and is not well.
+const NOT_WELL: u8 = 3;
 
 /// A command that did what it could.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub(crate) enum Done {
     All,
     /// Everything but deletes, which are held.
     Held,
+    /// Everything, and what was compared is not equal.
+    Different,
 }
 
 /// A command that failed.
@@ -88,7 +91,7 @@ impl fmt::Display for Failure {
 pub(crate) fn report(result: &Result<Done, Failure>) -> ExitCode {
     match result {
         Ok(Done::All) => ExitCode::SUCCESS,
-        Ok(Done::Held) => HELD.into(),
+        Ok(Done::Held | Done::Different) => NOT_WELL.into(),
         Err(failure) => {
             let mut text = failure.to_string();
             if !text.is_empty() {

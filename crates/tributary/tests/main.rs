@@ -20,3 +20,4 @@ mod resync;
 mod storm;
 mod support;
 mod sync;
+mod verify;

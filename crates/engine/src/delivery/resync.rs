@@ -1,9 +1,11 @@
-//! Rebuilds that somebody asked for: of the whole target, or of some of its tables.
+//! Rebuilds that somebody asked for: of the whole target, of some of its tables, or of some rows.
 //!
-//! The whole target is rebuilt as after any other reason. Some tables are written again beside the others: first
+//! The whole target is rebuilt as after any other reason. Some rows are written again once the task is at the head,
+//! and the position stays. Some tables are written again beside the others: first
 //! the task is brought up to the head, so that no older version of a row follows; while they are written the
 //! target's position says that everything is to be rebuilt, and that is what whoever comes after a crash does.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -16,7 +18,7 @@ use super::step::{Step, Wanted};
 use crate::capture::Progress;
 use crate::journal::{Journal, Limit};
 use crate::position::{RebuildReason, Sequence};
-use crate::row::RowId;
+use crate::row::{RowId, RowKey};
 use crate::schema::TableId;
 use crate::source::Project;
 use crate::status::{Board, Copied};
@@ -25,6 +27,9 @@ use crate::target::Target;
 /// Rows of the mirror that are read, and written, at once.
 const PAGE: Limit = Limit { rows: 1_000, bytes: 2 << 20 };
 
+/// Rows that are written again at once, when they were named.
+const REWRITTEN: usize = 500;
+
 /// What is to be rebuilt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -32,6 +37,8 @@ pub enum Scope {
     Everything,
     /// These tables of it; the others and the position stay.
     Tables(Vec<TableId>),
+    /// These rows of it, as the mirror has them or lacks them; all others and the position stay.
+    Rows(Vec<RowKey>),
 }
 
 /// Runs a task that begins with a rebuild from the mirror, until `progress` says that the capture has finished
@@ -61,7 +68,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
     ) -> Result<Option<RebuildReason>, DeliveryError> {
         let reason = match self.asked {
             Some(Scope::Everything) => Some(RebuildReason::Asked),
-            Some(Scope::Tables(_)) | None => reason,
+            Some(Scope::Tables(_) | Scope::Rows(_)) | None => reason,
         };
         if reason.is_some() && self.asked.is_some() {
             // All tables are written, those that were asked for among them.
@@ -93,9 +100,13 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         });
     }
 
-    /// Rebuilds the tables that were asked for, once everything else is delivered.
+    /// Rebuilds the tables, or the rows, that were asked for, once everything else is delivered.
     pub(super) async fn rebuild_tables(&mut self) -> Result<(), DeliveryError> {
-        let Some(Scope::Tables(tables)) = self.asked.take() else { return Ok(()) };
+        let tables = match self.asked.take() {
+            Some(Scope::Tables(tables)) => tables,
+            Some(Scope::Rows(rows)) => return self.rewrite(&rows).await,
+            Some(Scope::Everything) | None => return Ok(()),
+        };
         let Progress { loaded, finished, .. } = self.progress.borrow().clone();
         if !finished || self.cancel.is_cancelled() {
             return Ok(());
@@ -127,6 +138,36 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         if self.put(batch).await?.is_some() {
             self.count().await?;
         }
+        Ok(())
+    }
+
+    /// Writes rows again as the mirror has them, and deletes those that it lacks or that the filter does not want.
+    async fn rewrite(&mut self, keys: &[RowKey]) -> Result<(), DeliveryError> {
+        let Progress { loaded, finished, .. } = self.progress.borrow().clone();
+        if !finished {
+            return Ok(());
+        }
+        let total = u64::try_from(keys.len()).unwrap_or(u64::MAX);
+        let name = self.shaper.task().name.clone();
+        self.board.task(&name, |status| status.rebuild = Some(Copied { done: 0, total }));
+        for keys in keys.chunks(REWRITTEN) {
+            if self.cancel.is_cancelled() {
+                return Ok(());
+            }
+            let Some(rows) = persistently!(self, self.journal.rows(keys)) else { return Ok(()) };
+            let (projects, reached) = (self.projects(), self.position.sequence);
+            let known: HashSet<RowKey> = rows.iter().map(|row| row.key).collect();
+            let wanted = Wanted { task: self.shaper.task(), projects: &projects };
+            let mut steps: Vec<Step> = rows.into_iter().map(|row| wanted.mirrored(reached, row)).collect();
+            // What was not all read yet may be lacking for that reason.
+            let unknown = keys.iter().filter(|key| loaded && !known.contains(key));
+            steps.extend(unknown.map(|key| Step::gone(*key, reached)));
+            if !self.write(steps, reached, true).await? {
+                return Ok(());
+            }
+            self.count_copied(u64::try_from(keys.len()).unwrap_or(u64::MAX));
+        }
+        self.count().await?;
         Ok(())
     }
 

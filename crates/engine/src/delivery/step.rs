@@ -24,6 +24,14 @@ pub(super) struct Step {
     pub(super) counts: Counted,
 }
 
+impl Step {
+    /// A row that nobody knows is not to be there.
+    pub(super) fn gone(key: RowKey, sequence: Sequence) -> Step {
+        let counts = Counted { deleted: true, ..Counted::default() };
+        Step { sequence, key, row: None, seen: None, counts }
+    }
+}
+
 /// As what a step counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counted {

@@ -11,6 +11,7 @@ mod shapes;
 mod sim;
 mod status;
 mod sync;
+mod verify;
 
 use std::path::{Path, PathBuf};
 
@@ -27,7 +28,9 @@ use crate::pipeline::{self, Pipeline};
 /// See [`Failure`].
 pub(crate) async fn run(cli: Cli) -> Result<Done, Failure> {
     let talk = match &cli.command {
-        Command::Sync(_) | Command::Resync(_) | Command::Demo(_) | Command::Sim(_) => Talk::Events,
+        Command::Sync(_) | Command::Resync(_) | Command::Verify(_) | Command::Demo(_) | Command::Sim(_) => {
+            Talk::Events
+        }
         Command::Check(_)
         | Command::Discover(_)
         | Command::Preview(_)
@@ -38,6 +41,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Done, Failure> {
     match cli.command {
         Command::Sync(args) => sync::run(args, screen).await,
         Command::Resync(args) => resync::run(&args, screen).await,
+        Command::Verify(args) => Box::pin(verify::run(&args, screen)).await,
         Command::Check(args) => check::run(&args).await,
         Command::Discover(args) => discover::run(&args).await,
         Command::Preview(args) => preview::run(&args).await,

@@ -9,7 +9,7 @@ pub(crate) mod hooks;
 pub(crate) mod plan;
 pub(crate) mod rebuild;
 pub(crate) mod source;
-mod team;
+pub(crate) mod team;
 
 use std::time::Duration;
 

@@ -144,7 +144,10 @@ async fn stoppable(
 }
 
 /// What the delivery does, and what it has to know of the source.
-async fn prepare(pipeline: &Pipeline, journal: &SqliteJournal) -> Result<(Task, Progress), Failure> {
+pub(crate) async fn prepare(
+    pipeline: &Pipeline,
+    journal: &SqliteJournal,
+) -> Result<(Task, Progress), Failure> {
     let tables = plan::tables(std::iter::once(pipeline), &TABLES);
     let progress = remembered(journal, &plan::projects(pipeline), &tables).await;
     let progress = progress.map_err(|error| error.problem)?;
@@ -163,10 +166,10 @@ async fn prepare(pipeline: &Pipeline, journal: &SqliteJournal) -> Result<(Task, 
     Ok((task, progress))
 }
 
-fn never_read(pipeline: &Pipeline, why: &str) -> Problem {
+pub(crate) fn never_read(pipeline: &Pipeline, why: &str) -> Problem {
     Problem::new(
         "RESYNC-UNREAD",
-        format!("Cannot rebuild the target of task `{}` from memory", pipeline.name),
+        format!("Cannot say from memory what the target of task `{}` should hold", pipeline.name),
         why,
         format!("Run `tributary sync {} --once` first: it reads what is missing.", pipeline.file.display()),
     )

@@ -1,0 +1,449 @@
+//! What `verify` found, for people and for machines.
+
+use std::fmt::{self, Display, Formatter};
+use std::path::PathBuf;
+
+use engine::capture::Progress;
+use engine::position::RebuildReason;
+use engine::row::RowId;
+use engine::schema::{Table, TableId};
+use engine::source::Project;
+use engine::target::{Looked, Owned, TableLook, TargetTable};
+use engine::verify::report::{Compared, Difference};
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
+
+use crate::commands::shapes::value;
+use crate::pipeline::Pipeline;
+use crate::present::text::{count, plural};
+
+/// A value longer than this is cut for people; JSON shows all of it.
+const MAX_CHARS: usize = 60;
+
+/// The result.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    /// The task's name.
+    task: String,
+    /// The pipeline's file, for what to do next.
+    #[serde(skip)]
+    file: PathBuf,
+    /// The state directory.
+    state: PathBuf,
+    /// Whether a sync runs meanwhile.
+    running: bool,
+    /// Whether nothing differs.
+    pub(super) equal: bool,
+    /// With `--repair`: how many differences are gone.
+    pub(super) repaired: Option<u64>,
+    /// What else there is to know.
+    pub(super) notes: Vec<String>,
+    /// By project and table.
+    pub(super) tables: Vec<TableReport>,
+}
+
+/// A table of a project.
+#[derive(Debug, Serialize)]
+pub(super) struct TableReport {
+    project: String,
+    table: &'static str,
+    /// Its name in the target.
+    target_table: String,
+    #[serde(skip)]
+    pub(super) id: TableId,
+    /// In what the table itself is not as it should be.
+    pub(super) columns: Vec<String>,
+    /// How many rows there are, by those who were asked.
+    pub(super) counted: Option<Counted>,
+    /// The mirror's rows, as the task wants them, against the target's.
+    pub(super) target: Side,
+    /// With `--deep`: the source's rows against the mirror's.
+    source: Option<Side>,
+    /// With `--sample`: rows of the source, looked up, against the mirror's.
+    sample: Option<Side>,
+}
+
+/// Number of rows.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Counted {
+    /// As the source says.
+    pub(super) source: u64,
+    /// In the mirror, before any filter.
+    pub(super) mirror: u64,
+}
+
+/// Two sides compared.
+#[derive(Debug)]
+pub(super) struct Side {
+    pub(super) compared: Compared,
+}
+
+impl Serialize for Side {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Compared { expected, found, lacking, extra, changed, undelivered, moving, shown, .. } =
+            &self.compared;
+        let shown: Vec<Value> = shown.iter().map(|(id, difference)| spelled(*id, difference)).collect();
+        let side = json!({
+            "expected": expected, "found": found, "lacking": lacking, "extra": extra, "changed": changed,
+            "undelivered": undelivered, "moving": moving, "differences": shown,
+        });
+        side.serialize(serializer)
+    }
+}
+
+fn spelled(id: RowId, difference: &Difference) -> Value {
+    let (kind, values) = match difference {
+        Difference::Lacking => ("lacking", None),
+        Difference::Extra => ("extra", None),
+        Difference::Undelivered => ("undelivered", None),
+        Difference::Changed(values) => ("changed", Some(values)),
+    };
+    let cells = |values: &Vec<engine::verify::report::Value>| -> Value {
+        let cell = |of: &engine::verify::report::Value| {
+            json!({
+                "column": of.column, "expected": value(of.expected.clone()), "found": value(of.found.clone()),
+            })
+        };
+        values.iter().map(cell).collect()
+    };
+    match values {
+        None => json!({ "id": id.0, "kind": kind }),
+        Some(values) => json!({ "id": id.0, "kind": kind, "values": cells(values) }),
+    }
+}
+
+impl TableReport {
+    pub(super) fn new(
+        project: &Project,
+        table: &Table,
+        shaped: &TargetTable,
+        look: &TableLook,
+        compared: Compared,
+    ) -> TableReport {
+        TableReport {
+            project: project.name.clone(),
+            table: table.name,
+            target_table: shaped.name.clone(),
+            id: table.id,
+            columns: look.differs.clone(),
+            counted: None,
+            target: Side { compared },
+            source: None,
+            sample: None,
+        }
+    }
+
+    pub(super) fn compared_with_source(&mut self, compared: Compared) {
+        self.source = Some(Side { compared });
+    }
+
+    pub(super) fn sampled(&mut self, compared: Compared) {
+        self.sample = Some(Side { compared });
+    }
+
+    fn of_source(&self) -> u64 {
+        let sides = [&self.source, &self.sample];
+        sides.into_iter().flatten().fold(0, |sum, side| sum.saturating_add(side.compared.different()))
+    }
+
+    fn different(&self) -> u64 {
+        let columns = u64::try_from(self.columns.len()).unwrap_or(u64::MAX);
+        columns.saturating_add(self.target.compared.different()).saturating_add(self.of_source())
+    }
+
+    fn is_miscounted(&self) -> bool {
+        self.counted.is_some_and(|counted| counted.source != counted.mirror)
+    }
+}
+
+impl Report {
+    pub(super) fn new(pipeline: &Pipeline, running: bool) -> Report {
+        Report {
+            task: pipeline.name.clone(),
+            file: pipeline.file.clone(),
+            state: pipeline.state.clone(),
+            running,
+            equal: false,
+            repaired: None,
+            notes: Vec::new(),
+            tables: Vec::new(),
+        }
+    }
+
+    /// Notes how the target stands as a whole.
+    pub(super) fn note_state(
+        &mut self,
+        looked: &Looked,
+        awaited: Option<RebuildReason>,
+        progress: &Progress,
+    ) {
+        let why = awaited.map(|reason| match reason {
+            RebuildReason::New => "it has no position of this task",
+            RebuildReason::Unfinished => "an earlier rebuild did not finish",
+            RebuildReason::OtherJournal => "its position belongs to another state directory",
+            RebuildReason::BehindTombstones => "deletions since its position have been forgotten",
+            RebuildReason::Reshaped => {
+                "tables, filters, mode, custom fields, naming or deletes are others than it was written with"
+            }
+            RebuildReason::Renamed => "a project's identifier changed",
+            RebuildReason::Returned => "a project came back into the configuration",
+            RebuildReason::Asked => "it was asked for",
+        });
+        self.notes.extend(why.map(|why| format!("the next sync rebuilds the target: {why}")));
+        if looked.position.as_ref().is_some_and(|position| position.rebuilding) {
+            self.notes.push("a rebuild of the target has not finished".to_owned());
+        }
+        let is_read = |owned: &&Owned| {
+            progress
+                .projects
+                .iter()
+                .any(|project| project.id.0 == owned.project_id && project.name == owned.project)
+        };
+        for owned in looked.owned.iter().filter(|owned| !is_read(owned)) {
+            self.notes.push(format!(
+                "the target has rows of project `{}`, which is read no more; they are not compared",
+                owned.project
+            ));
+        }
+        if !progress.loaded {
+            self.notes.push("the mirror is not complete yet: its first reading has not finished".to_owned());
+        }
+        if looked.put_aside > 0 {
+            self.notes.push(format!(
+                "{} put aside because the target cannot hold them; `_tributary_aside` names them",
+                if looked.put_aside == 1 {
+                    "1 row was".to_owned()
+                } else {
+                    format!("{} rows were", looked.put_aside)
+                }
+            ));
+        }
+    }
+
+    /// Changes what is said of a table of a project.
+    pub(super) fn table(&mut self, project: &Project, table: &Table, change: impl FnOnce(&mut TableReport)) {
+        let own = self.tables.iter_mut().find(|own| own.project == project.name && own.id == table.id);
+        if let Some(own) = own {
+            change(own);
+        }
+    }
+
+    /// Says whether all is equal. While a sync runs, the numbers of rows differ on the way.
+    pub(super) fn conclude(&mut self) {
+        let miscounted = !self.running && self.tables.iter().any(TableReport::is_miscounted);
+        self.equal = self.different() == 0 && !miscounted;
+    }
+
+    /// Everything that differs, rows and columns.
+    pub(super) fn different(&self) -> u64 {
+        self.tables.iter().fold(0, |sum, table| sum.saturating_add(table.different()))
+    }
+
+    /// Whether there is something that writing again would mend.
+    pub(super) fn is_repairable(&self) -> bool {
+        self.different() > 0
+    }
+
+    /// Tables of which the mirror is not as the source.
+    pub(super) fn stale_tables(&self) -> Vec<TableId> {
+        let mut stale: Vec<TableId> =
+            self.tables.iter().filter(|table| table.of_source() > 0).map(|table| table.id).collect();
+        stale.sort_unstable();
+        stale.dedup();
+        stale
+    }
+}
+
+impl Display for Report {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for table in &self.tables {
+            write_table(f, table)?;
+        }
+        for note in &self.notes {
+            writeln!(f, "note: {note}")?;
+        }
+        if let Some(repaired) = self.repaired {
+            writeln!(f, "{} repaired", plural(repaired, "difference"))?;
+        }
+        if self.equal {
+            return write!(f, "Equal.");
+        }
+        let file = self.file.display();
+        let (different, stale) = (self.different(), !self.stale_tables().is_empty());
+        if different == 0 {
+            return write!(
+                f,
+                "Different: CODING and the mirror do not have the same number of rows. `tributary sync {file} --once` \
+                 reads what changed; `tributary verify {file} --deep` names the rows."
+            );
+        }
+        write!(f, "Different: {}. ", plural(different, "difference"))?;
+        match (self.repaired, stale, self.running) {
+            (Some(_), ..) => {
+                write!(f, "Not all could be repaired; `tributary resync {file}` writes everything again.")
+            }
+            (None, true, _) => write!(
+                f,
+                "`tributary verify {file} --deep --repair` reads those tables anew and writes them again."
+            ),
+            (None, false, false) => write!(f, "`tributary verify {file} --repair` writes them again."),
+            (None, false, true) => {
+                write!(f, "Stop the sync, then `tributary verify {file} --repair` writes them again.")
+            }
+        }
+    }
+}
+
+fn write_table(f: &mut Formatter<'_>, table: &TableReport) -> fmt::Result {
+    let TableReport { project, table: name, target_table, .. } = table;
+    writeln!(f, "{project}/{name} in `{target_table}`: {}", summary(&table.target.compared, "target"))?;
+    for point in &table.columns {
+        writeln!(f, "  table `{target_table}`: {point}")?;
+    }
+    write_differences(f, &table.target.compared)?;
+    for (what, side) in [("CODING and mirror", &table.source), ("sample of CODING and mirror", &table.sample)]
+    {
+        let Some(side) = side else { continue };
+        writeln!(f, "  {what}: {}", summary(&side.compared, "mirror"))?;
+        write_differences(f, &side.compared)?;
+    }
+    if let Some(Counted { source, mirror }) = table.counted.filter(|_| table.is_miscounted()) {
+        writeln!(f, "  CODING says {}, the mirror has {}", plural(source, "row"), count(mirror))?;
+    }
+    Ok(())
+}
+
+fn summary(compared: &Compared, place: &str) -> String {
+    let mut parts = vec![format!("{} compared", plural(compared.expected.max(compared.found), "row"))];
+    for (number, what) in [
+        (compared.lacking, format!("missing in the {place}")),
+        (compared.extra, format!("too many in the {place}")),
+        (compared.changed, "with other values".to_owned()),
+        (compared.undelivered, "not delivered yet".to_owned()),
+        (compared.moving, "changing too fast to be compared".to_owned()),
+    ] {
+        if number > 0 {
+            parts.push(format!("{} {what}", count(number)));
+        }
+    }
+    if compared.different() == 0 {
+        parts.insert(1, "equal".to_owned());
+    }
+    parts.join(", ")
+}
+
+fn write_differences(f: &mut Formatter<'_>, compared: &Compared) -> fmt::Result {
+    for (RowId(id), difference) in &compared.shown {
+        match difference {
+            Difference::Lacking => writeln!(f, "  {id}: missing")?,
+            Difference::Extra => writeln!(f, "  {id}: should not be there")?,
+            Difference::Undelivered => writeln!(f, "  {id}: not delivered yet")?,
+            Difference::Changed(values) => {
+                for engine::verify::report::Value { column, expected, found } in values {
+                    let (found, expected) = (short(value(found.clone())), short(value(expected.clone())));
+                    writeln!(f, "  {id}: {column} is {found} instead of {expected}")?;
+                }
+            }
+        }
+    }
+    let shown = u64::try_from(compared.shown.len()).unwrap_or(u64::MAX);
+    match compared.different().saturating_sub(shown) {
+        0 => Ok(()),
+        more => writeln!(f, "  … and {} more", count(more)),
+    }
+}
+
+/// One line of at most [`MAX_CHARS`] characters; control characters would upset a terminal.
+fn short(value: Value) -> String {
+    if value.is_null() {
+        return "NULL".to_owned();
+    }
+    let text = value.to_string();
+    let mut chars = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut short: String = chars.by_ref().take(MAX_CHARS).collect();
+    if chars.next().is_some() {
+        short.push('…');
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::target::Cell;
+
+    use super::*;
+
+    fn report(compared: Compared) -> Report {
+        Report {
+            task: "t".to_owned(),
+            file: "p.yaml".into(),
+            state: "p.state".into(),
+            running: false,
+            equal: false,
+            repaired: None,
+            notes: vec!["something".to_owned()],
+            tables: vec![TableReport {
+                project: "app".to_owned(),
+                table: "Issues",
+                target_table: "issues".to_owned(),
+                id: TableId(1),
+                columns: Vec::new(),
+                counted: Some(Counted { source: 3, mirror: 3 }),
+                target: Side { compared },
+                source: None,
+                sample: None,
+            }],
+        }
+    }
+
+    #[test]
+    fn equal_tables_take_a_line() {
+        let mut report = report(Compared { expected: 1_500, found: 1_500, moving: 2, ..Compared::default() });
+        report.conclude();
+        assert_eq!(
+            report.to_string(),
+            "app/Issues in `issues`: 1,500 rows compared, equal, 2 changing too fast to be compared\n\
+             note: something\nEqual."
+        );
+        report.tables[0].counted = Some(Counted { source: 4, mirror: 3 });
+        report.conclude();
+        assert!(!report.equal && report.to_string().contains("CODING says 4 rows, the mirror has 3"));
+    }
+
+    #[test]
+    fn differences_are_spelled_out_and_counted() {
+        let value = engine::verify::report::Value {
+            column: "name".to_owned(),
+            expected: Cell::Text("x".to_owned()),
+            found: Cell::Null,
+        };
+        let mut report = report(Compared {
+            expected: 3,
+            found: 2,
+            lacking: 30,
+            changed: 1,
+            shown: vec![(RowId(1), Difference::Lacking), (RowId(2), Difference::Changed(vec![value]))],
+            ..Compared::default()
+        });
+        report.tables[0].columns = vec!["column `hours` is TEXT instead of REAL".to_owned()];
+        report.conclude();
+        assert_eq!(
+            report.to_string(),
+            "app/Issues in `issues`: 3 rows compared, 30 missing in the target, 1 with other values\n\
+             \x20 table `issues`: column `hours` is TEXT instead of REAL\n\
+             \x20 1: missing\n\
+             \x20 2: name is NULL instead of \"x\"\n\
+             \x20 … and 29 more\n\
+             note: something\n\
+             Different: 32 differences. `tributary verify p.yaml --repair` writes them again."
+        );
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["equal"], json!(false));
+        let target = &json["tables"][0]["target"];
+        assert_eq!((&target["lacking"], &target["changed"]), (&json!(30), &json!(1)));
+        assert_eq!(
+            target["differences"][1],
+            json!({ "id": 2, "kind": "changed", "values": [{ "column": "name", "expected": "x", "found": null }] })
+        );
+    }
+}
