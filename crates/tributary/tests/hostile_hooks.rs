@@ -308,7 +308,7 @@ async fn what_cannot_be_looked_up_goes_aside_and_is_replayed(target: TargetKind)
     loaded(&following).await;
     let world = bench.sim.world();
     world.set_faults(Faults {
-        each: [(FaultKind::InternalError, 1.0)].into(),
+        each: [(FaultKind::Http403, 1.0)].into(),
         actions: vec!["DescribeIssue".to_owned()],
         ..Faults::default()
     });

@@ -9,6 +9,7 @@
 mod desk;
 mod look;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +58,9 @@ impl Hooked {
     }
 }
 
+/// Looks under way.
+type Looks<'a> = FuturesUnordered<BoxFuture<'a, Done>>;
+
 /// Things that are due now and then.
 struct Chores {
     note: Instant,
@@ -67,36 +71,38 @@ struct Chores {
 impl<S: Source, J: Journal> Capture<S, J> {
     /// Works deliveries off until the capture is cancelled.
     pub(super) async fn work_off(&self, hooked: &Hooked) -> Result<(), CaptureError> {
-        hooked.missed.resume(self.recall(missed::DOCUMENT).await?.unwrap_or_default());
+        let inbox = &hooked.settings.inbox;
+        hooked.missed.resume(bearable(self.recall(missed::DOCUMENT).await)?.flatten().unwrap_or_default());
         for (project, table) in self.access.visible().iter().zip(self.events.into_iter().cycle()) {
-            self.count(project, table).await?;
+            bearable(self.count(project, table).await)?;
         }
         let mut desk = Desk::default();
-        let mut arrivals = hooked.settings.inbox.arrivals();
+        let mut arrivals = inbox.arrivals();
         let mut board = self.board.watch();
-        let mut looks: FuturesUnordered<BoxFuture<'_, Done>> = FuturesUnordered::new();
+        let (mut looks, mut done) = (Looks::new(), Vec::new());
         let now = Instant::now();
         let mut chores = Chores { note: now, count: now, prune: now };
         loop {
             if desk.has_room() {
-                self.read_deliveries(hooked, &mut desk, &mut looks).await?;
+                let read = async { passing(inbox.waiting(desk.read_up_to(), READ).await).await };
+                if let Some(deliveries) = meanwhile(&mut looks, &mut done, read).await? {
+                    let rows = self.take_all_in(hooked, &mut desk, deliveries);
+                    if !rows.is_empty() {
+                        looks.push(self.record_rows(rows).boxed());
+                    }
+                }
             }
             self.begin_looks(&mut desk, &mut looks);
             desk.see_arrived(&board.borrow_and_update());
-            self.chores(hooked, &mut desk, &mut chores).await?;
+            let work = self.chores(hooked, &mut desk, &mut chores);
+            meanwhile(&mut looks, &mut done, work.boxed()).await?;
             // While all looks are under way it is one of them that comes next.
             let due = if looks.len() < LOOKS { desk.next_due() } else { None };
             let next = due.unwrap_or(chores.count).min(chores.count);
             let next = if desk.has_notes() { next.min(chores.note) } else { next };
-            // Every arm only waits. The looks must not be left alone for long: they hold places in the recorder's
-            // queue.
+            // Every arm only waits.
             tokio::select! {
-                Some(done) = looks.next(), if !looks.is_empty() => {
-                    self.finish(hooked, &mut desk, done)?;
-                    while let Some(Some(done)) = looks.next().now_or_never() {
-                        self.finish(hooked, &mut desk, done)?;
-                    }
-                }
+                Some(look) = looks.next(), if !looks.is_empty() => done.push(look),
                 changed = arrivals.changed() => {
                     if changed.is_err() {
                         return Err(JournalError::stopped().into());
@@ -105,6 +111,13 @@ impl<S: Source, J: Journal> Capture<S, J> {
                 }
                 _ = board.changed(), if desk.awaits_targets() => {}
                 () = tokio::time::sleep_until(next) => {}
+                () = std::future::ready(()), if !done.is_empty() => {}
+            }
+            while let Some(Some(look)) = looks.next().now_or_never() {
+                done.push(look);
+            }
+            for look in done.drain(..) {
+                self.finish(hooked, &mut desk, look)?;
             }
         }
     }
@@ -121,28 +134,14 @@ impl<S: Source, J: Journal> Capture<S, J> {
         Ok(())
     }
 
-    /// Reads what waits and works out what it means.
-    async fn read_deliveries<'a>(
-        &'a self,
-        hooked: &Hooked,
-        desk: &mut Desk,
-        looks: &mut FuturesUnordered<BoxFuture<'a, Done>>,
-    ) -> Result<(), CaptureError> {
-        let after = desk.read_up_to();
-        let Some(deliveries) = passing(hooked.settings.inbox.waiting(after, READ).await).await? else {
-            return Ok(());
+    /// Enters deliveries into the books; the rows that they make of themselves.
+    fn take_all_in(&self, hooked: &Hooked, desk: &mut Desk, deliveries: Vec<Delivery>) -> Vec<Observation> {
+        desk.has_read(deliveries.last().map(|delivery| delivery.entry.turn));
+        let heard = |delivery: &Delivery| {
+            let heard = self.source.hear(delivery);
+            self.take_in(hooked, desk, delivery, heard)
         };
-        let full = deliveries.len() >= usize::try_from(READ.rows).unwrap_or(usize::MAX);
-        desk.has_read(deliveries.last().map(|delivery| delivery.entry.turn), full);
-        let mut rows = Vec::new();
-        for delivery in deliveries {
-            let heard = self.source.hear(&delivery);
-            rows.extend(self.take_in(hooked, desk, &delivery, heard));
-        }
-        if !rows.is_empty() {
-            looks.push(self.record_rows(rows).boxed());
-        }
-        Ok(())
+        deliveries.iter().filter_map(heard).collect()
     }
 
     /// Enters a delivery into the books; the row it makes of itself, where somebody wants it.
@@ -174,7 +173,10 @@ impl<S: Source, J: Journal> Capture<S, J> {
             (Meaning::Hints(hints), Some(project)) => {
                 let key = |hint: &Hint| RowKey { table: hint.table, project: project.id, id: hint.id };
                 let keys: Vec<RowKey> = hints.iter().map(key).collect();
-                hooked.missed.heard(&keys, entry.received);
+                // What is replayed told of its change when it came.
+                if entry.replays == 0 {
+                    hooked.missed.heard(&keys, entry.received);
+                }
                 let wanted: Vec<_> = hints.iter().filter(|hint| self.table(hint.table).is_some()).collect();
                 if !wanted.is_empty() {
                     desk.open(entry, summary, row.is_some());
@@ -211,11 +213,15 @@ impl<S: Source, J: Journal> Capture<S, J> {
     }
 
     /// Begins the looks that are due, as many as there is room for.
-    fn begin_looks<'a>(&'a self, desk: &mut Desk, looks: &mut FuturesUnordered<BoxFuture<'a, Done>>) {
-        for (project, table, keys) in desk.doubtful() {
-            match (self.access.find(project), self.table(table)) {
+    fn begin_looks<'a>(&'a self, desk: &mut Desk, looks: &mut Looks<'a>) {
+        for (id, number, keys) in desk.doubtful() {
+            match (self.access.find(id), self.table(number)) {
                 (Some(project), Some(table)) => looks.push(self.confirm(project, table, keys).boxed()),
-                _ => looks.push(async { out_of_view(keys) }.boxed()),
+                _ => {
+                    let looked = vec![out_of_view(keys)];
+                    let done = Done::Confirmed { project: id, table: number, looks: looked };
+                    looks.push(std::future::ready(done).boxed());
+                }
             }
         }
         let room = LOOKS.saturating_sub(looks.len());
@@ -266,18 +272,25 @@ impl<S: Source, J: Journal> Capture<S, J> {
         }
         if now >= chores.count {
             chores.count = after(now, COUNT_EVERY);
-            if let Some(hours) = hooked.missed.judge(Timestamp::now()) {
-                self.remember(missed::DOCUMENT, &json!(hours)).await?;
-            }
             for key in desk.tidy() {
                 self.in_flight.done(key);
             }
             for (project, table) in desk.looked_at() {
                 if let (Some(project), Some(table)) = (self.access.find(project), self.table(table)) {
-                    self.count(&project, table).await?;
+                    bearable(self.count(&project, table).await)?;
                 }
             }
+            // What waits for its look was told of, however long that takes.
+            hooked.missed.heard(&desk.waiting(), Timestamp::now());
+            if let Some(hours) = hooked.missed.judge(Timestamp::now())
+                && bearable(self.remember(missed::DOCUMENT, &json!(hours)).await)?.is_none()
+            {
+                hooked.missed.remember_again();
+            }
             let (counts, day) = (passing(inbox.counts().await).await?, hooked.missed.day());
+            if counts.is_some_and(|counts| counts.bytes > hooked.settings.max_bytes) {
+                chores.prune = now;
+            }
             self.board.hooks(|hooks| {
                 if let Some(counts) = counts {
                     (hooks.waiting, hooks.dead) = (counts.waiting, counts.dead);
@@ -302,6 +315,31 @@ async fn passing<T>(answer: Result<T, JournalError>) -> Result<Option<T>, Captur
             tracing::warn!(problem = %error.problem, "the inbox waits");
             tokio::time::sleep(INBOX_PAUSE).await;
             Ok(None)
+        }
+    }
+}
+
+/// What the journal answered; `None` where it is full or busy: what was asked is asked again later.
+fn bearable<T>(answer: Result<T, CaptureError>) -> Result<Option<T>, CaptureError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.remedy() == Remedy::NeedsHuman => Err(error),
+        Err(error) => {
+            tracing::debug!(problem = %error.problem(), "the journal waits");
+            Ok(None)
+        }
+    }
+}
+
+/// Works while the looks go on. They must not be left alone: each may hold a place in the recorder's queue or a
+/// connection of the journal that the work itself waits for.
+async fn meanwhile<T>(looks: &mut Looks<'_>, done: &mut Vec<Done>, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    loop {
+        // Either arm only waits, and the work goes on where it was.
+        tokio::select! {
+            result = &mut work => return result,
+            Some(look) = looks.next(), if !looks.is_empty() => done.push(look),
         }
     }
 }

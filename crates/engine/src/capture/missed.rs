@@ -117,12 +117,15 @@ impl Missed {
     pub(super) fn heard(&self, keys: &[RowKey], received: Timestamp) {
         let mut ledger = self.ledger();
         for key in keys {
-            ledger.heard.insert(*key, received);
+            let heard = ledger.heard.entry(*key).or_insert(received);
+            *heard = received.max(*heard);
         }
         let told: Vec<usize> = (0..ledger.open.len())
             .filter(|at| {
                 let open = ledger.open.get(*at);
-                open.is_some_and(|(found, key)| keys.contains(key) && self.is_near(*found, received))
+                // One that was received before the change was found and is read only now told of it, too.
+                let told = |found: Timestamp| found >= received || self.is_near(found, received);
+                open.is_some_and(|(found, key)| told(*found) && keys.contains(key))
             })
             .collect();
         for at in told.into_iter().rev() {
@@ -144,6 +147,11 @@ impl Missed {
         let oldest = hour(now).saturating_sub(HOURS);
         ledger.hours.retain(|at, _| *at > oldest);
         std::mem::take(&mut ledger.changed).then(|| ledger.hours.clone())
+    }
+
+    /// The counts could not be remembered.
+    pub(super) fn remember_again(&self) {
+        self.ledger().changed = true;
     }
 
     /// The counts of the last day.
@@ -218,6 +226,21 @@ mod tests {
         missed.changed(&change(1, ChangeKind::Update, Channel::Poll), at(60));
         missed.changed(&change(2, ChangeKind::Delete, Channel::Census), at(60));
         missed.heard(&[key(2), key(3)], at(170));
+        missed.judge(at(1_000));
+        assert_eq!(missed.day(), Share { changes: 2, missed: 0 });
+    }
+
+    #[test]
+    fn a_delivery_that_waits_for_its_look_told_of_its_change() {
+        let missed = counting();
+        missed.heard(&[key(1)], at(0));
+        // The source does not answer for ten minutes; then a poll is faster than the look.
+        missed.judge(at(500));
+        missed.heard(&[key(1)], at(599));
+        missed.changed(&change(1, ChangeKind::Update, Channel::Poll), at(600));
+        // This one was received long before, and is read only now.
+        missed.changed(&change(2, ChangeKind::Update, Channel::Poll), at(600));
+        missed.heard(&[key(2)], at(10));
         missed.judge(at(1_000));
         assert_eq!(missed.day(), Share { changes: 2, missed: 0 });
     }

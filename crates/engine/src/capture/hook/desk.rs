@@ -77,7 +77,10 @@ pub(super) enum Done {
         own: bool,
     },
     /// The rows that deliveries make of themselves were recorded.
-    Recorded { numbers: Vec<DeliveryNumber> },
+    Recorded {
+        /// Which deliveries, and whether their rows are new.
+        numbers: Vec<(DeliveryNumber, bool)>,
+    },
     /// Nothing can be recorded any more.
     Broken(super::CaptureError),
 }
@@ -105,15 +108,16 @@ struct Open {
 /// A row to look at.
 #[derive(Debug)]
 struct Wish {
-    wanted: Wanted,
+    /// What the next look looks for; `None` before anybody said.
+    wanted: Option<Wanted>,
     /// Deliveries that the next look is for.
     deliveries: Vec<DeliveryNumber>,
     /// Whether there is to be a next look.
     wished: bool,
     /// When it may begin.
     due: Instant,
-    /// Deliveries that the look under way is for.
-    flight: Option<Vec<DeliveryNumber>>,
+    /// What the look under way looks for, and for which deliveries.
+    flight: Option<(Wanted, Vec<DeliveryNumber>)>,
     /// When the newest look began.
     last: Option<Instant>,
     failing: Option<(Instant, u32)>,
@@ -148,10 +152,10 @@ impl Desk {
         self.read_up_to
     }
 
-    /// The inbox was read up to `turn`; `full` when there may be more.
-    pub(super) fn has_read(&mut self, turn: Option<Turn>, full: bool) {
+    /// The inbox was read up to `turn`; nothing at all says that there is no more.
+    pub(super) fn has_read(&mut self, turn: Option<Turn>) {
+        self.drained = turn.is_none();
         self.read_up_to = turn.unwrap_or(self.read_up_to);
-        self.drained = !full;
     }
 
     /// The inbox has more.
@@ -180,12 +184,12 @@ impl Desk {
             return;
         }
         wish.ask(now, settle);
-        wish.wanted = Wanted {
-            updated_ms: wish.wanted.updated_ms.max(hint.updated_ms),
+        wish.want(Wanted {
+            updated_ms: hint.updated_ms,
             gone: hint.gone,
             only_again: false,
-            beside: hint.beside && (wish.wanted.beside || wish.deliveries.is_empty()),
-        };
+            beside: hint.beside,
+        });
         wish.deliveries.push(number);
         if let Some(open) = self.open.get_mut(&number) {
             open.looks = open.looks.saturating_add(1);
@@ -201,7 +205,7 @@ impl Desk {
         let wish = self.wishes.entry(key).or_insert_with(|| Wish::new(now));
         if !wish.wished {
             wish.ask(now, Duration::ZERO);
-            wish.wanted = Wanted { beside: true, ..Wanted::default() };
+            wish.want(Wanted { beside: true, ..Wanted::default() });
         }
         true
     }
@@ -213,7 +217,7 @@ impl Desk {
             .wishes
             .iter()
             .filter(|(_, wish)| wish.is_ready() && wish.due <= now)
-            .map(|(key, wish)| (wish.wanted.beside, wish.due, *key))
+            .map(|(key, wish)| (wish.wanted.is_some_and(|wanted| wanted.beside), wish.due, *key))
             .collect();
         due.sort_unstable();
         let mut batches: Vec<Batch> = Vec::new();
@@ -278,8 +282,8 @@ impl Desk {
                 }
             }
             Done::Recorded { numbers } => {
-                for number in numbers {
-                    self.had_its_look(number, true, head, None);
+                for (number, changed) in numbers {
+                    self.had_its_look(number, changed, head, None);
                 }
             }
             Done::Broken(error) => return Err(error),
@@ -290,12 +294,12 @@ impl Desk {
     fn looked(&mut self, key: RowKey, changed: bool, again: Option<Duration>, head: Sequence) {
         let Some(wish) = self.wishes.get_mut(&key) else { return };
         wish.failing = None;
-        let deliveries = wish.flight.take().unwrap_or_default();
+        let (_, deliveries) = wish.flight.take().unwrap_or_default();
         if let Some(pause) = again
             && !wish.wished
         {
             wish.ask(Instant::now(), pause);
-            wish.wanted = Wanted { only_again: true, ..Wanted::default() };
+            wish.want(Wanted { only_again: true, ..Wanted::default() });
         }
         for number in deliveries {
             self.had_its_look(number, changed, head, None);
@@ -305,7 +309,7 @@ impl Desk {
     fn failed(&mut self, key: RowKey, problem: &Problem, own: bool, give_up_after: Duration) {
         let Some(wish) = self.wishes.get_mut(&key) else { return };
         let now = Instant::now();
-        let mut deliveries = wish.flight.take().unwrap_or_default();
+        let (wanted, mut deliveries) = wish.flight.take().unwrap_or_default();
         let (since, tries) = wish.failing.unwrap_or((now, 0));
         // While nothing succeeds at all it is the source that is in trouble, not this delivery.
         let others = own || self.succeeded.is_some_and(|succeeded| succeeded > since);
@@ -321,6 +325,9 @@ impl Desk {
         wish.due = now.checked_add(pause).unwrap_or(now);
         // A touched row that cannot be looked at is left to the polls.
         wish.wished |= !deliveries.is_empty();
+        if wish.wished {
+            wish.want(wanted);
+        }
         for number in &deliveries {
             if let (0, Some(open)) = (tries, self.open.get(number)) {
                 let standing = Standing::Waiting { problem: Some(problem.to_string()) };
@@ -374,6 +381,15 @@ impl Desk {
         keys
     }
 
+    /// Rows that a delivery waits for.
+    pub(super) fn waiting(&self) -> Vec<RowKey> {
+        let waits = |wish: &Wish| {
+            let under_way = wish.flight.as_ref().is_some_and(|(_, deliveries)| !deliveries.is_empty());
+            under_way || !wish.deliveries.is_empty()
+        };
+        self.wishes.iter().filter(|(_, wish)| waits(wish)).map(|(key, _)| *key).collect()
+    }
+
     /// Takes the tables whose rows were looked at since the last call.
     pub(super) fn looked_at(&mut self) -> HashSet<(ProjectId, TableId)> {
         std::mem::take(&mut self.looked_at)
@@ -422,7 +438,7 @@ impl Desk {
 impl Wish {
     fn new(now: Instant) -> Wish {
         Wish {
-            wanted: Wanted { beside: true, ..Wanted::default() },
+            wanted: None,
             deliveries: Vec::new(),
             wished: false,
             due: now,
@@ -446,15 +462,29 @@ impl Wish {
         self.wished = true;
     }
 
+    /// What is wanted beside what is wanted already.
+    fn want(&mut self, more: Wanted) {
+        self.wanted = Some(match self.wanted {
+            None => more,
+            Some(before) => Wanted {
+                updated_ms: before.updated_ms.max(more.updated_ms),
+                gone: before.gone || more.gone,
+                only_again: before.only_again && more.only_again,
+                beside: before.beside && more.beside,
+            },
+        });
+    }
+
     fn is_ready(&self) -> bool {
         self.wished && self.flight.is_none()
     }
 
     fn begin(&mut self, now: Instant) -> Wanted {
-        self.flight = Some(std::mem::take(&mut self.deliveries));
+        let wanted = self.wanted.take().unwrap_or_default();
+        self.flight = Some((wanted, std::mem::take(&mut self.deliveries)));
         self.wished = false;
         self.last = Some(now);
-        std::mem::take(&mut self.wanted)
+        wanted
     }
 }
 

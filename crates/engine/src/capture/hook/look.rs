@@ -70,11 +70,12 @@ impl<S: Source, J: Journal> Capture<S, J> {
 
     /// Records the rows that deliveries make of themselves.
     pub(super) async fn record_rows(&self, rows: Vec<Observation>) -> Done {
-        let numbers = rows.iter().map(|row| DeliveryNumber(row.key.id.0)).collect();
-        let projects: HashSet<_> = rows.iter().map(|row| row.key.project).collect();
-        if let Err(error) = self.recorder.observe(rows).await {
-            return Done::Broken(error.into());
-        }
+        let keys: Vec<RowKey> = rows.iter().map(|row| row.key).collect();
+        let recorded = match self.recorder.observe(rows).await {
+            Ok(recorded) => recorded,
+            Err(error) => return Done::Broken(error.into()),
+        };
+        let projects: HashSet<_> = keys.iter().map(|key| key.project).collect();
         for project in projects.into_iter().filter_map(|project| self.access.find(project)) {
             let counted = match self.events {
                 Some(table) => self.count(&project, table).await,
@@ -85,7 +86,8 @@ impl<S: Source, J: Journal> Capture<S, J> {
                 tracing::debug!(problem = %error.problem(), "not counted");
             }
         }
-        Done::Recorded { numbers }
+        let is_new = |key: &RowKey| recorded.told.iter().any(|change| change.key == *key);
+        Done::Recorded { numbers: keys.iter().map(|key| (DeliveryNumber(key.id.0), is_new(key))).collect() }
     }
 
     async fn newest(
@@ -124,7 +126,10 @@ impl<S: Source, J: Journal> Capture<S, J> {
             row.updated_ms(table).is_none_or(|updated| second(updated) >= second(wanted.updated_ms))
         });
         let (sent, seen, again) = match listed {
-            Some((sent, row)) if self.settings.details == Details::Off => (sent, Seen::Listed(row), None),
+            // A row that is said to be gone is looked up whatever the listing shows.
+            Some((sent, row)) if self.settings.details == Details::Off && !wanted.gone => {
+                (sent, Seen::Listed(row), None)
+            }
             listed => {
                 let look_up = match self.source.look_up(&project, key, Urgency::Hook).await {
                     Ok(look_up) => look_up,
