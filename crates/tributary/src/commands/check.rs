@@ -9,6 +9,7 @@ use engine::delivery::filter::Filter;
 use engine::delivery::shape::Shaper;
 use engine::problem::Problem;
 use serde::Serialize;
+use server::receiver::Receiver;
 use store::journal::SqliteJournal;
 use store::state_dir::StateDir;
 
@@ -17,6 +18,7 @@ use super::{load_one, vault_key};
 use crate::cli::FileArgs;
 use crate::exit::{self, Done, Failure};
 use crate::pipeline::{Pipeline, TargetSettings};
+use crate::present::text::plural;
 use crate::sync::{filter, hooks, plan};
 
 /// The result as JSON.
@@ -60,6 +62,7 @@ async fn check(pipeline: &Pipeline) -> Vec<CheckItem> {
         }
         Err(problem) => vec![CheckItem::failed("source: open", said(&problem), problem.fix.as_str())],
     };
+    items.extend(check_listen(pipeline).await);
     let shaper = Shaper::new(plan::task(pipeline, &TABLES, Filter::default(), false));
     items.extend(match &pipeline.target {
         TargetSettings::Sqlite(sqlite) => connectors::sqlite::config::check(sqlite, shaper.tables()).await,
@@ -69,6 +72,21 @@ async fn check(pipeline: &Pipeline) -> Vec<CheckItem> {
     });
     items.push(check_state(&pipeline.state).await);
     items
+}
+
+/// Whether deliveries could come in at the address. Whoever runs on the state listens there, so nobody tries then.
+async fn check_listen(pipeline: &Pipeline) -> Option<CheckItem> {
+    let listen = pipeline.source.webhook.as_ref()?.listen;
+    // A state that cannot be asked has an item of its own.
+    let free = StateDir::is_running(&pipeline.state).is_ok_and(|running| !running);
+    if !free {
+        return None;
+    }
+    let name = format!("source: listen {listen}");
+    Some(match Receiver::bind(listen).await {
+        Ok(_) => CheckItem::ok(name, "free; deliveries come in there once a sync runs"),
+        Err(problem) => CheckItem::failed(name, problem.why, problem.fix),
+    })
 }
 
 /// Whether the state directory can be used, beside a running sync too. Makes none.
@@ -180,11 +198,14 @@ fn table(items: &[CheckItem]) -> String {
             lines.push(format!("         {:width$}  → {fix}", ""));
         }
     }
-    let failed = items.iter().filter(|item| item.outcome == Outcome::Failed).count();
-    lines.push(match failed {
-        0 => "Everything needed is there.".to_owned(),
-        1 => "1 item failed.".to_owned(),
-        many => format!("{many} items failed."),
+    let count = |outcome| {
+        let counted = items.iter().filter(|item| item.outcome == outcome).count();
+        u64::try_from(counted).unwrap_or(u64::MAX)
+    };
+    lines.push(match (count(Outcome::Failed), count(Outcome::Warning)) {
+        (0, 0) => "Everything needed is there.".to_owned(),
+        (0, warnings) => format!("Everything needed is there; {}.", plural(warnings, "warning")),
+        (failed, _) => format!("{} failed.", plural(failed, "item")),
     });
     lines.join("\n")
 }
@@ -211,5 +232,8 @@ mod tests {
              \x20              → Make a new one.\n\
              1 item failed."
         );
+        let [fine, warning, _] = items;
+        assert!(table(&[fine.clone(), warning]).ends_with("\nEverything needed is there; 1 warning."));
+        assert!(table(&[fine]).ends_with("\nEverything needed is there."));
     }
 }

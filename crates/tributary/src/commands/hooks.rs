@@ -1,14 +1,16 @@
 //! `tributary hooks`: the hook's URL, its registration at CODING, and its deliveries. All of it works beside a
 //! running sync: keys change under a lock of their own, deliveries lie in a file that several may read.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use connectors::coding::config::{Projects, Register, WebhookSettings};
 use connectors::coding::hook::register::How;
+use connectors::coding::source::CodingSource;
 use engine::inbox::{Delivery, DeliveryNumber, Entry, Inbox, Query, Standing, StandingKind};
 use engine::problem::Problem;
 use engine::row::ProjectId;
-use engine::source::{Project, Source};
+use engine::source::{Project, Source, Urgency};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
 use serde::Serialize;
@@ -31,6 +33,14 @@ use crate::sync::plan;
 const PING_PATIENCE: Duration = Duration::from_secs(15);
 /// How often it is looked whether it has come.
 const PING_LOOK: Duration = Duration::from_millis(200);
+/// How much of a result the table shows.
+const RESULT_WIDTH: usize = 70;
+/// What stands in the place of a secret or of what is too long.
+const HIDDEN: &str = "…";
+/// Said where deliveries that were given up are wanted, and there are none.
+const NOTHING_DEAD: &str = "Nothing was given up.";
+/// Said where there is nothing to unregister.
+const NO_HOOK: &str = "There is no hook of this pipeline at CODING.";
 /// Deliveries read at once where all are wanted.
 const PAGE: u32 = 500;
 
@@ -40,15 +50,21 @@ const PAGE: u32 = 500;
 /// A configuration without a hook; what CODING, the vault or the inbox say.
 pub(crate) async fn run(args: &HooksArgs) -> Result<Done, Failure> {
     let pipeline = load_one(&args.file)?;
-    let Some(settings) = pipeline.source.webhook.clone() else { return Err(no_hook(&pipeline)) };
+    let Some(settings) = pipeline.source.webhook.clone() else {
+        return match args.action {
+            // What was made before stays to be removed.
+            HooksAction::Unregister => unregister(&pipeline, args.json).await,
+            _ => Err(no_hook(&pipeline)),
+        };
+    };
     let hook = Hook { pipeline: &pipeline, settings: &settings, json: args.json };
     match &args.action {
         HooksAction::Url(url) => hook.url(url).await,
         HooksAction::Register => hook.register().await,
-        HooksAction::Unregister => hook.unregister().await,
+        HooksAction::Unregister => unregister(&pipeline, args.json).await,
         HooksAction::Ping => hook.ping().await,
         HooksAction::List(list) => hook.list(list).await,
-        HooksAction::Dead(limit) => hook.show_all(Some(StandingKind::Dead), limit.limit).await,
+        HooksAction::Dead(limit) => hook.dead(limit.limit).await,
         HooksAction::Show { id } => hook.show(id).await,
         HooksAction::Replay(replay) => hook.replay(replay).await,
     }
@@ -78,12 +94,11 @@ impl Hook<'_> {
     }
 
     fn print(&self, value: &Value, text: &str) -> Result<Done, Failure> {
-        if self.json {
-            exit::print_json(value)?
-        } else {
-            exit::print(text)?
-        }
-        Ok(Done::All)
+        print(self.json, value, text)
+    }
+
+    fn is_running(&self) -> Result<bool, Failure> {
+        Ok(StateDir::is_running(&self.pipeline.state).map_err(|error| error.problem)?)
     }
 
     async fn url(&self, args: &UrlArgs) -> Result<Done, Failure> {
@@ -109,10 +124,17 @@ impl Hook<'_> {
         if let Some(until) = still {
             text.push_str(&format!("\nThe URL before it works for another {}.", span(between(now, until))));
         }
+        if args.revoke {
+            text.push_str("\nAll older URLs are refused now.");
+        }
         if args.rotate || args.revoke {
-            text.push_str(match self.settings.register {
-                Register::Auto => "\nA running sync puts the hook at CODING right by itself within seconds.",
-                Register::Manual => "\nNow put the new URL into the hook at CODING.",
+            text.push_str(match (self.settings.register, self.is_running()?) {
+                (Register::Manual, _) => "\nNow put the new URL into the hook at CODING.",
+                (Register::Auto, true) => "\nThe running sync gives the new URL to CODING within seconds.",
+                (Register::Auto, false) => {
+                    "\nThe next `tributary sync` gives the new URL to CODING, or `tributary hooks PIPELINE.yaml \
+                     register` at once."
+                }
             });
         }
         let value = json!({
@@ -184,35 +206,7 @@ impl Hook<'_> {
         self.print(&json!({ "hooks": values }), &lines.join("\n"))
     }
 
-    /// Does something with the hook of each project that has one.
-    async fn unregister(&self) -> Result<Done, Failure> {
-        let vault = self.vault().await?;
-        let look = Look::beside(self.pipeline).await?;
-        let done = async {
-            let mut removed = Vec::new();
-            for (project, id) in self.registered(&look, &vault).await? {
-                look.source.unregister(&project, &id).await.map_err(|error| error.problem)?;
-                let number = project.id.0;
-                let forgotten = vault.change(move |keys| drop(keys.hooks.remove(&number))).await;
-                forgotten.map_err(|error| error.problem)?;
-                removed.push(project.name);
-            }
-            Ok::<_, Problem>(removed)
-        }
-        .await;
-        look.source.close().await;
-        let removed = done?;
-        let text = match removed.len() {
-            0 => "There is no hook of this pipeline at CODING.".to_owned(),
-            _ => format!(
-                "Deleted the hook of {}. A running sync makes it again within the hour: stop it, or write \
-                 `register: manual`.",
-                removed.join(", ")
-            ),
-        };
-        self.print(&json!({ "unregistered": removed }), &text)
-    }
-
+    /// The projects of the pipeline whose hook was made by tributary, and its id.
     async fn registered(&self, look: &Look, vault: &HookVault) -> Result<Vec<(Project, String)>, Problem> {
         let keys = vault.load().await.map_err(|error| error.problem)?.unwrap_or_default();
         let projects = look.projects().await?;
@@ -221,7 +215,7 @@ impl Hook<'_> {
     }
 
     async fn ping(&self) -> Result<Done, Failure> {
-        if !StateDir::is_running(&self.pipeline.state).map_err(|error| error.problem)? {
+        if !self.is_running()? {
             return Err(unheard(
                 "no sync is running that could receive it",
                 "Start `tributary sync` and try again.",
@@ -298,10 +292,20 @@ impl Hook<'_> {
             DeliveryResult::Ignored => StandingKind::Ignored,
             DeliveryResult::Dead => StandingKind::Dead,
         });
-        self.show_all(standing, args.limit.limit).await
+        self.show_all(standing, args.limit.limit, None).await
     }
 
-    async fn show_all(&self, standing: Option<StandingKind>, limit: u32) -> Result<Done, Failure> {
+    async fn dead(&self, limit: u32) -> Result<Done, Failure> {
+        self.show_all(Some(StandingKind::Dead), limit, Some(NOTHING_DEAD)).await
+    }
+
+    /// Shows deliveries and how many there are of each result; only `none`, where it is said, when there are none.
+    async fn show_all(
+        &self,
+        standing: Option<StandingKind>,
+        limit: u32,
+        none: Option<&str>,
+    ) -> Result<Done, Failure> {
         let inbox = self.inbox().await?;
         let listed = inbox.list(Query { standing, before: None, limit }).await;
         let counts = inbox.counts().await;
@@ -331,7 +335,11 @@ impl Hook<'_> {
             counts.waiting,
             counts.dead
         );
-        let text = if listed.is_empty() { sum } else { format!("{}\n{sum}", table(&listed)) };
+        let text = match (listed.is_empty(), none) {
+            (true, Some(none)) => none.to_owned(),
+            (true, None) => sum,
+            (false, _) => format!("{}\n{sum}", table(&listed)),
+        };
         exit::print(&text)?;
         Ok(Done::All)
     }
@@ -341,14 +349,17 @@ impl Hook<'_> {
         let found = inbox.find(id.to_owned()).await;
         inbox.close().await.map_err(|error| error.problem)?;
         let Some(delivery) = found.map_err(|error| error.problem)? else { return Err(unknown(id)) };
-        let body = String::from_utf8_lossy(&delivery.body);
-        let parsed: Option<Value> = serde_json::from_slice(&delivery.body).ok();
+        let mut parsed: Option<Value> = serde_json::from_slice(&delivery.body).ok();
+        if let Some(url) = parsed.as_mut().and_then(|body| body.pointer_mut("/hook/config/url")) {
+            *url = Value::from(url.as_str().map_or(HIDDEN.to_owned(), without_token));
+        }
+        let body = without_tokens(&String::from_utf8_lossy(&delivery.body));
         let headers: serde_json::Map<String, Value> = delivery
             .headers
             .iter()
             .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
             .collect();
-        let shown = parsed.clone().unwrap_or_else(|| Value::from(body.as_ref()));
+        let shown = parsed.clone().unwrap_or_else(|| Value::from(body.as_str()));
         let value = json!({ "delivery": Row::of(&delivery.entry), "headers": headers, "body": shown });
         self.print(&value, &whole(&delivery, parsed.as_ref(), &body))
     }
@@ -363,10 +374,109 @@ impl Hook<'_> {
         .await;
         inbox.close().await.map_err(|error| error.problem)?;
         let replayed = replayed?;
-        let running = StateDir::is_running(&self.pipeline.state).map_err(|error| error.problem)?;
-        let when = if running { "now" } else { "when a sync runs" };
-        let text = format!("{} will be worked off once more {when}.", plural(replayed, "delivery"));
+        let when = if self.is_running()? { "now" } else { "when a sync runs" };
+        let text = match (replayed, args.dead) {
+            (0, true) => NOTHING_DEAD.to_owned(),
+            _ => format!("{} will be worked off once more {when}.", plural(replayed, "delivery")),
+        };
         self.print(&json!({ "replayed": replayed }), &text)
+    }
+}
+
+fn print(json: bool, value: &Value, text: &str) -> Result<Done, Failure> {
+    if json {
+        exit::print_json(value)?
+    } else {
+        exit::print(text)?
+    }
+    Ok(Done::All)
+}
+
+/// Deletes every hook that the state remembers, also those of projects that the file names no more, or of a file
+/// that has no hook any more.
+async fn unregister(pipeline: &Pipeline, json: bool) -> Result<Done, Failure> {
+    let kept = hooks::kept(&pipeline.state, vault_key()).await?.hooks;
+    let by_hand = pipeline.source.webhook.as_ref().is_some_and(|hook| hook.register == Register::Manual);
+    if kept.is_empty() && !by_hand {
+        return print(json, &json!({ "unregistered": [] }), NO_HOOK);
+    }
+    let look = Look::beside(pipeline).await?;
+    let pages = if by_hand { pages(pipeline, &look.source) } else { Vec::new() };
+    let done = if kept.is_empty() { Ok(Removed::default()) } else { remove(pipeline, &look, kept).await };
+    look.source.close().await;
+    let Removed { projects, problems } = done?;
+    let mut lines = Vec::new();
+    if !projects.is_empty() {
+        lines.push(format!("Deleted the hook of {}.", projects.join(", ")));
+        let running = StateDir::is_running(&pipeline.state).map_err(|error| error.problem)?;
+        lines.extend(made_again(pipeline, running).map(str::to_owned));
+    } else if problems.is_empty() && !by_hand {
+        lines.push(NO_HOOK.to_owned());
+    }
+    if by_hand {
+        lines.push("A hook that was made by hand is deleted by hand, in CODING:".to_owned());
+        lines.extend(pages.iter().map(|page| format!("  {page}")));
+    }
+    if !lines.is_empty() && (problems.is_empty() || !json) {
+        let value = match by_hand {
+            true => json!({ "unregistered": projects, "by_hand": pages }),
+            false => json!({ "unregistered": projects }),
+        };
+        print(json, &value, &lines.join("\n"))?;
+    }
+    if problems.is_empty() { Ok(Done::All) } else { Err(Failure::Problems(problems)) }
+}
+
+/// Which projects' hooks are gone, and what went wrong with the others.
+#[derive(Default)]
+struct Removed {
+    projects: Vec<String>,
+    problems: Vec<Problem>,
+}
+
+async fn remove(pipeline: &Pipeline, look: &Look, kept: BTreeMap<i64, String>) -> Result<Removed, Problem> {
+    let vault = hooks::vault(&pipeline.state, vault_key()).await?;
+    let roster = look.source.roster(Urgency::Poll).await.map_err(|error| error.problem)?;
+    let mut removed = Removed::default();
+    for (number, id) in kept {
+        let project = roster.iter().find(|project| project.id.0 == number).cloned();
+        // A project that is gone, or that the credential sees no more.
+        let project =
+            project.unwrap_or_else(|| Project { id: ProjectId(number), name: format!("project {number}") });
+        match look.source.unregister(&project, &id).await {
+            Ok(_) => {
+                let forgotten = vault.change(move |keys| drop(keys.hooks.remove(&number))).await;
+                forgotten.map_err(|error| error.problem)?;
+                removed.projects.push(project.name);
+            }
+            Err(error) => removed.problems.push(error.problem),
+        }
+    }
+    Ok(removed)
+}
+
+/// Where hooks made by hand stand at CODING.
+fn pages(pipeline: &Pipeline, source: &CodingSource) -> Vec<String> {
+    let names = match &pipeline.source.projects {
+        Projects::Named(names) => names.clone(),
+        Projects::All => vec!["PROJECT".to_owned()],
+    };
+    names.into_iter().map(|name| source.hook_page(&Project { id: ProjectId(0), name })).collect()
+}
+
+/// Who would make a hook again that was deleted, and how that is prevented.
+fn made_again(pipeline: &Pipeline, running: bool) -> Option<&'static str> {
+    let by_itself = pipeline.source.webhook.as_ref().is_some_and(|hook| hook.register == Register::Auto);
+    match (running, by_itself) {
+        (true, _) => Some(
+            "The running sync makes it again within the hour: stop it, and write `incremental: polling` without \
+             `webhook`, or `register: manual`, before the next start.",
+        ),
+        (false, true) => Some(
+            "The next `tributary sync` makes it again, unless you write `incremental: polling` without `webhook`, or \
+             `register: manual`.",
+        ),
+        (false, false) => None,
     }
 }
 
@@ -467,10 +577,44 @@ fn result(standing: &Standing) -> String {
     }
 }
 
+/// No longer than a line of the table has room for.
+fn short(text: String) -> String {
+    match text.char_indices().nth(RESULT_WIDTH) {
+        Some(_) => text.chars().take(RESULT_WIDTH.saturating_sub(1)).chain(HIDDEN.chars()).collect(),
+        None => text,
+    }
+}
+
+/// A hook's URL without its last part, which is the token.
+fn without_token(url: &str) -> String {
+    match url.rsplit_once('/') {
+        Some((before, _)) => format!("{before}/{HIDDEN}"),
+        None => HIDDEN.to_owned(),
+    }
+}
+
+/// A body that is no JSON, without what may be the token of a hook's URL.
+fn without_tokens(body: &str) -> String {
+    let is_token = |c: char| c.is_ascii_alphanumeric() || "-_.~".contains(c);
+    let mut text = body.to_owned();
+    for before in ["/hooks/", "\\/hooks\\/", "%2Fhooks%2F", "%2fhooks%2f"] {
+        let mut parts = text.split(before);
+        let mut masked = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let rest = part.trim_start_matches(is_token);
+            masked.extend([before, HIDDEN, rest]);
+        }
+        text = masked;
+    }
+    text
+}
+
 /// The deliveries as a table for people.
 fn table(entries: &[Entry]) -> String {
-    let mut rows =
-        vec![["RECEIVED", "NUMBER", "EVENT", "ENTITY", "VERIFIED", "TO TARGET", "RESULT"].map(str::to_owned)];
+    let mut rows = vec![
+        ["RECEIVED (UTC)", "NUMBER", "EVENT", "ENTITY", "PROJECT", "VERIFIED", "TO TARGET", "RESULT"]
+            .map(str::to_owned),
+    ];
     rows.extend(entries.iter().map(|entry| {
         let summary = entry.summary.clone().unwrap_or_default();
         let received = entry.received.strftime("%Y-%m-%d %H:%M:%S").to_string();
@@ -480,14 +624,15 @@ fn table(entries: &[Entry]) -> String {
         };
         let event = if summary.event.is_empty() { "–".to_owned() } else { summary.event };
         let entity = summary.entity.unwrap_or_else(|| "–".to_owned());
+        let project = summary.project.unwrap_or_else(|| "–".to_owned());
         let number = entry.number.0.to_string();
-        [received, number, event, entity, "yes".to_owned(), took, result(&entry.standing)]
+        [received, number, event, entity, project, "yes".to_owned(), took, short(result(&entry.standing))]
     }));
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
-    let widths: Vec<usize> = (0..6).map(width).collect();
-    let line = |row: &[String; 7]| {
+    let widths: Vec<usize> = (0..7).map(width).collect();
+    let line = |row: &[String; 8]| {
         let cells = row.iter().zip(widths.iter().copied().chain([0]));
         let cells: Vec<String> = cells.map(|(cell, width)| format!("{cell:width$}")).collect();
         cells.join("  ").trim_end().to_owned()
@@ -527,7 +672,7 @@ mod tests {
     use engine::inbox::{DeliveryNumber, Entry, Standing, Summary, Turn};
     use jiff::Timestamp;
 
-    use super::table;
+    use super::{table, without_token, without_tokens};
 
     #[test]
     fn deliveries_stand_in_a_table() {
@@ -540,6 +685,7 @@ mod tests {
             summary: Some(Summary {
                 event: event.to_owned(),
                 entity: Some("issue 71".to_owned()),
+                project: Some("app".to_owned()),
                 ..Summary::default()
             }),
             standing,
@@ -548,15 +694,34 @@ mod tests {
             replays: 0,
             size: 10,
         };
+        let long = "a reason that nobody reads to its end ".repeat(5);
         let entries = [
+            entry(3, "ISSUE_DELETED", Standing::Dead { reason: long }, None),
             entry(1, "ISSUE_UPDATED", Standing::Applied, Some(at(120))),
             entry(2, "GIT_PUSHED", Standing::Ignored { reason: "no table".to_owned() }, None),
         ];
         let text = table(&entries);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), 3);
-        assert!(lines[0].starts_with("RECEIVED"), "{text}");
-        assert!(lines[1].ends_with("applied") && lines[1].contains("ISSUE_UPDATED  issue 71"), "{text}");
-        assert!(lines[2].ends_with("–          ignored: no table"), "{text}");
+        assert_eq!(lines.len(), 4);
+        assert!(lines[0].starts_with("RECEIVED (UTC)"), "{text}");
+        let dead = lines[1].split_once("dead: ").unwrap().1;
+        assert!(dead.starts_with("a reason") && dead.ends_with('…') && dead.chars().count() == 64, "{text}");
+        assert!(lines[2].ends_with("applied") && lines[2].contains("ISSUE_UPDATED  issue 71  app"), "{text}");
+        assert!(lines[3].ends_with("–          ignored: no table"), "{text}");
+    }
+
+    #[test]
+    fn the_token_of_a_url_is_not_shown() {
+        assert_eq!(without_token("https://h.example/a/hooks/s3-c_r.t~"), "https://h.example/a/hooks/…");
+        assert_eq!(without_token("s3cret"), "…");
+        for (body, shown) in [
+            ("payload=%7B%22url%22%3A%22https%3A%2F%2Fh%2Fhooks%2Fs3cret%22%7D", "%2Fhooks%2F…%22%7D"),
+            (r#"{"url":"https:\/\/h\/hooks\/s3cret","#, r#"\/hooks\/…","#),
+            (r#"https://h/hooks/s3cret, /hooks/s3cret"#, "https://h/hooks/…, /hooks/…"),
+        ] {
+            let masked = without_tokens(body);
+            assert!(masked.ends_with(shown) && !masked.contains("s3cret"), "{masked}");
+        }
+        assert_eq!(without_tokens("nothing of the kind"), "nothing of the kind");
     }
 }

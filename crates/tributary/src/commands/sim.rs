@@ -105,6 +105,9 @@ fn introduction(config: &SimConfig) -> String {
          \x20 base_url: {URL}\n\
          \x20 projects: [\"*\"]  # {}\n\
          \x20 auth: {{ token: \"{token}\" }}\n\
+         \x20 # Take the signs out of these lines, and hooks tell of changes:\n\
+         \x20 # incremental: hybrid\n\
+         \x20 # webhook: {{ listen: \"127.0.0.1:8090\", public_url: \"http://127.0.0.1:8090\" }}\n\
          target:\n\
          \x20 sqlite: {{ path: coding.db }}\n\
          state: coding.state",
@@ -115,7 +118,27 @@ fn introduction(config: &SimConfig) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::projects;
+    use std::path::Path;
+
+    use coding_sim::SimConfig;
+    use connectors::coding::config::Projects;
+
+    use super::{URL, introduction, projects};
+    use crate::pipeline::read;
+
+    #[test]
+    fn the_printed_pipeline_is_good_with_and_without_hooks() {
+        let config = SimConfig { projects: projects(2, 10), ..SimConfig::default() };
+        let said = introduction(&config).replace(URL, "http://127.0.0.1:7070");
+        let polls = said.split_once("\n\n").unwrap().1.to_owned();
+        let hybrid = polls.replace("# incremental", "incremental").replace("# webhook", "webhook");
+        for (text, hooks) in [(polls, false), (hybrid, true)] {
+            let pipeline = read(Path::new("pipeline.yaml"), &text, &|_| None).unwrap();
+            assert_eq!(pipeline.source.projects, Projects::All);
+            let listen = pipeline.source.webhook.map(|webhook| webhook.listen.to_string());
+            assert_eq!(listen.as_deref(), hooks.then_some("127.0.0.1:8090"));
+        }
+    }
 
     #[test]
     fn all_issues_are_spread_over_all_projects() {

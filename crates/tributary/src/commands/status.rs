@@ -137,7 +137,7 @@ fn hook(hooks: &HooksStatus, now: Timestamp) -> Vec<String> {
     if let Some(rate) = hooks.missed_rate() {
         let (missed, changes) = (count(hooks.missed), count(hooks.changes));
         lines.push(format!(
-            "  missed-hook rate: {:.1} % ({missed} of {changes} changes in a day)",
+            "  missed-hook rate of the last 24 h, as far as polls have looked: {:.1} % ({missed} of {changes} changes)",
             rate * 100.0
         ));
         if rate > MISSED_SHARE && hooks.changes >= MISSED_LEAST {
@@ -253,7 +253,7 @@ mod tests {
             hook(&hooks, at(100)),
             [
                 "hook: last delivery 5.0 s ago, 1,200 received, 2 refused (signature_wrong)",
-                "  missed-hook rate: 5.0 % (1 of 20 changes in a day)",
+                "  missed-hook rate of the last 24 h, as far as polls have looked: 5.0 % (1 of 20 changes)",
             ]
         );
         hooks.missed = 2;

@@ -57,7 +57,8 @@ async fn every_action_works_beside_a_running_sync_with_and_without_json() {
     assert_eq!(only.len(), 2);
     assert!(only.iter().all(|row| row["result"] == "ignored" && row["event"] == "PING"), "{only:?}");
     let listed = hooked.said(&["list"]).await;
-    assert!(listed.starts_with("RECEIVED") && listed.contains("ISSUE_UPDATED  issue 3"), "{listed}");
+    assert!(listed.starts_with("RECEIVED (UTC)  NUMBER"), "{listed}");
+    assert!(listed.contains("ISSUE_UPDATED  issue 3  app      yes"), "{listed}");
     assert!(listed.contains("4 deliveries in the inbox: 1 applied, 0 unchanged, 3 ignored"), "{listed}");
 
     // One delivery, by its id and by its number; nothing of what proved it is kept.
@@ -66,9 +67,13 @@ async fn every_action_works_beside_a_running_sync_with_and_without_json() {
     assert_eq!(shown, hooked.hooks(&["show", &number]).await);
     assert_eq!(shown["body"]["issue"]["title"], json!("told by the hook"), "{shown}");
     assert_eq!(shown["headers"]["x-coding-service-hook-event"], json!("ISSUE_UPDATED"));
+    let door = format!("http://127.0.0.1:{}/hooks/…", hooked.port);
+    assert_eq!(shown["body"]["hook"]["config"]["url"], json!(door), "the token is not shown: {shown}");
     assert!(shown["headers"].get("x-coding-signature").is_none(), "{shown}");
     let said = hooked.said(&["show", &told]).await;
     assert!(said.contains("result:       applied") && said.contains("told by the hook"), "{said}");
+    let token = key["url"].as_str().unwrap().rsplit_once('/').unwrap().1.to_owned();
+    assert!(said.contains(&door) && !said.contains(&token), "{said}");
     assert!(hooked.said(&["show", &pinged]).await.contains("event:        PING"));
     let unknown = hooked.run("hooks", &["show", "nobody"]).await.expect(1);
     assert!(unknown.stderr.contains("[HOOKS-UNKNOWN]"), "{unknown:?}");
@@ -90,7 +95,8 @@ async fn every_action_works_beside_a_running_sync_with_and_without_json() {
     assert!(nobody.stderr.contains("[HOOKS-UNKNOWN]"), "{nobody:?}");
     assert_eq!(hooked.hooks(&["replay", "--dead"]).await, json!({"replayed": 0}));
     assert_eq!(hooked.hooks(&["dead"]).await["deliveries"], json!([]));
-    assert!(hooked.said(&["dead"]).await.contains("0 dead"));
+    assert_eq!(hooked.said(&["dead"]).await.trim(), "Nothing was given up.");
+    assert_eq!(hooked.said(&["replay", "--dead"]).await.trim(), "Nothing was given up.");
 
     until("the status counts it", async || {
         let hooks = hooked.status()?.hooks?;
@@ -99,7 +105,8 @@ async fn every_action_works_beside_a_running_sync_with_and_without_json() {
     .await;
     let status = hooked.run("status", &[]).await.expect(0).stdout;
     assert!(status.contains("hook: last delivery ") && status.contains(", 4 received"), "{status}");
-    assert!(status.contains("missed-hook rate: 0.0 % (0 of 1 changes in a day)"), "{status}");
+    let rate = "missed-hook rate of the last 24 h, as far as polls have looked: 0.0 % (0 of 1 changes)";
+    assert!(status.contains(rate), "{status}");
     let status = hooked.run("status", &["--json"]).await.expect(0).json();
     assert_eq!(status["status"]["hooks"]["received"], json!(4), "{status}");
     hooked.stop(running).await;
@@ -170,8 +177,34 @@ async fn before_the_first_sync_there_is_no_inbox_and_a_file_that_polls_has_no_ho
         assert!(ended.stderr.contains("has no hook") && ended.stderr.contains("[HOOKS-NONE]"), "{ended:?}");
         assert!(ended.stdout.is_empty(), "{ended:?}");
     }
+    let mut command = tributary(stage.dir.path());
+    command.arg("hooks").arg(&file).arg("unregister");
+    let ended = run(command).await.expect(0);
+    assert_eq!(ended.stdout.trim(), "There is no hook of this pipeline at CODING.");
     assert!(!stage.path("coding.state").exists());
     stage.sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_tries_the_address_that_nobody_listens_on() {
+    let hooked = Hooked::new(team(5), "", "").await;
+    let free = hooked.run("check", &[]).await.expect(0).stdout;
+    let item = format!("source: listen 127.0.0.1:{}", hooked.port);
+    assert!(free.lines().any(|line| line.starts_with("ok ") && line.contains(&item)), "{free}");
+    // Nothing is registered, nothing came yet.
+    assert!(free.trim_end().ends_with("Everything needed is there; 2 warnings."), "{free}");
+    let other = std::net::TcpListener::bind(("127.0.0.1", hooked.port)).unwrap();
+    let taken = hooked.run("check", &[]).await.expect(1).stdout;
+    assert!(taken.lines().any(|line| line.starts_with("FAILED") && line.contains(&item)), "{taken}");
+    assert!(taken.contains("another process listens there") && taken.contains("another `listen`"), "{taken}");
+    drop(other);
+
+    // Who runs listens there, and is not disturbed.
+    let running = hooked.start_registered().await;
+    let beside = hooked.run("check", &[]).await.expect(0).stdout;
+    assert!(!beside.contains("source: listen"), "{beside}");
+    hooked.stop(running).await;
+    hooked.stage.sim.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

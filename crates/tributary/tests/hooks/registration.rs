@@ -67,6 +67,43 @@ async fn one_hook_is_made_found_again_and_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hook_is_removed_that_the_file_tells_nothing_of_any_more() {
+    let mut config = team(10);
+    config.projects.push(coding_sim::ProjectConfig::new("other", 5, 2, 3));
+    let hooked = Hooked::new(config, "", "").await;
+    hooked.edit("projects: [app]", "projects: [app, other]");
+    let registered = hooked.hooks(&["register"]).await;
+    assert_eq!(registered["hooks"].as_array().unwrap().len(), 2, "{registered}");
+    assert_eq!(hooked.world().hooks().len(), 2);
+
+    // A project is taken out of the file, then the hook is made by hand, then changes are polled.
+    hooked.edit("projects: [app, other]", "projects: [app]");
+    hooked.edit("    listen:", "    register: manual\n    listen:");
+    let said = hooked.said(&["unregister"]).await;
+    assert!(
+        said.starts_with("Deleted the hook of ") && said.contains("app") && said.contains("other"),
+        "{said}"
+    );
+    let page = format!("{}/p/app/setting/webhook", hooked.stage.sim.url());
+    assert!(said.contains("by hand") && said.contains(&page), "{said}");
+    assert!(hooked.world().hooks().is_empty());
+    let said = hooked.said(&["unregister"]).await;
+    assert!(!said.contains("Deleted") && said.contains(&page), "{said}");
+
+    hooked.edit("    register: manual\n", "");
+    hooked.hooks(&["register"]).await;
+    let address = format!("127.0.0.1:{}", hooked.port);
+    let block = format!(
+        "  incremental: hybrid\n  webhook:\n    listen: {address}\n    public_url: http://{address}\n"
+    );
+    hooked.edit(&block, "");
+    assert_eq!(hooked.hooks(&["unregister"]).await["unregistered"], json!([PROJECT]));
+    assert!(hooked.world().hooks().is_empty());
+    assert!(hooked.said(&["unregister"]).await.contains("There is no hook"));
+    hooked.stage.sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_somebody_changed_is_put_right_at_the_next_start() {
     let hooked = Hooked::new(team(20), "", "").await;
     let running = hooked.start_registered().await;
@@ -127,7 +164,8 @@ async fn a_rotated_url_replaces_the_old_one_beside_a_running_sync() {
     assert!(hooked.said(&["url"]).await.contains("The URL before it works for another 23 h 59 min."));
 
     let said = hooked.said(&["url", "--revoke"]).await;
-    assert!(said.contains("A running sync puts the hook at CODING right by itself"), "{said}");
+    assert!(said.contains("All older URLs are refused now."), "{said}");
+    assert!(said.contains("The running sync gives the new URL to CODING within seconds."), "{said}");
     let third = hooked.url().await;
     until("the hook has the third URL", async || (hooked.hook().url == third).then_some(())).await;
     for url in [&first, &second] {
@@ -137,6 +175,8 @@ async fn a_rotated_url_replaces_the_old_one_beside_a_running_sync() {
     hooked.becomes_exact().await;
     assert_eq!(hooked.world().hooks().len(), 1);
     hooked.stop(running).await;
+    let said = hooked.said(&["url", "--rotate"]).await;
+    assert!(said.contains("The next `tributary sync` gives the new URL"), "nobody runs: {said}");
     hooked.stage.sim.stop().await;
 }
 
