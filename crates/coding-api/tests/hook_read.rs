@@ -332,6 +332,13 @@ fn characters_that_cannot_be_read_cost_only_themselves() {
 
 #[test]
 fn deep_nesting_is_refused_without_recursion() {
+    // Whoever keeps a body inside something else reads it back with a parser that ends at 128 levels.
+    let nested =
+        |levels: usize| format!("{{\"event\":\"X\",\"deep\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
+    assert!(matches!(read(&[], nested(60).as_bytes()), Reading::Event(_)));
+    for levels in [70, 125, 126, 127, 200] {
+        assert_eq!(unusable(&[], nested(levels).as_bytes()), "it is nested too deeply", "{levels}");
+    }
     const DEPTH: usize = 100_000;
     let (opening, closing) = ("[".repeat(DEPTH), "]".repeat(DEPTH));
     let in_object = format!(r#"{{"event":"ISSUE_UPDATED","x":{opening}{closing}}}"#);

@@ -32,7 +32,7 @@ pub struct Event {
     pub happened_ms: Option<i64>,
     /// What it is about, for people: `issue 71`, `push refs/heads/master`.
     pub entity: Option<String>,
-    /// The whole body.
+    /// The whole body, but for `hook.config`, which holds the receiver's URL.
     pub body: Map<String, Value>,
 }
 
@@ -44,7 +44,12 @@ impl Event {
     }
 
     /// Reads a body whose event code is `code`; `hook_id` is the header's.
-    pub(super) fn of(code: String, hook_id: Option<String>, body: Map<String, Value>) -> Self {
+    pub(super) fn of(code: String, hook_id: Option<String>, mut body: Map<String, Value>) -> Self {
+        let hook_id = super::read::hook_id(&body).or(hook_id);
+        if let Some(hook) = body.get_mut("hook").and_then(Value::as_object_mut) {
+            // Its URL holds the token of whoever receives it.
+            hook.remove("config");
+        }
         let object = |name: &str| body.get(name).and_then(Value::as_object);
         let comment = object("issueComment");
         let issue = body
@@ -60,7 +65,7 @@ impl Event {
         let issues = issues(&body);
         Self {
             name: text(body.get("eventName")),
-            hook_id: super::read::hook_id(&body).or(hook_id),
+            hook_id,
             project: ProjectMark::of(body.get("project")),
             team: object("team").and_then(|team| text(team.get("domain"))),
             sender: Sender::of(body.get("sender")),

@@ -83,7 +83,7 @@ fn parse(body: Vec<u8>) -> Result<Map<String, Value>, &'static str> {
     }
     // Halves of surrogate pairs, U+0000 and bytes that are not UTF-8 cost themselves, not the delivery.
     let sane = sanitize(body);
-    serde_json::from_str::<Map<String, Value>>(&sane.text).map_err(|error| {
+    let parsed = serde_json::from_str::<Map<String, Value>>(&sane.text).map_err(|error| {
         use serde_json::error::Category;
         match error.classify() {
             Category::Eof => "it is cut off",
@@ -94,7 +94,25 @@ fn parse(body: Vec<u8>) -> Result<Map<String, Value>, &'static str> {
                 "it is not JSON; the hook may have a template, to be taken out of its settings in CODING"
             }
         }
-    })
+    })?;
+    match parsed.values().all(|value| is_flatter_than(value, DEEPEST)) {
+        true => Ok(parsed),
+        false => Err("it is nested too deeply"),
+    }
+}
+
+/// Levels of a body. Events have five or so; whoever keeps one inside something else must be able to read it back,
+/// and parsers end at 128.
+const DEEPEST: usize = 64;
+
+/// Whether a value has fewer levels than that. It has at most as many as the parser takes.
+fn is_flatter_than(value: &Value, levels: usize) -> bool {
+    let Some(below) = levels.checked_sub(1) else { return false };
+    match value {
+        Value::Array(items) => items.iter().all(|item| is_flatter_than(item, below)),
+        Value::Object(fields) => fields.values().all(|field| is_flatter_than(field, below)),
+        _ => true,
+    }
 }
 
 /// The id of the hook by the body's own word.

@@ -89,6 +89,9 @@ async fn receive(
     }
 }
 
+/// What an inbox says that has been closed.
+const CLOSED: &str = "JOURNAL-CLOSED";
+
 impl Hall {
     async fn store(&self, door: &Door, verified: Verified, received: Timestamp) -> Response {
         let arrival = Arrival {
@@ -125,6 +128,10 @@ impl Hall {
 
     fn fail(&self, door: &Door, error: &JournalError) -> Response {
         let (problem, connection) = (&error.problem, &door.connection);
+        if problem.code == CLOSED {
+            // The run ends: whoever asks again finds the next one.
+            return answer::come_again();
+        }
         let unsaid = self.voice.speaks(connection, &problem.code);
         if error.remedy == Remedy::NeedsHuman {
             if let Some(unsaid) = unsaid {

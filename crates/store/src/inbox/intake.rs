@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use engine::inbox::{Accepted, Arrival, DeliveryNumber};
 use engine::journal::JournalError;
 use jiff::Timestamp;
@@ -75,13 +76,15 @@ struct Packed {
     headers: String,
     body: Vec<u8>,
     size: u64,
+    /// The body as it arrived: whoever counts bodies in memory counts it until it is written.
+    _held: Bytes,
 }
 
 impl Packed {
     async fn of(arrival: Arrival) -> Result<Packed, Fault> {
         let headers =
             serde_json::to_string(&arrival.headers).map_err(|error| Fault::Encode(error.to_string()))?;
-        let body = arrival.body;
+        let (body, held) = (arrival.body.clone(), arrival.body);
         let size = u64::try_from(body.len()).unwrap_or(u64::MAX);
         let body = if body.len() < LARGE {
             blob::pack_bytes(&body)?
@@ -95,6 +98,7 @@ impl Packed {
             headers,
             body,
             size,
+            _held: held,
         })
     }
 }

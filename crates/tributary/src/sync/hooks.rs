@@ -17,7 +17,7 @@ use engine::inbox::Inbox;
 use engine::journal::Journal;
 use engine::problem::Problem;
 use engine::schema::Table;
-use engine::source::{Project, SourceError};
+use engine::source::{Project, SourceError, SourceErrorKind};
 use engine::status::Board;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -44,7 +44,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(30);
 const RETRY_AT_LAST: Duration = Duration::from_mins(10);
 /// Clocks differ: what failed so long before the last fetch is fetched too. The inbox knows repetitions.
 const OVERLAP: Duration = Duration::from_mins(5);
-/// Document with the time up to which everything that could not be delivered has been fetched.
+/// Document with the time up to which everything that could not be delivered has been fetched, by project.
 const FETCHED: &str = "hook/fetched";
 
 /// The hook of a group of pipelines.
@@ -184,81 +184,101 @@ impl<J: Journal> Tending<J> {
         tracing::info!(listen = %hook.settings.listen, "deliveries of the hook can come in");
         let mut fetched = self.fetched_until().await;
         let (mut register_at, mut failures) = (Instant::now(), 0_u32);
-        let mut registered_for: Vec<Project> = Vec::new();
-        let mut reached = false;
+        let (mut registered_for, mut reached, mut rotated) = (Vec::new(), false, false);
         loop {
-            let projects = progress.borrow_and_update().projects.clone();
-            let now = Instant::now();
-            let due = now >= register_at || (projects != registered_for && failures == 0);
-            if hook.settings.register == Register::Auto && !projects.is_empty() && due {
-                let plan = hook.plan(&known);
-                let failed = self.register(&projects, &plan, &mut fetched).await;
-                registered_for = projects;
-                failures = if failed { failures.saturating_add(1) } else { 0 };
-                register_at = after(
-                    now,
-                    match failures {
-                        0 => LOOK_AT_HOOK,
-                        many => {
-                            let doubled = 2_u32.saturating_pow(many.saturating_sub(1));
-                            RETRY_AFTER.saturating_mul(doubled).min(RETRY_AT_LAST)
-                        }
+            let now = progress.borrow_and_update().clone();
+            let wanted = hook.settings.register == Register::Auto && !now.projects.is_empty();
+            let due = Instant::now() >= register_at || (now.projects != registered_for && failures == 0);
+            let (plan, by_us) = (hook.plan(&known), rotated);
+            // Meanwhile a revoked URL must be refused and a stop be heard: it is dropped and begun again.
+            let mut registering = std::pin::pin!(async {
+                match wanted && due {
+                    true => Some(self.register(&now, &plan, &mut fetched, by_us).await),
+                    false => std::future::pending().await,
+                }
+            });
+            loop {
+                // Every arm only waits, or may be begun again.
+                tokio::select! {
+                    () = cancel.cancelled() => return Ok(()),
+                    failed = &mut registering => {
+                        failures = if failed.unwrap_or(false) { failures.saturating_add(1) } else { 0 };
+                        register_at = after(Instant::now(), pause(failures));
+                        registered_for.clone_from(&now.projects);
+                        rotated = false;
+                        break;
+                    }
+                    changed = progress.changed(), if !(wanted && due) => match changed {
+                        Ok(()) => break,
+                        Err(_) => return Ok(()),
                     },
-                );
-            }
-            // Every arm only waits.
-            tokio::select! {
-                () = cancel.cancelled() => break,
-                () = tokio::time::sleep(LOOK_AT_KEYS) => {}
-                changed = progress.changed() => if changed.is_err() { break },
-            }
-            self.note_reached(&mut reached).await;
-            let newest = hook.vault.stamp();
-            if newest != stamp {
-                stamp = newest;
-                let before = known.token().expose_secret().to_owned();
-                known = keys(&hook.settings, &hook.vault).await?;
-                hook.open_door(&known, &self.doors, &self.board);
-                if known.token().expose_secret() != before {
-                    register_at = Instant::now();
+                    () = tokio::time::sleep(LOOK_AT_KEYS) => {}
+                }
+                self.note_reached(&mut reached).await;
+                let newest = hook.vault.stamp();
+                if newest != stamp {
+                    stamp = newest;
+                    let before = known.token().expose_secret().to_owned();
+                    known = keys(&hook.settings, &hook.vault).await?;
+                    hook.open_door(&known, &self.doors, &self.board);
+                    if known.token().expose_secret() != before {
+                        (register_at, rotated) = (Instant::now(), true);
+                        break;
+                    }
+                }
+                if !(wanted && due) && Instant::now() >= register_at {
+                    break;
                 }
             }
         }
-        Ok(())
     }
 
     /// Puts the hook of every project right, and fetches what it could not deliver since the last time; whether any of
-    /// it failed.
-    async fn register(&self, projects: &[Project], plan: &Plan, fetched: &mut Option<Timestamp>) -> bool {
-        let (now, since) = (Timestamp::now(), fetched.and_then(|fetched| fetched.checked_sub(OVERLAP).ok()));
+    /// it failed. `rotated` when the URL was changed here.
+    async fn register(
+        &self,
+        progress: &Progress,
+        plan: &Plan,
+        fetched: &mut BTreeMap<i64, Timestamp>,
+        rotated: bool,
+    ) -> bool {
+        let now = Timestamp::now();
         let (mut failed, mut unfetched) = (Vec::new(), false);
-        let outcomes = register(&self.source, projects, &self.tables, plan, &self.hook.vault).await;
+        let outcomes = register(&self.source, &progress.projects, &self.tables, plan, &self.hook.vault).await;
         for (project, outcome) in outcomes {
-            match outcome {
-                Ok(registered) => {
-                    say(&project, &registered);
-                    if let Some(since) = since
-                        && let Err(error) = self.fetch_failed(&project, &registered.id, since).await
-                    {
-                        unfetched = true;
-                        tracing::warn!(
-                            project = %project.name, %error,
-                            "what the hook could not deliver was not fetched; polls find it, and it is tried again"
-                        );
-                    }
+            let registered = match outcome {
+                Ok(registered) => registered,
+                // Of all that the credential sees, a project that it sees no more is not missed.
+                Err(error) if progress.everything && error.kind == SourceErrorKind::AccessLost => continue,
+                Err(error) => {
+                    failed.push(error.problem);
+                    continue;
                 }
-                Err(error) => failed.push(error.problem),
+            };
+            say(&project, &registered, rotated);
+            let since = fetched.get(&project.id.0).and_then(|fetched| fetched.checked_sub(OVERLAP).ok());
+            let done = match since {
+                Some(since) => self.fetch_failed(&project, &registered.id, since).await,
+                None => Ok(()),
+            };
+            match done {
+                Ok(()) => drop(fetched.insert(project.id.0, now)),
+                Err(error) => {
+                    unfetched = true;
+                    tracing::warn!(
+                        project = %project.name, %error,
+                        "what the hook could not deliver was not fetched; polls find it, and it is tried again"
+                    );
+                }
             }
+        }
+        if let Err(error) = self.journal.remember(FETCHED, &json!(fetched)).await {
+            // Then more of the hook's log is gone through at the next start.
+            tracing::debug!(problem = %error.problem, "not noted");
         }
         let note = failed.first().map(ToString::to_string);
         if let Some(problem) = failed.first() {
             tracing::warn!(%problem, "the hook is not as it should be; polls go on");
-        } else if !unfetched {
-            *fetched = Some(now);
-            if let Err(error) = self.journal.remember(FETCHED, &json!(now)).await {
-                // Then more of the hook's log is gone through at the next start.
-                tracing::debug!(problem = %error.problem, "not noted");
-            }
         }
         self.board.hooks(|hooks| hooks.note = note);
         unfetched || !failed.is_empty()
@@ -296,18 +316,31 @@ impl<J: Journal> Tending<J> {
         }
     }
 
-    async fn fetched_until(&self) -> Option<Timestamp> {
-        let documents = self.journal.recall(FETCHED).await.ok()?;
-        let (_, value) = documents.into_iter().find(|(name, _)| name == FETCHED)?;
-        serde_json::from_value(value).ok()
+    /// Up to when each project's failed deliveries have been fetched.
+    async fn fetched_until(&self) -> BTreeMap<i64, Timestamp> {
+        let documents = self.journal.recall(FETCHED).await.unwrap_or_default();
+        let found = documents.into_iter().find(|(name, _)| name == FETCHED);
+        found.and_then(|(_, value)| serde_json::from_value(value).ok()).unwrap_or_default()
     }
 }
 
-fn say(project: &Project, registered: &Registered) {
+/// Until the hook is looked at again, after so many failures in a row.
+fn pause(failures: u32) -> Duration {
+    match failures {
+        0 => LOOK_AT_HOOK,
+        many => {
+            let doubled = 2_u32.saturating_pow(many.saturating_sub(1));
+            RETRY_AFTER.saturating_mul(doubled).min(RETRY_AT_LAST)
+        }
+    }
+}
+
+fn say(project: &Project, registered: &Registered, rotated: bool) {
     let project = &project.name;
     match &registered.how {
         How::Created => tracing::info!(%project, "made the hook at CODING"),
         How::Found => tracing::debug!(%project, "the hook at CODING is as it should be"),
+        How::Repaired { .. } if rotated => tracing::info!(%project, "gave the new URL to CODING"),
         How::Repaired { what } => {
             tracing::warn!(%project, "the hook at CODING was changed and is put right: {}", what.join(", "));
         }

@@ -1,5 +1,7 @@
 //! What a delivery means: from an event to the rows to look at, and to its own row in the table Events. Pure.
 
+use std::collections::HashMap;
+
 use coding_api::hook::{self, Event, Group, IssueMark, Legacy, Reading, Sender};
 use engine::inbox::{Delivery, Summary};
 use engine::row::{ProjectId, Row, RowId, RowKey, integer};
@@ -79,6 +81,8 @@ fn of_event(delivery: &Delivery, event: Event) -> Heard {
     let summary = summary(&event.code, event.entity.as_deref(), &project, event.sender.as_ref());
     let meaning = meaning(&event);
     let (entity_type, entity_id) = entity(&event);
+    // What is gone carries the time of its last update, which may be years ago.
+    let happened_ms = event.happened_ms.filter(|_| !event.code.ends_with("_DELETED"));
     let row = Entry {
         event: event.code,
         name: event.name,
@@ -86,7 +90,7 @@ fn of_event(delivery: &Delivery, event: Event) -> Heard {
         entity_type,
         entity_id,
         sender: event.sender,
-        happened_ms: event.happened_ms,
+        happened_ms,
         body: event.body,
     };
     Heard { summary, project, meaning, row: Some(row.into_row(delivery)) }
@@ -156,7 +160,7 @@ fn meaning(event: &Event) -> Meaning {
         }
         other => return Meaning::Nothing { reason: unused(other).to_owned() },
     }
-    match hints.0 {
+    match hints.found {
         hints if hints.is_empty() => {
             Meaning::Nothing { reason: "it does not say which row it is about".to_owned() }
         }
@@ -177,16 +181,29 @@ fn unused(group: Group) -> &'static str {
     }
 }
 
+/// Rows that one delivery may name: an iteration that many issues were planned into. The rest is left to the next poll.
+const HINTS_MOST: usize = 1_000;
+
 /// Hints, each row once: what is meant before what is merely touched.
 #[derive(Default)]
-struct Hints(Vec<Hint>);
+struct Hints {
+    found: Vec<Hint>,
+    /// Where each row's hint stands.
+    places: HashMap<(TableId, RowId), usize>,
+}
 
 impl Hints {
     fn add(&mut self, hint: Hint) {
-        match self.0.iter_mut().find(|known| (known.table, known.id) == (hint.table, hint.id)) {
+        let (row, end) = ((hint.table, hint.id), self.found.len());
+        let place = self.places.get(&row).copied();
+        match place.and_then(|place| self.found.get_mut(place)) {
             Some(known) if known.beside && !hint.beside => *known = hint,
             Some(_) => {}
-            None => self.0.push(hint),
+            None if end >= HINTS_MOST => {}
+            None => {
+                self.places.insert(row, end);
+                self.found.push(hint);
+            }
         }
     }
 
@@ -247,7 +264,9 @@ struct Entry {
 }
 
 impl Entry {
-    fn into_row(self, delivery: &Delivery) -> Row {
+    fn into_row(mut self, delivery: &Delivery) -> Row {
+        // How the hook is set up is the same in every delivery, and nobody else's business.
+        self.body.remove("hook");
         let sender = self.sender.unwrap_or_default();
         let fields = [
             ("Id", delivery.entry.number.0.into()),
