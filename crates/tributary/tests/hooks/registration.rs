@@ -197,6 +197,8 @@ async fn by_hand_the_steps_are_printed_and_coding_is_not_asked() {
     let running = hooked.start().await;
     let id = hooked.world().register_hook(PROJECT, &url, &secret, &[]).unwrap();
     hooked.act_on_hooks("PingServiceHook", json!({"Id": [id]})).await;
+    // Deliveries are sent side by side: the ping is to come first.
+    hooked.until_settled(1).await;
     hooked.rename(3, "told by the hook made by hand");
     hooked.becomes_exact().await;
     let entries = hooked.until_settled(2).await;
