@@ -24,8 +24,6 @@ use crate::target::Cell;
 const PAGE: Limit = Limit { rows: 1_000, bytes: 4 << 20 };
 /// Look-ups under way at once; the budget says how fast they go.
 const AT_ONCE: usize = 8;
-/// Suspicious rows looked at together.
-const TOGETHER: usize = 64;
 
 /// A table of a project at a source and in the mirror.
 #[derive(Debug)]
@@ -75,13 +73,8 @@ impl<S: Source, J: Journal> Both<'_, S, J> {
             telling.add(rows.len());
             seen.extend(rows.iter().map(|(id, _)| *id));
             suspicious.extend(self.unlike(&rows).await?);
-            while suspicious.len() >= TOGETHER && self.table.look_up {
-                let some: Vec<RowId> = suspicious.iter().take(TOGETHER).copied().collect();
-                suspicious.retain(|id| !some.contains(id));
-                self.settle(some, &mut compared).await?;
-            }
         }
-        // Only the ids are kept of what was seen: eight bytes a row.
+        // Only ids are kept, of what was seen and of what is suspicious: eight bytes a row.
         seen.sort_unstable();
         seen.dedup();
         compared.expected = u64::try_from(seen.len()).unwrap_or(u64::MAX);
@@ -94,11 +87,7 @@ impl<S: Source, J: Journal> Both<'_, S, J> {
             let unseen = rows.iter().map(|row| row.key.id).filter(|id| seen.binary_search(id).is_err());
             suspicious.extend(unseen);
         }
-        let suspicious: Vec<RowId> = suspicious.into_iter().collect();
-        let together = if self.table.look_up { TOGETHER } else { suspicious.len().max(1) };
-        for some in suspicious.chunks(together) {
-            self.settle(some.to_vec(), &mut compared).await?;
-        }
+        self.settle(suspicious.into_iter().collect(), &mut compared, telling).await?;
         Ok(compared)
     }
 
@@ -108,11 +97,7 @@ impl<S: Source, J: Journal> Both<'_, S, J> {
     /// What source and journal say.
     pub async fn check(&self, ids: &[RowId], telling: &Telling) -> Result<Compared, VerifyError> {
         let mut compared = Compared::default();
-        telling.begin(self.project, self.table.name, u64::try_from(ids.len()).unwrap_or(u64::MAX));
-        for some in ids.chunks(AT_ONCE) {
-            self.settle(some.to_vec(), &mut compared).await?;
-            telling.add(some.len());
-        }
+        self.settle(ids.to_vec(), &mut compared, telling).await?;
         compared.expected = u64::try_from(ids.len()).unwrap_or(u64::MAX);
         compared.found = compared.expected;
         Ok(compared)
@@ -135,8 +120,14 @@ impl<S: Source, J: Journal> Both<'_, S, J> {
         Ok(unlike.iter().filter(differs).map(|(id, _)| *id).collect())
     }
 
-    /// Looks at these rows again, until it can be told in what they differ.
-    async fn settle(&self, ids: Vec<RowId>, compared: &mut Compared) -> Result<(), VerifyError> {
+    /// Looks at these rows again, until it can be told in what they differ. All of them together: rows that only
+    /// wait to be seen by somebody wait at the same time.
+    async fn settle(
+        &self,
+        ids: Vec<RowId>,
+        compared: &mut Compared,
+        telling: &Telling,
+    ) -> Result<(), VerifyError> {
         let started = Instant::now();
         // The newest change of each row in the mirror when it was first looked at here, and how it differs now.
         let mut first: HashMap<RowId, Sequence> = HashMap::new();
@@ -145,7 +136,11 @@ impl<S: Source, J: Journal> Both<'_, S, J> {
         while !open.is_empty() {
             let mut left = Vec::new();
             let together = if self.table.look_up { AT_ONCE } else { open.len() };
+            // Decided before the round: a last look comes after the wait.
+            let last = started.elapsed() >= self.patience;
+            telling.begin(self.project, self.table.name, u64::try_from(open.len()).unwrap_or(u64::MAX));
             for ids in open.chunks(together) {
+                telling.add(ids.len());
                 let truth = self.look(ids).await?;
                 let keys: Vec<RowKey> = ids.iter().map(|id| self.key(*id)).collect();
                 let rows = patiently!(self.journal.rows(&keys))?;
@@ -158,7 +153,7 @@ impl<S: Source, J: Journal> Both<'_, S, J> {
                     left.push((*id, difference, moved));
                 }
             }
-            if started.elapsed() >= self.patience {
+            if last {
                 for (id, difference, moved) in left {
                     match moved {
                         true => compared.moving = compared.moving.saturating_add(1),

@@ -15,7 +15,7 @@ use crate::source::Project;
 use crate::target::{Cell, FoundRow, Inspect};
 
 /// Rows read at once on either side.
-const PAGE: Limit = Limit { rows: 1_000, bytes: 4 << 20 };
+const PAGE: Limit = Limit { rows: 500, bytes: 1 << 20 };
 
 /// So many suspicious rows are settled together.
 pub(super) const TOGETHER: usize = 500;
