@@ -141,6 +141,10 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         let Some(Project { id: project, .. }) = present else {
             return Ok(Some((found.clone(), found)));
         };
+        if table.from_inbox {
+            // What was once told stays told: a mirror that is younger than the target does not know of it.
+            return Ok(Some((found, Vec::new())));
+        }
         let keys: Vec<RowKey> = found.iter().map(|id| RowKey { table: table.id, project, id: *id }).collect();
         let Some(known) = persistently!(self, self.journal.known(&keys)) else { return Ok(None) };
         let alive: HashSet<RowId> =

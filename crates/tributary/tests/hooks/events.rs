@@ -195,3 +195,20 @@ async fn killed_at_random_moments_each_delivery_is_one_row() {
     hooked.stop(running).await;
     hooked.stage.sim.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_once_told_outlives_the_state_directory() {
+    let hooked = Hooked::new(team(20), "", WITH_EVENTS).await;
+    let running = hooked.start_registered().await;
+    everything(&hooked);
+    let before = become_complete(&hooked, Mode::Document).await;
+    hooked.stop(running).await;
+    std::fs::remove_dir_all(hooked.state()).unwrap();
+    let running = hooked.start_registered().await;
+    hooked.rename(5, "after the loss");
+    let after = become_complete(&hooked, Mode::Document).await;
+    assert_eq!(after.len(), before.len() + 1);
+    let ended = hooked.stop(running).await;
+    assert!(!ended.stderr.contains("held"), "nothing of it is up for deletion: {ended:?}");
+    hooked.stage.sim.stop().await;
+}
