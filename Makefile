@@ -34,7 +34,7 @@ bench-hooks: ## Measure hooks: from delivery to row, and how many deliveries a s
 	@$(MAKE) --no-print-directory bench ARGS="hooks $(ARGS)"
 
 chaos-hooks: ## Kill tributary in the middle of storms of deliveries; everything acknowledged must be there (minutes)
-	TRIBUTARY_CHAOS=full $(CARGO) test --release --package tributary --test main -- storm hostile_hooks --nocapture
+	TRIBUTARY_CHAOS=full $(CARGO) test --package tributary --test main -- storm hostile_hooks --nocapture
 
 fuzz: ## Fuzz the parsers of foreign input, a minute each (SECONDS_EACH=10, ARGS="hook_body")
 	fuzz/run $(ARGS)
