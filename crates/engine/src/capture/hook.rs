@@ -3,8 +3,8 @@
 //!
 //! A delivery is never believed: the row it names is looked at, and the differ says what changed. A delivery is
 //! settled when every row it names has been looked at *after* it arrived. What fails is tried again; what goes on
-//! failing while other looks succeed goes aside, where a person finds it, and the stream goes on. [`desk`] keeps
-//! the books, [`look`] does the looking; here is when what happens.
+//! failing while other looks succeed goes aside, where a person finds it, and the stream goes on. `desk` keeps
+//! the books, `look` does the looking; here is when what happens.
 
 mod desk;
 mod look;

@@ -1,7 +1,7 @@
 //! Whether a target holds what the mirror says it should, and whether the mirror holds what the source shows.
 //!
 //! Reads only, and beside whoever writes. [`target`](Verification::target) goes through mirror and target together,
-//! in the order of ids; [`source`](source::compare) through the source's listing. What differs at first sight is
+//! in the order of ids; [`source`] through the source's listing. What differs at first sight is
 //! looked at again until it can be told: a target is behind its mirror, a mirror behind its source, and neither is
 //! a difference. Start with [`Verification`]; what was found is in [`report`].
 
