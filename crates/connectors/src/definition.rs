@@ -35,6 +35,14 @@ pub(crate) struct DefinedColumn {
 /// not in it).
 pub(crate) type RealColumn = (String, String, i64);
 
+/// What stands under a table's name.
+pub(crate) enum Object {
+    /// A table with these columns.
+    Table(Vec<RealColumn>),
+    /// Something else, in words.
+    Other(String),
+}
+
 /// How a table stands in the target.
 #[derive(Clone, Debug)]
 pub(crate) enum Standing {
@@ -77,16 +85,22 @@ impl Names {
 }
 
 impl Standing {
-    /// How a table stands that is there with these `real` columns; refuses one that is not ours or that somebody
-    /// has changed since it was made as `stored` says.
+    /// How a table stands whose name has this `object`; refuses one that is not ours or that somebody has changed since
+    /// it was made as `stored` says.
     pub(crate) fn judge(
         table: &TargetTable,
         stored: Option<Definition>,
-        real: &[RealColumn],
+        object: Option<Object>,
         declared: fn(Kind) -> &'static str,
         names: Names,
         words: &Words,
     ) -> Result<Standing, Fault> {
+        let real = &match object {
+            None if stored.is_some() => return Ok(Standing::Lost),
+            None => return Ok(Standing::Missing),
+            Some(Object::Other(why)) => return Err(words.shape(&table.name, why, &[])),
+            Some(Object::Table(real)) => real,
+        };
         let wanted = Definition::of(table);
         let Some(stored) = stored else {
             let why = "there is a table of this name that tributary did not make".to_owned();
@@ -102,14 +116,20 @@ impl Standing {
     }
 }
 
-/// How a table that is there with these `real` columns stands, for one who only looks: nothing is refused.
+/// How a table stands whose name has this `object`, for one who only looks: nothing is refused.
 pub(crate) fn look(
     table: &TargetTable,
-    stored: Option<&Definition>,
-    real: &[RealColumn],
+    stored: Option<Definition>,
+    object: Option<Object>,
     declared: fn(Kind) -> &'static str,
     names: Names,
 ) -> TableLook {
+    let nothing = |why: String| TableLook { differs: vec![why], ..TableLook::default() };
+    let real = &match object {
+        None => return nothing("it is not there".to_owned()),
+        Some(Object::Other(why)) => return nothing(why),
+        Some(Object::Table(real)) => real,
+    };
     let wanted = Definition::of(table);
     let differs = match stored {
         None => std::iter::once("tributary did not make it".to_owned())

@@ -22,6 +22,12 @@ impl From<sqlx::Error> for Fault {
     }
 }
 
+impl From<std::io::Error> for Fault {
+    fn from(error: std::io::Error) -> Fault {
+        Fault::Sql(error.into())
+    }
+}
+
 impl Fault {
     /// A refusal of ours.
     pub(crate) fn refused(kind: TargetErrorKind, problem: Problem) -> Fault {

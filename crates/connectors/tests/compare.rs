@@ -17,20 +17,39 @@ const SHOWN: usize = 10;
 /// Rows of a table by project and id, as they stand in the target.
 pub(crate) type Rows = BTreeMap<(String, i64), Map<String, Value>>;
 
-/// Fails unless every row and field of the target equals the truth.
-pub(crate) async fn assert_same(world: &WorldHandle, place: &Place, task: &Task) {
-    let differences = compare(world, place, task).await;
-    assert!(
-        differences.is_empty(),
-        "{} differences, among them:\n{}",
-        differences.len(),
-        differences.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("\n")
-    );
+/// A target compared with the truth.
+#[derive(Debug, Default)]
+pub(crate) struct Compared {
+    /// Rows of the truth that were looked for.
+    pub(crate) rows: usize,
+    /// Their fields.
+    pub(crate) fields: usize,
+    /// Everything that differs, in words.
+    pub(crate) differences: Vec<String>,
 }
 
-/// Everything that differs, in words.
-pub(crate) async fn compare(world: &WorldHandle, place: &Place, task: &Task) -> Vec<String> {
-    let mut found = Vec::new();
+impl Compared {
+    /// Fails where something differs.
+    pub(crate) fn assert_equal(self) -> Compared {
+        let Compared { rows, fields, differences } = &self;
+        assert!(
+            differences.is_empty(),
+            "{} differences in {fields} fields of {rows} rows, among them:\n{}",
+            differences.len(),
+            differences.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("\n")
+        );
+        self
+    }
+}
+
+/// Fails unless every row and field of the target equals the truth.
+pub(crate) async fn assert_same(world: &WorldHandle, place: &Place, task: &Task) {
+    compare(world, place, task).await.assert_equal();
+}
+
+/// Compares every row and field of the target with the truth.
+pub(crate) async fn compare(world: &WorldHandle, place: &Place, task: &Task) -> Compared {
+    let (mut found, mut rows, mut fields) = (Vec::new(), 0, 0);
     for (index, table) in task.tables.iter().enumerate() {
         let mut actual = read(place, task, index).await;
         for project in world.projects() {
@@ -40,6 +59,7 @@ pub(crate) async fn compare(world: &WorldHandle, place: &Place, task: &Task) -> 
                 if !task.filter.admits(table.id, &row) {
                     continue;
                 }
+                rows += 1;
                 let place = format!("{} {project}/{id}", table.name);
                 let Some(row) = actual.remove(&(project.clone(), id)) else {
                     found.push(format!("{place} is missing"));
@@ -47,6 +67,7 @@ pub(crate) async fn compare(world: &WorldHandle, place: &Place, task: &Task) -> 
                 };
                 mask(&mut truth);
                 for (field, value) in truth.as_object().unwrap() {
+                    fields += 1;
                     let known = field == table.key_field
                         || ["TeamName", "ProjectName", "ProjectId"].contains(&field.as_str())
                         || table.fields.iter().any(|known| known.name == field);
@@ -63,7 +84,7 @@ pub(crate) async fn compare(world: &WorldHandle, place: &Place, task: &Task) -> 
         }
         found.extend(actual.keys().map(|(project, id)| format!("{} {project}/{id} is too many", table.name)));
     }
-    found
+    Compared { rows, fields, differences: found }
 }
 
 /// The truth in the shape that the task delivers.

@@ -13,6 +13,7 @@ on_each_target!(
     each_kind_of_change_alone,
     changes_are_classified_exactly,
     rows_that_did_not_change_are_not_written,
+    who_comes_back_under_another_name_is_called_so_everywhere,
 );
 
 fn two_projects() -> Vec<ProjectConfig> {
@@ -153,4 +154,26 @@ async fn rows_that_did_not_change_are_not_written(target: TargetKind) {
     // The edited rows, and for each at most its parent, its epic's members and its sub-tasks.
     assert!(rewritten >= 1, "{changes:?} wrote nothing");
     assert!(rewritten <= 60, "{changes:?} wrote {rewritten} rows of {}", before.len());
+}
+
+async fn who_comes_back_under_another_name_is_called_so_everywhere(target: TargetKind) {
+    let bench = Bench::new(target, unlimited(vec![ProjectConfig::new("backend", 40, 3, 6)])).await;
+    bench.once().await;
+    let world = bench.sim.world();
+    let truth = |table| world.truth(table, "backend", coding_sim::Shape::Full).unwrap();
+    let issues = truth(coding_sim::Table::Issues);
+    let user = truth(coding_sim::Table::ProjectMembers)
+        .into_iter()
+        .map(|member| member["Id"].clone())
+        .find(|id| issues.iter().any(|issue| issue["Creator"]["Id"] == *id))
+        .and_then(|id| u32::try_from(id.as_u64()?).ok())
+        .unwrap();
+    let project = || "backend".to_owned();
+    world.apply(&[Operation::DeleteMember { project: project(), user }]).unwrap();
+    bench.once().await;
+    let rename = Operation::RenameUser { user, name: "somebody else".to_owned() };
+    let join = Operation::AddMember { project: project(), user, roles: Vec::new() };
+    world.apply(&[rename, join]).unwrap();
+    bench.once().await;
+    assert_equal(&bench).await;
 }

@@ -32,7 +32,6 @@ use engine::schema::Table;
 use engine::status::{Board, Status, Written};
 use secrecy::SecretString;
 use store::journal::SqliteJournal;
-use test_postgres::Database;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -51,6 +50,8 @@ pub(crate) struct Bench {
     pub(crate) settings: CodingSettings,
     pub(crate) task: Task,
     pub(crate) accept_deletes: bool,
+    /// Another way to the server of a PostgreSQL target, by URL.
+    pub(crate) way: Option<String>,
     /// The source's hook, if a test has one.
     pub(crate) hooks: Option<capture::Hooks>,
 }
@@ -59,9 +60,9 @@ pub(crate) struct Bench {
 pub(crate) struct Following {
     pub(crate) board: Board,
     pub(crate) journal: Arc<SqliteJournal>,
+    pub(crate) capture: JoinHandle<Result<Outcome, CaptureError>>,
+    pub(crate) delivery: JoinHandle<Result<(), delivery::runner::DeliveryError>>,
     cancel: CancellationToken,
-    capture: JoinHandle<Result<Outcome, CaptureError>>,
-    delivery: JoinHandle<Result<(), delivery::runner::DeliveryError>>,
     source: Arc<CodingSource>,
 }
 
@@ -125,7 +126,7 @@ impl Bench {
         };
         let dir = tempfile::tempdir().unwrap();
         let place = Place::new(target, dir.path()).await;
-        Bench { sim, dir, place, settings, task, accept_deletes: false, hooks: None }
+        Bench { sim, dir, place, settings, task, accept_deletes: false, way: None, hooks: None }
     }
 
     pub(crate) fn state(&self) -> PathBuf {
@@ -165,6 +166,7 @@ impl Bench {
             poll_interval: self.settings.poll_interval,
             census_interval: self.settings.census_interval,
             look_back: self.settings.look_back,
+            retention: Duration::from_hours(7 * 24),
             accept_deletes: self.accept_deletes,
             hooks: self.hooks.clone(),
             until,
@@ -187,7 +189,8 @@ impl Bench {
                 tokio::spawn(delivery::runner::run(rows, sqlite(file), task, followed, shown, stop))
             }
             Place::Postgres { database, schema } => {
-                let target = postgres(database, schema);
+                let url = self.way.clone().unwrap_or_else(|| database.url().to_string());
+                let target = postgres(url, schema);
                 tokio::spawn(delivery::runner::run(rows, target, task, followed, shown, stop))
             }
         };
@@ -225,7 +228,7 @@ impl Following {
 
 /// Everything in which the target differs from the truth, in words.
 pub(crate) async fn differences(bench: &Bench) -> Vec<String> {
-    compare(&bench.sim.world(), &bench.place, &bench.task).await
+    compare(&bench.sim.world(), &bench.place, &bench.task).await.differences
 }
 
 /// Fails unless every row and field of the target equals the truth.
@@ -234,15 +237,14 @@ pub(crate) async fn assert_equal(bench: &Bench) {
 }
 
 /// A SQLite target on `file`.
-fn sqlite(file: &Path) -> SqliteTarget {
+pub(crate) fn sqlite(file: &Path) -> SqliteTarget {
     let config = SqliteConfig { path: file.to_owned() };
     SqliteTarget::new(config.validate(Path::new("/")).unwrap())
 }
 
 /// A PostgreSQL target on a schema.
-fn postgres(database: &Database, schema: &str) -> PostgresTarget {
-    let url = SecretString::from(database.url().to_string());
-    let config = PostgresConfig { url, schema: schema.to_owned() };
+pub(crate) fn postgres(url: String, schema: &str) -> PostgresTarget {
+    let config = PostgresConfig { url: SecretString::from(url), schema: schema.to_owned() };
     PostgresTarget::new(config.validate().unwrap())
 }
 

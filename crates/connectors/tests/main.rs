@@ -2,15 +2,21 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
 
 mod access;
+mod cells;
 mod compare;
+mod copies;
 mod cost;
 mod exact;
 mod flat;
 mod follow;
+mod golden;
 mod harness;
 mod hostile;
 mod lost;
+mod model;
+mod network;
 mod place;
 mod projects;
 mod rebuild;
+mod renamed;
 mod rounds;

@@ -63,7 +63,7 @@ async fn an_identifier_that_passes_to_another_project_changes_whose_rows_they_ar
     bench.sim.world().apply(&[rename("backend", "old"), rename("mobile-app", "backend")]).unwrap();
     for _ in 0..3 {
         bench.once().await;
-        let found = compare(&bench.sim.world(), &bench.place, &bench.task).await;
+        let found = compare(&bench.sim.world(), &bench.place, &bench.task).await.differences;
         let found: Vec<_> = found.into_iter().filter(|difference| !difference.contains(" old/")).collect();
         assert!(found.is_empty(), "{:#?}", found.iter().take(5).collect::<Vec<_>>());
     }

@@ -84,6 +84,7 @@ impl Case {
             poll_interval: Duration::from_secs(1),
             census_interval: Duration::from_secs(1),
             look_back: Duration::from_secs(24 * 3_600),
+            retention: Duration::from_hours(7 * 24),
             accept_deletes,
             hooks: None,
             until: Until::Once,

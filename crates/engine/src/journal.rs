@@ -280,6 +280,17 @@ pub trait Journal: Send + Sync + 'static {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<(Reference, RowKey)>, JournalError>> + Send;
 
+    /// Living rows of `project` that refer to a row of `table` of which the mirror has never heard, and whose
+    /// newest change comes after `after` and not after `until`; in sequence order, at most `limit`.
+    fn dangling(
+        &self,
+        project: ProjectId,
+        table: TableId,
+        after: Sequence,
+        until: Sequence,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Known>, JournalError>> + Send;
+
     /// Numbers of a table of a project.
     fn counts(
         &self,

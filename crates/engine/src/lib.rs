@@ -5,12 +5,14 @@
 //!
 //! Start with [`capture`] (from observation to journal) and [`delivery`] (from journal to target); the words
 //! they share are in [`row`], [`schema`], [`observation`], [`change`] and [`position`].
+//! [`failpoint`] names the steps that tests have fail.
 
 pub mod capture;
 pub mod change;
 pub mod clock;
 pub mod custom;
 pub mod delivery;
+pub mod failpoint;
 pub mod inbox;
 pub mod journal;
 pub mod observation;

@@ -48,6 +48,8 @@ pub enum Seen {
     Gone,
     /// Copies of other rows inside it, made true; the row is the whole mirrored row.
     Derived(Row),
+    /// It was not seen, but what a look-up once showed of it may be untrue: it is to be looked up again.
+    Doubted,
 }
 
 /// One observation of one row.

@@ -127,6 +127,15 @@ pub struct Holders {
     pub scan: Vec<TableId>,
 }
 
+/// Rows that a row may hold copies of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Originals {
+    /// Those whose copies it shows.
+    pub keys: Vec<RowKey>,
+    /// Those that refer to this row in the journal's references: it may lack the copy of one.
+    pub referrers: Option<Reference>,
+}
+
 /// Which project a delivery is about, as far as it says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProjectMark {
@@ -234,8 +243,8 @@ pub trait Source: Send + Sync + 'static {
     /// copied changed.
     fn holders(&self, key: RowKey, before: Option<&Row>, after: Option<&Row>) -> Holders;
 
-    /// Which rows `row` holds copies of.
-    fn relatives(&self, key: RowKey, row: &Row) -> Vec<RowKey>;
+    /// Which rows `row` holds copies of, or should.
+    fn relatives(&self, key: RowKey, row: &Row) -> Originals;
 
     /// `holder` with its copies of `other` made true; `None` when they are. A copy that is newer than what the
     /// mirror knows of `other` stays: newer is what was observed later.

@@ -57,7 +57,7 @@ impl Mirror {
     pub(crate) fn observe(&mut self, sent: i64, seen: Seen) -> Said {
         let digest = match &seen {
             Seen::Listed(row) | Seen::Whole(row, _) => Some(row.digest(self.table)),
-            Seen::LookedUp(_) | Seen::Gone | Seen::Derived(_) => None,
+            Seen::LookedUp(_) | Seen::Gone | Seen::Derived(_) | Seen::Doubted => None,
         };
         let observation =
             Observation { key: key(self.table), sent: Moment(sent), channel: Channel::Poll, seen };
@@ -96,7 +96,7 @@ pub(crate) fn looked_up(row: Row, sent: i64, settled: bool) -> Seen {
 fn observation() -> impl Strategy<Value = (i64, Seen)> {
     let name = || select(vec!["a", "b", "c"]);
     let content = (name(), name(), 0_i64..4, 0_i64..3);
-    (0_i64..12, 0_u8..10, content, any::<bool>()).prop_map(
+    (0_i64..12, 0_u8..11, content, any::<bool>()).prop_map(
         |(sent, kind, (name, other, updated, watchers), settled)| {
             let listed = row(
                 json!({"Code": 1, "Id": 1, "Name": name, "UpdatedAt": updated * 1_000, "OwnerId": watchers}),
@@ -113,7 +113,8 @@ fn observation() -> impl Strategy<Value = (i64, Seen)> {
                 4..=6 => looked_up(detail, sent, settled),
                 7 => Seen::Whole(listed, LookedUp { row: detail, sent: Moment(sent + 1), settled }),
                 8 => Seen::Gone,
-                _ => Seen::Derived(detail),
+                9 => Seen::Derived(detail),
+                _ => Seen::Doubted,
             };
             (sent, seen)
         },

@@ -5,6 +5,9 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use engine::failpoint::Step;
+use engine::problem::Remedy;
+
 /// Only the owner reads and writes what lies in a state directory.
 const MODE: u32 = 0o600;
 
@@ -18,19 +21,23 @@ pub(crate) enum Flush {
 }
 
 /// Puts `bytes` in the place of the file, or makes it.
-pub(crate) fn replace(path: &Path, bytes: &[u8], flush: Flush) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8], flush: Flush, step: Step) -> io::Result<()> {
     let draft = draft(path, bytes, flush)?;
+    step.before()?;
     std::fs::rename(&draft, path)?;
-    flush_parent(path, flush)
+    flush_parent(path, flush)?;
+    step.after()
 }
 
 /// Makes the file; `AlreadyExists` if there is one, which is then left as it is.
-pub(crate) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn create(path: &Path, bytes: &[u8], step: Step) -> io::Result<()> {
     let draft = draft(path, bytes, Flush::Yes)?;
+    step.before()?;
     let linked = std::fs::hard_link(&draft, path);
     std::fs::remove_file(&draft)?;
     linked?;
-    flush_parent(path, Flush::Yes)
+    flush_parent(path, Flush::Yes)?;
+    step.after()
 }
 
 /// Writes the content beside its place. The name is always the same: what a crash left is overwritten, and the
@@ -49,6 +56,18 @@ fn draft(path: &Path, bytes: &[u8], flush: Flush) -> io::Result<PathBuf> {
         file.sync_all()?;
     }
     Ok(draft)
+}
+
+/// Who can do something about an error of the file system at `path`, and what.
+pub(crate) fn remedy(path: &Path, error: &io::Error) -> (Remedy, String) {
+    let path = path.display();
+    match error.kind() {
+        ErrorKind::StorageFull => (Remedy::Wait, format!("Make room on the disk of {path}.")),
+        ErrorKind::PermissionDenied => {
+            (Remedy::NeedsHuman, format!("Give the user that runs tributary access to {path}."))
+        }
+        _ => (Remedy::NeedsHuman, format!("Check the disk of {path}, and that it may be written to.")),
+    }
 }
 
 fn flush_parent(path: &Path, flush: Flush) -> io::Result<()> {

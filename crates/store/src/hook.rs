@@ -7,12 +7,12 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use engine::problem::{Problem, Remedy};
+use engine::problem::Remedy;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::vault::{Vault, VaultError};
+use crate::vault::{Vault, VaultError, first_format, of_format};
 
 /// Under this name the vault keeps it.
 const NAME: &str = "source.hook";
@@ -70,10 +70,15 @@ fn random() -> SecretString {
     SecretString::from(URL_SAFE_NO_PAD.encode(bytes))
 }
 
+/// The format of [`Kept`].
+const FORMAT: u32 = 1;
+
 /// [`HookKeys`] as they are encrypted.
-#[derive(Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Serialize, Deserialize)]
 struct Kept {
+    /// The first ones did not say it.
+    #[serde(default = "first_format")]
+    format: u32,
     tokens: Vec<KeptToken>,
     secret: Option<String>,
     hooks: BTreeMap<i64, String>,
@@ -95,6 +100,7 @@ impl From<&HookKeys> for Kept {
             until: token.until,
         };
         Kept {
+            format: FORMAT,
             tokens: keys.tokens.iter().map(token).collect(),
             secret: keys.secret.as_ref().map(|secret| secret.expose_secret().to_owned()),
             hooks: keys.hooks.clone(),
@@ -191,19 +197,14 @@ impl HookVault {
 }
 
 fn open(vault: &Vault, kept: &SecretString) -> Result<HookKeys, VaultError> {
-    let kept: Kept = serde_json::from_str(kept.expose_secret())
-        .map_err(|_| vault.damaged(&format!("the secret `{NAME}` is not readable")))?;
+    let what = format!("the secret `{NAME}`");
+    let damaged = || vault.damaged(&format!("{what} is not readable"));
+    let kept: Kept = of_format(kept.expose_secret().as_bytes(), &what, FORMAT, damaged)?;
     Ok(HookKeys::from(kept))
 }
 
 fn unusable(error: &serde_json::Error) -> VaultError {
-    let (what, fix) =
-        ("The vault of secrets cannot be used", "This is a mistake in tributary: please report it.");
-    VaultError {
-        remedy: Remedy::NeedsHuman,
-        problem: Problem::new("VAULT-IO", what, error.to_string(), fix),
-        source: None,
-    }
+    VaultError::human("VAULT-IO", error.to_string(), "This is a mistake in tributary: please report it.")
 }
 
 async fn on_a_thread<T: Send + 'static>(
@@ -215,13 +216,7 @@ async fn on_a_thread<T: Send + 'static>(
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(cancelled) => Err(VaultError {
                 remedy: Remedy::Retry,
-                problem: Problem::new(
-                    "VAULT-IO",
-                    "The vault of secrets cannot be used",
-                    cancelled.to_string(),
-                    "Start again.",
-                ),
-                source: None,
+                ..VaultError::human("VAULT-IO", cancelled.to_string(), "Start again.")
             }),
         },
     }

@@ -6,6 +6,8 @@
 //! [`tokens::TokenVault`] keeps rotated OAuth tokens in it, [`hook::HookVault`] what belongs to the hook.
 
 mod durable;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod hook;
 pub mod inbox;
 pub mod journal;

@@ -8,6 +8,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use engine::failpoint::Step;
 use engine::problem::{Problem, Remedy};
 use engine::status::Status;
 
@@ -20,6 +21,8 @@ const LOCK: &str = "lock";
 const GATE: &str = "lock.gate";
 
 const STATUS: &str = "status.json";
+
+const WRITE_STATUS: Step = Step::named("status::write");
 
 /// What goes wrong with a state directory.
 #[derive(Debug, thiserror::Error)]
@@ -36,12 +39,8 @@ pub struct StateError {
 
 impl StateError {
     fn io(what: &str, path: &Path, error: std::io::Error) -> StateError {
-        let path = path.display();
-        let (remedy, fix) = match error.kind() {
-            ErrorKind::StorageFull => (Remedy::Wait, format!("Make room on the disk of {path}.")),
-            _ => (Remedy::NeedsHuman, format!("Give the user that runs tributary access to {path}.")),
-        };
-        let problem = Problem::new("STATE-IO", what, format!("{path}: {error}"), fix);
+        let (remedy, fix) = durable::remedy(path, &error);
+        let problem = Problem::new("STATE-IO", what, format!("{}: {error}", path.display()), fix);
         StateError { remedy, problem, source: Some(error) }
     }
 }
@@ -124,7 +123,7 @@ impl StateDir {
     pub fn write_status(&self, status: &Status) -> Result<(), StateError> {
         let path = self.path.join(STATUS);
         let written = serde_json::to_vec(status).map_err(std::io::Error::from);
-        let written = written.and_then(|json| durable::replace(&path, &json, Flush::No));
+        let written = written.and_then(|json| durable::replace(&path, &json, Flush::No, WRITE_STATUS));
         written.map_err(|error| StateError::io("The status cannot be written", &path, error))
     }
 

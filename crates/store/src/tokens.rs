@@ -6,12 +6,13 @@
 
 use std::sync::Arc;
 
+use engine::failpoint::Step;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::vault::{Vault, VaultError};
+use crate::vault::{Vault, VaultError, of_format};
 
 /// Tells configured credentials apart. Stored only inside the vault.
 #[derive(Clone, PartialEq, Eq)]
@@ -64,6 +65,8 @@ struct Record {
 
 const FORMAT: u32 = 1;
 
+const KEEP: Step = Step::named("tokens::keep");
+
 /// Keeps the tokens of one credential in a vault.
 #[derive(Clone, Debug)]
 pub struct TokenVault {
@@ -84,11 +87,9 @@ impl TokenVault {
     /// As [`Vault::get`]; also when a newer version stored them.
     pub fn load(&self, configured: &CredentialDigest) -> Result<Option<Stored>, VaultError> {
         let Some(secret) = self.vault.get(&self.name)? else { return Ok(None) };
-        let record: Record = serde_json::from_str(secret.expose_secret())
-            .map_err(|_| self.vault.damaged(&format!("the tokens `{}` are not readable", self.name)))?;
-        if record.format != FORMAT {
-            return Err(self.vault.damaged(&format!("the tokens `{}` have another format", self.name)));
-        }
+        let what = format!("the secret `{}`", self.name);
+        let damaged = || self.vault.damaged(&format!("{what} is not readable"));
+        let record: Record = of_format(secret.expose_secret().as_bytes(), &what, FORMAT, damaged)?;
         if record.configured != configured.0 {
             tracing::info!(name = %self.name, "the configured credential changed: kept tokens are dropped");
             self.vault.remove(&self.name)?;
@@ -118,7 +119,10 @@ impl TokenVault {
         };
         let json = serde_json::to_string(&record)
             .map_err(|_| self.vault.damaged("tokens cannot be turned into JSON"))?;
-        self.vault.put(&self.name, &SecretString::from(json))
+        let failed = |error| self.vault.failed(error);
+        KEEP.before().map_err(failed)?;
+        self.vault.put(&self.name, &SecretString::from(json))?;
+        KEEP.after().map_err(failed)
     }
 
     /// Removes what is kept.

@@ -15,8 +15,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use engine::failpoint::Step;
 use engine::problem::{Problem, Remedy};
 use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::durable::{self, Flush};
@@ -29,6 +31,9 @@ const KEY_FILE: &str = "vault.key";
 const FORMAT: u32 = 1;
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
+
+const WRITE: Step = Step::named("vault::write");
+const MAKE_KEY: Step = Step::named("vault::key");
 
 /// Encrypted into every vault, so that a wrong key is told from a damaged secret.
 const CHECK: &str = "tributary";
@@ -47,22 +52,24 @@ pub struct VaultError {
 }
 
 impl VaultError {
-    fn human(code: &str, why: impl Into<String>, fix: impl Into<String>) -> VaultError {
+    pub(crate) fn human(code: &str, why: impl Into<String>, fix: impl Into<String>) -> VaultError {
         let problem = Problem::new(code, "The vault of secrets cannot be used", why, fix);
         VaultError { remedy: Remedy::NeedsHuman, problem, source: None }
     }
 
     fn io(path: &Path, error: std::io::Error) -> VaultError {
-        let path = path.display();
-        let (remedy, fix) = match error.kind() {
-            ErrorKind::StorageFull => (Remedy::Wait, format!("Make room on the disk of {path}.")),
-            _ => (Remedy::NeedsHuman, format!("Give the user that runs tributary access to {path}.")),
-        };
-        VaultError {
-            remedy,
-            source: Some(error),
-            ..VaultError::human("VAULT-IO", format!("{path} failed"), fix)
-        }
+        let (remedy, fix) = durable::remedy(path, &error);
+        let told = VaultError::human("VAULT-IO", format!("{}: {error}", path.display()), fix);
+        VaultError { remedy, source: Some(error), ..told }
+    }
+
+    /// `what` has a format that is `found`, and this version knows up to `known`.
+    pub(crate) fn newer(what: &str, found: u32, known: u32) -> VaultError {
+        VaultError::human(
+            "VAULT-NEWER",
+            format!("{what} has format {found}, and this tributary knows up to {known}"),
+            "Run the version of tributary that wrote it.",
+        )
     }
 
     pub(crate) fn damaged(path: &Path, why: &str) -> VaultError {
@@ -166,6 +173,11 @@ impl Vault {
         VaultError::damaged(&self.file, why)
     }
 
+    /// The file system said so of the file.
+    pub(crate) fn failed(&self, error: std::io::Error) -> VaultError {
+        VaultError::io(&self.file, error)
+    }
+
     /// Puts what `change` makes of the secret of that name in its place; `None` removes it. Nobody else changes the
     /// file meanwhile.
     ///
@@ -203,8 +215,8 @@ impl Vault {
             }
             None => drop(stored.secrets.remove(name)),
         }
-        let json = serde_json::to_vec(&stored).map_err(|error| VaultError::io(&self.file, error.into()))?;
-        durable::replace(&self.file, &json, Flush::Yes).map_err(|error| VaultError::io(&self.file, error))
+        let json = serde_json::to_vec(&stored).map_err(|error| self.failed(error.into()))?;
+        durable::replace(&self.file, &json, Flush::Yes, WRITE).map_err(|error| self.failed(error))
     }
 }
 
@@ -252,20 +264,34 @@ fn open_sealed(cipher: &XChaCha20Poly1305, aad: &[u8], sealed: &str) -> Option<S
 }
 
 fn parse(file: &Path, json: &[u8]) -> Result<Stored, VaultError> {
+    let damaged = || VaultError::damaged(file, "it is not readable");
+    of_format(json, &file.display().to_string(), FORMAT, damaged)
+}
+
+/// The format of what does not say it.
+pub(crate) fn first_format() -> u32 {
+    1
+}
+
+/// Reads `what`, a JSON object that says its format. One of a newer format is told from a damaged one, whatever else is
+/// in it.
+pub(crate) fn of_format<T: DeserializeOwned>(
+    json: &[u8],
+    what: &str,
+    known: u32,
+    damaged: impl Fn() -> VaultError,
+) -> Result<T, VaultError> {
     #[derive(Deserialize)]
     struct Head {
+        #[serde(default = "first_format")]
         format: u32,
     }
-    let head: Head =
-        serde_json::from_slice(json).map_err(|_| VaultError::damaged(file, "it is not readable"))?;
-    if head.format > FORMAT {
-        return Err(VaultError::human(
-            "VAULT-NEWER",
-            format!("the format of {} is newer than this tributary understands", file.display()),
-            "Run the version of tributary that wrote it.",
-        ));
+    let head: Head = serde_json::from_slice(json).map_err(|_| damaged())?;
+    match head.format {
+        1.. if head.format <= known => serde_json::from_slice(json).map_err(|_| damaged()),
+        0 => Err(damaged()),
+        found => Err(VaultError::newer(what, found, known)),
     }
-    serde_json::from_slice(json).map_err(|_| VaultError::damaged(file, "it is not readable"))
 }
 
 fn wrong_key() -> VaultError {
@@ -330,7 +356,7 @@ fn key_from_file(path: &Path, vault_exists: bool) -> Result<Key, VaultError> {
         )),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let key: [u8; KEY_BYTES] = rand::random();
-            durable::create(path, format!("{}\n", STANDARD.encode(key)).as_bytes())
+            durable::create(path, format!("{}\n", STANDARD.encode(key)).as_bytes(), MAKE_KEY)
                 .map_err(|error| VaultError::io(path, error))?;
             Ok(Key::from(key))
         }

@@ -1,6 +1,7 @@
 //! The journal, the inbox, the state directory and the vault against real files.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
+mod golden;
 mod inbox;
 mod journal;
 mod state_dir;

@@ -27,6 +27,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const LAST_CALLS: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
+    // Until the process ends.
+    #[cfg(feature = "failpoints")]
+    let _armed = engine::failpoint::Armed::from_environment();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

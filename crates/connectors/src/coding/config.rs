@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 pub use super::hook::settings::{BasicConfig, Register, WebhookConfig, WebhookSettings};
+pub use super::validate::time;
 
 /// Where rows come from: one team of CODING.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

@@ -100,7 +100,10 @@ fn advice(kind: &ErrorKind) -> (&'static str, &'static str) {
         ErrorKind::RateLimited { .. } => {
             ("CODING-RATE", "Lower `source.rate_limit`: other programs use up the team's requests.")
         }
-        ErrorKind::TokenStore => ("CODING-TOKEN-STORE", "Make room in the state directory."),
+        ErrorKind::TokenStore => (
+            "CODING-TOKEN-STORE",
+            "Make room in the state directory, and see that its disk can be written; it is tried again by itself.",
+        ),
         ErrorKind::NotJson | ErrorKind::Protocol => {
             ("CODING-ANSWER", "Check that `source.base_url` leads to CODING; otherwise it passes by itself.")
         }

@@ -9,7 +9,7 @@ use engine::clock::Moment;
 use engine::journal::{MirrorRow, Reference};
 use engine::row::{Row, RowId, RowKey};
 use engine::schema::{Table, TableId};
-use engine::source::Holders;
+use engine::source::{Holders, Originals};
 use serde_json::{Map, Value};
 
 use super::tables::{ISSUES, ITERATIONS, PROJECT_MEMBERS};
@@ -38,11 +38,15 @@ pub(super) fn references(table: &Table, row: &Row) -> Vec<Reference> {
     if table.id != ISSUES {
         return Vec::new();
     }
-    let mut references: Vec<Reference> =
-        [(ITERATIONS, code_of(row, "Iteration")), (ISSUES, parent_code(row)), (ISSUES, code_of(row, "Epic"))]
-            .into_iter()
-            .filter_map(|(table, code)| Some(Reference { table, id: RowId(code?) }))
-            .collect();
+    let named =
+        [(ITERATIONS, code_of(row, "Iteration")), (ISSUES, parent_code(row)), (ISSUES, code_of(row, "Epic"))];
+    let children = entries(row, "SubTasks").map(|entry| (ISSUES, number(entry.get("Code"))));
+    let mut references: Vec<Reference> = named
+        .into_iter()
+        .chain(children)
+        .filter_map(|(table, code)| Some(Reference { table, id: RowId(code?) }))
+        .collect();
+    references.sort_unstable();
     references.dedup();
     references
 }
@@ -55,23 +59,37 @@ pub(super) fn holders(key: RowKey, before: Option<&Row>, after: Option<&Row>) ->
     };
     let referrers = Some(Reference { table: key.table, id: key.id });
     match key.table {
-        ISSUES if changed(&ISSUE_COPY) || before.and_then(parent_code) != after.and_then(parent_code) => {
+        // An issue that changed and changed back has another time of update: a copy may be of what was between.
+        ISSUES
+            if changed(&ISSUE_COPY)
+                || changed(&["UpdatedAt"])
+                || before.and_then(parent_code) != after.and_then(parent_code) =>
+        {
             let parents = [before.and_then(parent_code), after.and_then(parent_code)];
             let mut keys: Vec<RowKey> = parents.into_iter().flatten().map(|code| issue(key, code)).collect();
             keys.dedup();
             Holders { keys, referrers, scan: Vec::new() }
         }
         ITERATIONS if changed(&ITERATION_COPY) => Holders { keys: Vec::new(), referrers, scan: Vec::new() },
-        // Who joins or leaves a project keeps the name; only another name can make copies untrue.
-        PROJECT_MEMBERS if before.is_some() && after.is_some() && changed(&PERSON_COPY) => {
+        // Who leaves a project keeps the name. Who joins it may have been called otherwise when copies were made: what
+        // people are called while they are away, nobody shows.
+        PROJECT_MEMBERS if after.is_some() && changed(&PERSON_COPY) => {
             Holders { keys: Vec::new(), referrers: None, scan: vec![ISSUES] }
         }
         _ => Holders::default(),
     }
 }
 
-/// Which rows `row` holds copies of.
-pub(super) fn relatives(key: RowKey, row: &Row) -> Vec<RowKey> {
+/// Which rows `row` holds copies of: those that it shows, and children that it may lack.
+pub(super) fn relatives(key: RowKey, row: &Row) -> Originals {
+    let may_have_children =
+        row.get("SubTasks").is_some() && row.get("Type").and_then(Value::as_str) != Some("EPIC");
+    let referrers = Reference { table: key.table, id: key.id };
+    Originals { keys: shown(key, row), referrers: may_have_children.then_some(referrers) }
+}
+
+/// Rows whose copies `row` shows.
+fn shown(key: RowKey, row: &Row) -> Vec<RowKey> {
     if key.table != ISSUES {
         return Vec::new();
     }
@@ -108,7 +126,7 @@ pub(super) fn renew(holder: &MirrorRow, other: &MirrorRow) -> Option<Row> {
         return None;
     }
     // Most pairs of a scan have nothing to do with each other; copying the row is the dear part.
-    if !relatives(holder.key, before).contains(&other.key) && !has_child(before, other) {
+    if !shown(holder.key, before).contains(&other.key) && !has_child(before, other) {
         return None;
     }
     let mut row = before.clone();

@@ -20,7 +20,7 @@ use engine::problem::Problem;
 use engine::row::{ProjectId, Row, RowId, RowKey};
 use engine::schema::Table;
 use engine::source::{
-    Heard, Holders, LookUp, Order, Page, Project, Source, SourceError, SourceErrorKind, Urgency,
+    Heard, Holders, LookUp, Order, Originals, Page, Project, Source, SourceError, SourceErrorKind, Urgency,
 };
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
@@ -429,7 +429,7 @@ impl Source for CodingSource {
         relation::holders(key, before, after)
     }
 
-    fn relatives(&self, key: RowKey, row: &Row) -> Vec<RowKey> {
+    fn relatives(&self, key: RowKey, row: &Row) -> Originals {
         relation::relatives(key, row)
     }
 

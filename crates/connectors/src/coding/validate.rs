@@ -274,8 +274,8 @@ fn duration(text: &str) -> Result<Duration, DurationError> {
     if time < Duration::from_secs(1) { Err(DurationError::Short) } else { Ok(time) }
 }
 
-/// The time at `path`, or what is wrong with it among the findings.
-pub(super) fn time(path: String, text: &str, findings: &mut Vec<Finding>) -> Option<Duration> {
+/// The time at `path`, such as `60s`, `15m`, `7d` or `1h30m`; or what is wrong with it, among the findings.
+pub fn time(path: String, text: &str, findings: &mut Vec<Finding>) -> Option<Duration> {
     let (what, why) = match duration(text) {
         Ok(time) => return Some(time),
         Err(DurationError::Form) => {

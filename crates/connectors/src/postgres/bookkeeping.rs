@@ -3,6 +3,7 @@
 //! Every function works inside a transaction of its caller; none commits. Whoever writes anything calls
 //! [`fence`] or [`advance`] in the same transaction.
 
+use engine::failpoint::Step;
 use engine::position::{Fingerprint, Generation, Position, Sequence};
 use engine::problem::Problem;
 use engine::target::{CustomColumn, Owned, StoredField, TargetErrorKind, TargetTable};
@@ -18,6 +19,8 @@ use crate::sql::quote;
 
 /// The version of these tables. A schema with a greater one was made by a newer tributary.
 const FORMAT: i64 = 1;
+
+const ADVANCE: Step = Step::named("postgres::position");
 
 /// What locks out other tasks while something is looked at and then made: tributary's number, and one for the schema.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(1953655138, hashtext(current_setting('search_path')))";
@@ -121,26 +124,34 @@ pub(super) async fn create_schema(connection: &mut PgConnection, place: &Validat
     }
 }
 
+/// Refuses what a newer version made. Comes before anything else is read: what is in it may mean something else.
+pub(super) async fn refuse_newer(connection: &mut PgConnection) -> Result<(), Fault> {
+    if !exists(connection, "_tributary_format").await? {
+        return Ok(());
+    }
+    let version: Option<i64> =
+        sqlx::query_scalar("SELECT max(version) FROM _tributary_format").fetch_one(connection).await?;
+    match version {
+        Some(version) if version > FORMAT => Err(WORDS.newer(version, FORMAT)),
+        _ => Ok(()),
+    }
+}
+
 /// Makes what is missing, the schema as well; refuses what a newer version made. Needs [`lock`].
 pub(super) async fn create(connection: &mut PgConnection, place: &Validated) -> Result<(), Fault> {
+    refuse_newer(connection).await?;
     create_schema(connection, place).await?;
     for (name, sql) in TABLES {
         if !exists(connection, name).await? {
             sqlx::query(sql).execute(&mut *connection).await?;
         }
     }
-    let version: Option<i64> =
-        sqlx::query_scalar("SELECT max(version) FROM _tributary_format").fetch_one(&mut *connection).await?;
-    match version {
-        None => {
-            sqlx::query("INSERT INTO _tributary_format (version) VALUES ($1)")
-                .bind(FORMAT)
-                .execute(connection)
-                .await?;
-        }
-        Some(version) if version > FORMAT => return Err(WORDS.newer(version, FORMAT)),
-        Some(_) => {}
-    }
+    sqlx::query(
+        "INSERT INTO _tributary_format (version) SELECT $1 WHERE NOT EXISTS (SELECT 1 FROM _tributary_format)",
+    )
+    .bind(FORMAT)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
@@ -190,6 +201,7 @@ pub(super) async fn advance(
     claim: Claim,
     position: &Position,
 ) -> Result<(), Fault> {
+    ADVANCE.before()?;
     let advance = "UPDATE _tributary_tasks SET writes = $4, updated_at = now(), \
                    generation = $5, sequence = $6, fingerprint = $7, rebuilding = $8 \
                    WHERE task = $1 AND epoch = $2 AND writes IN ($3, $4)";
@@ -204,7 +216,8 @@ pub(super) async fn advance(
         .bind(position.rebuilding)
         .execute(&mut *connection)
         .await?;
-    judge(connection, hit.rows_affected(), task, claim).await
+    judge(connection, hit.rows_affected(), task, claim).await?;
+    Ok(ADVANCE.after()?)
 }
 
 /// Fails unless the task's row was hit, and says why it is not as the session left it.

@@ -10,10 +10,10 @@ use sqlx::{AssertSqlSafe, PgConnection, Row, ValueRef};
 
 use super::encode::{add_column, cell_of, declared_type};
 use super::link::within;
-use super::shape::{self, Object};
+use super::shape;
 use super::target::PostgresTarget;
 use super::{WORDS, bookkeeping};
-use crate::definition;
+use crate::definition::{self, Object};
 use crate::fault::Fault;
 use crate::sql::{alive, place_columns, quote, read_columns, size, table_at};
 
@@ -55,6 +55,7 @@ impl PostgresTarget {
         self.inspection = None;
         let mut connection = self.link.take().await?;
         let mut transaction = self.link.begin(&mut connection).await?;
+        bookkeeping::refuse_newer(&mut transaction).await?;
         let mut tables = Vec::with_capacity(plan.tables.len());
         for table in &plan.tables {
             tables.push(shape::look(&mut transaction, table).await?);

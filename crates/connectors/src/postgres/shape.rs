@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 
 use super::WORDS;
 use super::encode::declared_type;
-use crate::definition::{self, Definition, Names, RealColumn, Standing};
+use crate::definition::{self, Definition, Names, Object, Standing};
 use crate::fault::Fault;
 
 /// What stands under a name in a schema, by the letter PostgreSQL keeps for it.
@@ -25,35 +25,15 @@ fn letter(letter: &str) -> &'static str {
 /// Looks how `table` stands; refuses one that is not ours or has been changed. Reads only.
 pub(super) async fn examine(connection: &mut PgConnection, table: &TargetTable) -> Result<Standing, Fault> {
     let stored = stored_definition(connection, &table.name).await?;
-    match object(connection, &table.name).await? {
-        None if stored.is_some() => Ok(Standing::Lost),
-        None => Ok(Standing::Missing),
-        Some(Object::Other(why)) => Err(WORDS.shape(&table.name, why, &[])),
-        Some(Object::Table(real)) => {
-            Standing::judge(table, stored, &real, declared_type, Names::Exact, &WORDS)
-        }
-    }
+    let object = object(connection, &table.name).await?;
+    Standing::judge(table, stored, object, declared_type, Names::Exact, &WORDS)
 }
 
 /// Looks how `table` stands, and refuses nothing.
 pub(super) async fn look(connection: &mut PgConnection, table: &TargetTable) -> Result<TableLook, Fault> {
-    let nothing = |why: String| TableLook { differs: vec![why], ..TableLook::default() };
-    Ok(match object(connection, &table.name).await? {
-        None => nothing("it is not there".to_owned()),
-        Some(Object::Other(why)) => nothing(why),
-        Some(Object::Table(real)) => {
-            let stored = stored_definition(connection, &table.name).await?;
-            definition::look(table, stored.as_ref(), &real, declared_type, Names::Exact)
-        }
-    })
-}
-
-/// What stands under a table's name.
-pub(super) enum Object {
-    /// A table with these columns.
-    Table(Vec<RealColumn>),
-    /// Something else, in words.
-    Other(String),
+    let stored = stored_definition(connection, &table.name).await?;
+    let object = object(connection, &table.name).await?;
+    Ok(definition::look(table, stored, object, declared_type, Names::Exact))
 }
 
 /// What stands under a table's name, if anything.

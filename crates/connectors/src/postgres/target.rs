@@ -1,9 +1,10 @@
 //! The target itself: one connection, one transaction per call.
 
+use engine::failpoint::Step;
 use engine::position::{Position, RebuildReason};
 use engine::row::RowId;
 use engine::target::{Batch, Cell, Effect, Opened, Owned, Plan, Target, TargetError, TargetTable};
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction};
 
 use super::bookkeeping::Claim;
 use super::config::Validated;
@@ -18,6 +19,14 @@ use super::{WORDS, bookkeeping, shape};
 use crate::definition::{Definition, Fit, Standing};
 use crate::fault::Fault;
 use crate::sql::{alive, create_table, key_json, place_columns, quote, table_at};
+
+const OPEN: Step = Step::named("postgres::open");
+const PREPARE: Step = Step::named("postgres::prepare");
+const OWN: Step = Step::named("postgres::own");
+const DISOWN: Step = Step::named("postgres::disown");
+const WRITE: Step = Step::named("postgres::write");
+const PUT_ASIDE: Step = Step::named("postgres::aside");
+const SHAPE: Step = Step::named("postgres::shape");
 
 /// Writes the tables of one task into a schema of a PostgreSQL database.
 #[derive(Debug)]
@@ -80,6 +89,7 @@ impl PostgresTarget {
         let mut connection = self.link.take().await?;
         let mut transaction = self.link.begin(&mut connection).await?;
         bookkeeping::lock(&mut transaction).await?;
+        bookkeeping::refuse_newer(&mut transaction).await?;
         // All tables are looked at before anything is made.
         let mut standings = Vec::with_capacity(plan.tables.len());
         for table in &plan.tables {
@@ -106,7 +116,7 @@ impl PostgresTarget {
         for table in &plan.tables {
             fields.extend(bookkeeping::fields(&mut transaction, &table.name).await?);
         }
-        transaction.commit().await?;
+        committed(transaction, OPEN).await?;
         let statements = plan.tables.iter().map(|table| Statements::of(table, &[])).collect();
         self.session = Some(Session { plan: plan.clone(), claim, statements });
         // Without one of its tables the target is not where the position says.
@@ -142,7 +152,7 @@ impl PostgresTarget {
         if rebuild.is_some() {
             bookkeeping::clear_aside(&mut transaction, &plan.task).await?;
         }
-        transaction.commit().await?;
+        committed(transaction, PREPARE).await?;
         self.session = Some(Session { plan: plan.clone(), claim: claim.next(), statements });
         Ok(((), connection))
     }
@@ -158,7 +168,7 @@ impl PostgresTarget {
                 bookkeeping::own(&mut transaction, &plan.task, &table.name, owned).await?;
             }
         }
-        transaction.commit().await?;
+        committed(transaction, OWN).await?;
         self.wrote();
         Ok(((), connection))
     }
@@ -171,7 +181,7 @@ impl PostgresTarget {
         for owned in projects {
             bookkeeping::disown(&mut transaction, &plan.task, owned).await?;
         }
-        transaction.commit().await?;
+        committed(transaction, DISOWN).await?;
         self.wrote();
         Ok(((), connection))
     }
@@ -185,7 +195,7 @@ impl PostgresTarget {
         for ((table, statements), rows) in plan.tables.iter().zip(statements).zip(&batch.tables) {
             effects.push(write_table(&mut transaction, table, statements, rows).await?);
         }
-        transaction.commit().await?;
+        committed(transaction, WRITE).await?;
         self.wrote();
         Ok((effects, connection))
     }
@@ -202,7 +212,7 @@ impl PostgresTarget {
         bookkeeping::fence(&mut transaction, &plan.task, *claim).await?;
         let name = &table_at(plan, table)?.name;
         bookkeeping::put_aside(&mut transaction, &plan.task, name, &key_json(key), reason).await?;
-        transaction.commit().await?;
+        committed(transaction, PUT_ASIDE).await?;
         self.wrote();
         Ok(((), connection))
     }
@@ -336,7 +346,7 @@ async fn prepare_table(
                     continue;
                 };
                 let sql = add_column(&table.name, &column.name, column.kind);
-                sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await?;
+                change_shape(&mut *connection, sql).await?;
                 stored.columns.push(defined.clone());
             }
             bookkeeping::define(connection, &table.name, &stored).await?;
@@ -349,14 +359,28 @@ async fn prepare_table(
                 return Err(WORDS.shape(&table.name, why, &points));
             }
             let sql = format!("DROP TABLE {}", quote(&table.name));
-            sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await?;
+            change_shape(&mut *connection, sql).await?;
         }
         Standing::Lost => bookkeeping::restart_others(connection, task, &table.name).await?,
         Standing::Missing => {}
     }
-    sqlx::query(AssertSqlSafe(create_table(table, declared_type))).execute(&mut *connection).await?;
+    change_shape(&mut *connection, create_table(table, declared_type)).await?;
     bookkeeping::define(connection, &table.name, &wanted).await?;
     Ok(Vec::new())
+}
+
+/// Commits the transaction of a step.
+async fn committed(transaction: Transaction<'_, Postgres>, step: Step) -> Result<(), Fault> {
+    step.before()?;
+    transaction.commit().await?;
+    Ok(step.after()?)
+}
+
+/// Makes a table, or changes it.
+async fn change_shape(connection: &mut PgConnection, sql: String) -> Result<(), Fault> {
+    SHAPE.before()?;
+    sqlx::query(AssertSqlSafe(sql)).execute(connection).await?;
+    Ok(SHAPE.after()?)
 }
 
 /// Refuses a table of another shape if another task has rows in it.

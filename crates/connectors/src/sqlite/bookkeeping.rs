@@ -3,17 +3,21 @@
 //! Every function works inside a transaction of its caller; none commits. Whoever writes anything calls
 //! [`fence`] or [`advance`] in the same transaction.
 
+use engine::failpoint::Step;
 use engine::position::{Fingerprint, Generation, Position, Sequence};
 use engine::target::{CustomColumn, Owned, StoredField, TargetTable};
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
 use super::WORDS;
+use super::shape::exists;
 use crate::definition::{Definition, Names, has_other_use};
 use crate::fault::Fault;
 
 /// The version of these tables. A file with a greater one was made by a newer tributary.
 const FORMAT: i64 = 1;
+
+const ADVANCE: Step = Step::named("sqlite::position");
 
 /// Names of tables compare as SQLite compares them.
 const TABLES: [&str; 6] = [
@@ -63,23 +67,31 @@ const TABLES: [&str; 6] = [
     )",
 ];
 
+/// Refuses what a newer version made. Comes before anything else is read: what is in it may mean something else.
+pub(super) async fn refuse_newer(connection: &mut SqliteConnection) -> Result<(), Fault> {
+    if !exists(connection, "_tributary_format").await? {
+        return Ok(());
+    }
+    let version: Option<i64> =
+        sqlx::query_scalar("SELECT max(version) FROM _tributary_format").fetch_one(connection).await?;
+    match version {
+        Some(version) if version > FORMAT => Err(WORDS.newer(version, FORMAT)),
+        _ => Ok(()),
+    }
+}
+
 /// Makes what is missing; refuses what a newer version made.
 pub(super) async fn create(connection: &mut SqliteConnection) -> Result<(), Fault> {
+    refuse_newer(connection).await?;
     for table in TABLES {
         sqlx::query(table).execute(&mut *connection).await?;
     }
-    let version: Option<i64> =
-        sqlx::query_scalar("SELECT max(version) FROM _tributary_format").fetch_one(&mut *connection).await?;
-    match version {
-        None => {
-            sqlx::query("INSERT INTO _tributary_format (version) VALUES (?)")
-                .bind(FORMAT)
-                .execute(connection)
-                .await?;
-        }
-        Some(version) if version > FORMAT => return Err(WORDS.newer(version, FORMAT)),
-        Some(_) => {}
-    }
+    sqlx::query(
+        "INSERT INTO _tributary_format (version) SELECT ? WHERE NOT EXISTS (SELECT 1 FROM _tributary_format)",
+    )
+    .bind(FORMAT)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
@@ -112,6 +124,7 @@ pub(super) async fn advance(
     epoch: i64,
     position: &Position,
 ) -> Result<(), Fault> {
+    ADVANCE.before()?;
     let advance = "UPDATE _tributary_tasks SET generation = ?, sequence = ?, fingerprint = ?, rebuilding = ?, \
                    updated_at = ? WHERE task = ? AND epoch = ?";
     let hit = sqlx::query(advance)
@@ -124,7 +137,8 @@ pub(super) async fn advance(
         .bind(epoch)
         .execute(connection)
         .await?;
-    WORDS.fenced(hit.rows_affected(), task)
+    WORDS.fenced(hit.rows_affected(), task)?;
+    Ok(ADVANCE.after()?)
 }
 
 /// Where the task stands, if it ever stood anywhere.

@@ -87,8 +87,8 @@ fn explain(file: &Path, error: &sqlx::Error) -> (TargetErrorKind, &'static str, 
         }
         // SQLITE_FULL
         13 => full(),
-        // SQLITE_IOERR
-        10 if room(file).is_some_and(|bytes| bytes < HARDLY_ANY_ROOM) => full(),
+        // SQLITE_IOERR, SQLITE_CANTOPEN
+        10 | 14 if room(file).is_some_and(|bytes| bytes < HARDLY_ANY_ROOM) => full(),
         10 => {
             let why = format!("the disk reports an error ({message})");
             let fix = "It is tried again by itself; if it stays, look after the disk or the network share.";

@@ -14,10 +14,10 @@ use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection, TypeInfo, ValueRef};
 
 use super::encode::{add_column, declared_type};
-use super::shape::{self, Object};
+use super::shape;
 use super::target::SqliteTarget;
 use super::{WORDS, bookkeeping};
-use crate::definition;
+use crate::definition::{self, Object};
 use crate::fault::Fault;
 use crate::sql::{alive, day, place_columns, quote, read_columns, size, table_at, time};
 
@@ -54,6 +54,7 @@ impl SqliteTarget {
             return Err(Fault::refused(TargetErrorKind::Fatal, nothing_there(self.link.path())));
         }
         let mut snapshot = self.link.connection(false).await?.begin().await?;
+        bookkeeping::refuse_newer(&mut snapshot).await?;
         let mut tables = Vec::with_capacity(plan.tables.len());
         for table in &plan.tables {
             tables.push(shape::look(&mut snapshot, table).await?);

@@ -4,6 +4,7 @@
 //! its middle. After an error the connection is thrown away and the next call makes a new one: SQLite ends some
 //! transactions by itself (a full disk), and a connection in doubt is worth nothing.
 
+use engine::failpoint::Step;
 use engine::position::{Position, RebuildReason};
 use engine::problem::Problem;
 use engine::row::RowId;
@@ -24,6 +25,14 @@ use super::{WORDS, bookkeeping, shape};
 use crate::definition::{Definition, Fit, Standing};
 use crate::fault::Fault;
 use crate::sql::{alive, key_json, place_columns, quote, table_at};
+
+const OPEN: Step = Step::named("sqlite::open");
+const PREPARE: Step = Step::named("sqlite::prepare");
+const OWN: Step = Step::named("sqlite::own");
+const DISOWN: Step = Step::named("sqlite::disown");
+const WRITE: Step = Step::named("sqlite::write");
+const PUT_ASIDE: Step = Step::named("sqlite::aside");
+const SHAPE: Step = Step::named("sqlite::shape");
 
 /// Writes the tables of one task into a SQLite file.
 #[derive(Debug)]
@@ -84,6 +93,7 @@ impl SqliteTarget {
         // Looked at before anything is written: a file with a foreign table stays as it is, bit by bit. In one
         // transaction, so that a table another task makes meanwhile is not taken for a foreign one.
         let mut look = connection.begin().await?;
+        bookkeeping::refuse_newer(&mut look).await?;
         for table in &plan.tables {
             shape::examine(&mut look, table).await?;
         }
@@ -122,7 +132,7 @@ impl SqliteTarget {
         for table in &plan.tables {
             fields.extend(bookkeeping::fields(&mut transaction, &table.name).await?);
         }
-        transaction.commit().await?;
+        committed(transaction, OPEN).await?;
         let statements = plan.tables.iter().map(|table| Statements::of(table, &[])).collect();
         self.session = Some(Session { plan: plan.clone(), epoch, statements });
         // Without one of its tables the target is not where the position says.
@@ -155,7 +165,7 @@ impl SqliteTarget {
         if rebuild.is_some() {
             bookkeeping::clear_aside(&mut transaction, &plan.task).await?;
         }
-        transaction.commit().await?;
+        committed(transaction, PREPARE).await?;
         session.plan = plan.clone();
         session.statements = statements;
         Ok(())
@@ -170,7 +180,7 @@ impl SqliteTarget {
                 bookkeeping::own(&mut transaction, &plan.task, &table.name, owned).await?;
             }
         }
-        Ok(transaction.commit().await?)
+        committed(transaction, OWN).await
     }
 
     async fn try_disown(&mut self, projects: &[Owned]) -> Result<(), Fault> {
@@ -179,7 +189,7 @@ impl SqliteTarget {
         for owned in projects {
             bookkeeping::disown(&mut transaction, &session.plan.task, owned).await?;
         }
-        Ok(transaction.commit().await?)
+        committed(transaction, DISOWN).await
     }
 
     async fn try_write(&mut self, batch: &Batch) -> Result<Vec<Effect>, Fault> {
@@ -190,7 +200,7 @@ impl SqliteTarget {
         for ((table, statements), rows) in plan.tables.iter().zip(&session.statements).zip(&batch.tables) {
             effects.push(write_table(&mut transaction, table, statements, rows).await?);
         }
-        transaction.commit().await?;
+        committed(transaction, WRITE).await?;
         Ok(effects)
     }
 
@@ -201,7 +211,7 @@ impl SqliteTarget {
         let name = &table_at(plan, table)?.name;
         let key = key_json(key);
         bookkeeping::put_aside(&mut transaction, &plan.task, name, &key, reason).await?;
-        Ok(transaction.commit().await?)
+        committed(transaction, PUT_ASIDE).await
     }
 
     async fn try_ids(
@@ -335,7 +345,7 @@ async fn prepare_table(
                     continue;
                 };
                 let sql = encode::add_column(&table.name, &column.name, column.kind);
-                sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await?;
+                change_shape(&mut *connection, sql).await?;
                 stored.columns.push(defined.clone());
             }
             bookkeeping::define(connection, &table.name, &stored).await?;
@@ -348,14 +358,28 @@ async fn prepare_table(
                 return Err(WORDS.shape(&table.name, why, &points));
             }
             let sql = format!("DROP TABLE {}", quote(&table.name));
-            sqlx::query(AssertSqlSafe(sql)).execute(&mut *connection).await?;
+            change_shape(&mut *connection, sql).await?;
         }
         Standing::Lost => bookkeeping::restart_others(connection, task, &table.name).await?,
         Standing::Missing => {}
     }
-    sqlx::query(AssertSqlSafe(encode::create_table(table))).execute(&mut *connection).await?;
+    change_shape(&mut *connection, encode::create_table(table)).await?;
     bookkeeping::define(connection, &table.name, &wanted).await?;
     Ok(Vec::new())
+}
+
+/// Commits the transaction of a step.
+async fn committed(transaction: Transaction<'_, Sqlite>, step: Step) -> Result<(), Fault> {
+    step.before()?;
+    transaction.commit().await?;
+    Ok(step.after()?)
+}
+
+/// Makes a table, or changes it.
+async fn change_shape(connection: &mut SqliteConnection, sql: String) -> Result<(), Fault> {
+    SHAPE.before()?;
+    sqlx::query(AssertSqlSafe(sql)).execute(connection).await?;
+    Ok(SHAPE.after()?)
 }
 
 /// Refuses a table of another shape if another task has rows in it.

@@ -11,7 +11,7 @@ use engine::problem::Problem;
 use engine::row::{ProjectId, Row, RowKey};
 use engine::schema::Table;
 use engine::source::{
-    Heard, Holders, LookUp, Order, Page, Project, Source, SourceError, SourceErrorKind, Urgency,
+    Heard, Holders, LookUp, Order, Originals, Page, Project, Source, SourceError, SourceErrorKind, Urgency,
 };
 use futures::Stream;
 
@@ -245,8 +245,8 @@ impl Source for Memory {
         Holders::default()
     }
 
-    fn relatives(&self, _: RowKey, _: &Row) -> Vec<RowKey> {
-        Vec::new()
+    fn relatives(&self, _: RowKey, _: &Row) -> Originals {
+        Originals::default()
     }
 
     fn renew(&self, _: &MirrorRow, _: &MirrorRow) -> Option<Row> {

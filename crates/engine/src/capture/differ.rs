@@ -70,6 +70,7 @@ impl Details {
             Seen::Whole(row, looked_up) => self.whole(table, before, observation, row, looked_up, digest),
             Seen::Gone => gone(before, *sent),
             Seen::Derived(row) => derived(table, before, row),
+            Seen::Doubted => doubted(table, before),
         }
     }
 
@@ -297,6 +298,18 @@ fn derived(table: &Table, before: Option<&MirrorRow>, row: &Row) -> Verdict {
             let version = Version { listed_digest: None, ..version.clone() };
             change(ChangeKind::Update, false, *key, version, Some(row.clone()))
         }
+    }
+}
+
+fn doubted(table: &Table, before: Option<&MirrorRow>) -> Verdict {
+    match before {
+        Some(MirrorRow { row: Some(_), version, .. })
+            if table.has_detail() && version.detail == Detail::Done =>
+        {
+            Verdict::Note(Version { detail: Detail::Stale, ..version.clone() })
+        }
+        // Its look-up is due in any case, or nobody asks for it.
+        _ => Verdict::Nothing,
     }
 }
 

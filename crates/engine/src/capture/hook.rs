@@ -21,8 +21,9 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use self::desk::{Batch, Desk, Done};
+use super::listing::LONGEST_SETTLE;
 use super::missed::{self, Missed};
-use super::{Capture, CaptureError, Hooks};
+use super::{Capture, CaptureError, Hooks, prune_every};
 use crate::inbox::{Delivery, Standing};
 use crate::journal::{Journal, JournalError, Limit};
 use crate::observation::{Channel, Observation, Seen};
@@ -38,7 +39,7 @@ const LOOKS: usize = 32;
 const NOTE_EVERY: Duration = Duration::from_millis(100);
 /// How often the counts on the board are brought up to date.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
-/// How often the inbox is pruned.
+/// How often the inbox is pruned, unless deliveries are kept for so short that it is due more often.
 const PRUNE_EVERY: Duration = Duration::from_mins(10);
 /// Wait before a call to the inbox is repeated.
 const INBOX_PAUSE: Duration = Duration::from_secs(1);
@@ -73,8 +74,10 @@ impl<S: Source, J: Journal> Capture<S, J> {
     pub(super) async fn work_off(&self, hooked: &Hooked) -> Result<(), CaptureError> {
         let inbox = &hooked.settings.inbox;
         hooked.missed.resume(bearable(self.recall(missed::DOCUMENT).await)?.flatten().unwrap_or_default());
-        for (project, table) in self.access.visible().iter().zip(self.events.into_iter().cycle()) {
-            bearable(self.count(project, table).await)?;
+        if let Some(table) = self.events {
+            for project in self.access.visible() {
+                bearable(self.count(&project, table).await)?;
+            }
         }
         let mut desk = Desk::default();
         let mut arrivals = inbox.arrivals();
@@ -177,15 +180,16 @@ impl<S: Source, J: Journal> Capture<S, J> {
                 if entry.replays == 0 {
                     hooked.missed.heard(&keys, entry.received);
                 }
-                let wanted: Vec<_> = hints.iter().filter(|hint| self.table(hint.table).is_some()).collect();
+                let wanted = hints.iter().filter_map(|hint| Some((hint, self.table(hint.table)?)));
+                let wanted: Vec<_> = wanted.collect();
                 if !wanted.is_empty() {
                     desk.open(entry, summary, row.is_some());
-                    for hint in wanted {
+                    for (hint, table) in wanted {
                         // Tables without look-ups are looked at whole.
-                        let whole = self.table(hint.table).is_some_and(|table| !table.look_up);
-                        let key = if whole { RowKey { id: RowId(0), ..key(hint) } } else { key(hint) };
+                        let key =
+                            if table.look_up { key(hint) } else { RowKey { id: RowId(0), ..key(hint) } };
                         self.in_flight.take(key);
-                        let settle = self.second_over(hint.updated_ms);
+                        let settle = self.until_over(hint.updated_ms).min(LONGEST_SETTLE);
                         desk.wish(key, entry.number, hint, settle);
                     }
                     return row;
@@ -299,7 +303,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
             });
         }
         if now >= chores.prune {
-            chores.prune = after(now, PRUNE_EVERY);
+            chores.prune = after(now, prune_every(hooked.settings.keep, PRUNE_EVERY));
             passing(inbox.prune(hooked.settings.keep, hooked.settings.max_bytes).await).await?;
         }
         Ok(())

@@ -181,12 +181,16 @@ impl<S: Source, J: Journal> Capture<S, J> {
 
     /// Waits until the second of an update is over, so that one look-up is enough.
     pub(super) async fn settle(&self, updated_ms: Option<i64>) {
-        let Some(updated_ms) = updated_ms else { return };
-        let over = updated_ms.div_euclid(1_000).saturating_add(1).saturating_mul(1_000);
-        let wait = over.saturating_sub(self.server_ms(jiff::Timestamp::now().as_millisecond()));
-        let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0));
+        let wait = updated_ms.map_or(Duration::ZERO, |updated_ms| self.until_over(updated_ms));
         if !wait.is_zero() && wait <= LONGEST_SETTLE {
             tokio::time::sleep(wait).await;
         }
+    }
+
+    /// How long until the second of an update is over, as the source's clock has it.
+    pub(super) fn until_over(&self, updated_ms: i64) -> Duration {
+        let over = updated_ms.div_euclid(1_000).saturating_add(1).saturating_mul(1_000);
+        let left = over.saturating_sub(self.server_ms(jiff::Timestamp::now().as_millisecond()));
+        Duration::from_millis(u64::try_from(left).unwrap_or(0))
     }
 }

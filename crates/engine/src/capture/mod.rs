@@ -3,12 +3,14 @@
 //! Start with [`differ`], the one place that makes changes; then [`recorder`], the one place that writes
 //! them; then [`runner`], which says when each channel looks. The channels are [`load`], [`poll`],
 //! [`census`],
-//! [`detail`] and [`hook`]; [`fields`] keeps track of custom fields; relations follow every commit of the recorder.
+//! [`detail`] and [`hook`]; [`fields`] keeps track of custom fields; relations follow every commit of the recorder, and
+//! what they cannot know is put in doubt after a census.
 //! What a capture leaves to the next is in [`remembered`]; [`anew`] has the next read everything once more.
 
 pub mod access;
 pub mod anew;
 pub mod census;
+mod dangling;
 pub mod detail;
 pub mod differ;
 pub mod fields;
@@ -96,6 +98,8 @@ pub struct Settings {
     pub census_interval: Duration,
     /// How far back the hourly thorough poll reads.
     pub look_back: Duration,
+    /// How long log entries and tombstones are kept.
+    pub retention: Duration,
     /// Whether held deletes are carried out by the next census.
     pub accept_deletes: bool,
     /// The source's hook, where it is used.
@@ -123,6 +127,12 @@ pub struct Progress {
     pub loaded: bool,
     /// Whether the capture has ended with everything done.
     pub finished: bool,
+}
+
+/// Time between two prunings of what is kept for so long: not more often than `most`, and often enough that what is
+/// kept stays within a quarter of what it should be.
+fn prune_every(kept: Duration, most: Duration) -> Duration {
+    (kept / 4).clamp(Duration::from_secs(1), most)
 }
 
 /// What ends a capture.
@@ -169,7 +179,10 @@ impl CaptureError {
 
     /// Whether it passes by itself.
     fn is_passing(&self) -> bool {
-        matches!(self, CaptureError::Source(error) if error.remedy() == Remedy::Retry)
+        match self {
+            CaptureError::Source(error) => error.remedy() == Remedy::Retry,
+            CaptureError::Journal(error) => error.remedy != Remedy::NeedsHuman,
+        }
     }
 
     /// Whether it may be about one row only, so that others can still be read.

@@ -151,6 +151,14 @@ impl Recorder {
         self.ask(|reply| Job::Observe(observations, reply)).await
     }
 
+    /// Waits until everything that was handed in before is on disk, and the copies of it are true.
+    ///
+    /// # Errors
+    /// As [`Recorder::observe`].
+    pub async fn settled(&self) -> Result<(), Arc<JournalError>> {
+        self.ask(|reply| Job::Observe(Vec::new(), reply)).await.map(drop)
+    }
+
     /// From here on every change is logged.
     ///
     /// # Errors
@@ -224,7 +232,7 @@ impl<S: Source, J: Journal> Recording<S, J> {
                     failed
                 }
                 Some(Job::BeginLog(reply)) => {
-                    let result = self.journal.begin_log().await.map_err(Arc::new);
+                    let result = self.retried(|| self.journal.begin_log()).await.map_err(Arc::new);
                     self.logging |= result.is_ok();
                     let failed = result.as_ref().err().cloned();
                     reply.send(result).ok();
@@ -289,7 +297,7 @@ impl<S: Source, J: Journal> Recording<S, J> {
             Seen::Listed(row) | Seen::Whole(row, _) => {
                 self.source.table(observation.key.table).map(|table| row.digest(table))
             }
-            Seen::LookedUp(_) | Seen::Gone | Seen::Derived(_) => None,
+            Seen::LookedUp(_) | Seen::Gone | Seen::Derived(_) | Seen::Doubted => None,
         };
         observations.iter().map(digest).collect()
     }

@@ -12,7 +12,7 @@ use crate::journal::{Journal, JournalError, Known, Limit, MirrorRow, Reference};
 use crate::observation::Channel;
 use crate::row::{ProjectId, RowId, RowKey};
 use crate::schema::TableId;
-use crate::source::{Holders, Source};
+use crate::source::{Holders, Originals, Source};
 
 /// Holders read at once.
 const PAGE: u32 = 500;
@@ -27,10 +27,20 @@ pub(super) struct Page {
     pub(super) pairs: Vec<(RowKey, MirrorRow)>,
 }
 
-/// Originals of one project, and how far their referrers have been read.
+/// What those that refer to a row are to it.
+#[derive(Clone, Copy, PartialEq)]
+enum Role {
+    /// They hold copies of it, which may be out of date.
+    Holders,
+    /// It holds copies of them, and may lack one.
+    Originals,
+}
+
+/// Rows of one project, and how far their referrers have been read.
 struct Referrers {
+    role: Role,
     project: ProjectId,
-    originals: HashMap<Reference, RowKey>,
+    rows: HashMap<Reference, RowKey>,
     after: Option<(Reference, RowKey)>,
 }
 
@@ -59,15 +69,7 @@ impl Pages {
                 source.holders(key, change.before.as_ref(), change.after.as_ref());
             pages.direct.extend(keys.into_iter().map(|holder| (holder, key)));
             if let Some(reference) = referrers {
-                let same = |referrers: &&mut Referrers| referrers.project == key.project;
-                match pages.referrers.iter_mut().find(same) {
-                    Some(referrers) => drop(referrers.originals.insert(reference, key)),
-                    None => pages.referrers.push(Referrers {
-                        project: key.project,
-                        originals: HashMap::from([(reference, key)]),
-                        after: None,
-                    }),
-                }
+                pages.ask_referrers(Role::Holders, reference, key);
             }
             for table in scan {
                 let same = |(t, p, ..): &&mut (TableId, ProjectId, HashSet<RowKey>, Option<RowId>)| {
@@ -84,11 +86,28 @@ impl Pages {
             let is_newest = pages.fresh.get(&key).is_some_and(|known| oldest_look(known) >= newest);
             let may_be_old = change.channel != Channel::Relation && !is_newest;
             if let Some(row) = change.after.as_ref().filter(|_| may_be_old) {
-                let relatives = source.relatives(key, row).into_iter();
-                pages.direct.extend(relatives.map(|relative| (key, relative)));
+                let Originals { keys, referrers } = source.relatives(key, row);
+                pages.direct.extend(keys.into_iter().map(|relative| (key, relative)));
+                if let Some(reference) = referrers {
+                    pages.ask_referrers(Role::Originals, reference, key);
+                }
             }
         }
         pages
+    }
+
+    /// Has those looked at that refer to the row `key`.
+    fn ask_referrers(&mut self, role: Role, reference: Reference, key: RowKey) {
+        let same = |known: &&mut Referrers| known.role == role && known.project == key.project;
+        match self.referrers.iter_mut().find(same) {
+            Some(known) => drop(known.rows.insert(reference, key)),
+            None => self.referrers.push(Referrers {
+                role,
+                project: key.project,
+                rows: HashMap::from([(reference, key)]),
+                after: None,
+            }),
+        }
     }
 
     /// The next page, `None` after the last. An error leaves everything as it was.
@@ -99,11 +118,17 @@ impl Pages {
             self.direct.drain(..pairs.len());
             return Ok(Some(page));
         }
-        if let Some(Referrers { project, originals, after }) = self.referrers.last_mut() {
-            let references: Vec<Reference> = originals.keys().copied().collect();
+        if let Some(Referrers { role, project, rows, after }) = self.referrers.last_mut() {
+            let references: Vec<Reference> = rows.keys().copied().collect();
             let found = journal.referrers(*project, &references, *after, PAGE).await?;
-            let pairs: Vec<_> =
-                found.iter().filter_map(|(to, holder)| Some((*holder, *originals.get(to)?))).collect();
+            let pair = |(to, referrer): &(Reference, RowKey)| {
+                let row = *rows.get(to)?;
+                Some(match role {
+                    Role::Holders => (*referrer, row),
+                    Role::Originals => (row, *referrer),
+                })
+            };
+            let pairs: Vec<_> = found.iter().filter_map(pair).collect();
             let page = paired(journal, &pairs, &self.fresh).await?;
             match found.last() {
                 Some(last) => *after = Some(*last),

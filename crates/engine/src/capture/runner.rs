@@ -23,7 +23,7 @@ use super::fields::Fields;
 use super::hook::Hooked;
 use super::recorder::{Onlookers, recorder};
 use super::remembered::{LOG_BEGAN, remembered};
-use super::{Capture, CaptureError, Progress, Projects, Settings, Until, anew};
+use super::{Capture, CaptureError, Progress, Projects, Settings, Until, anew, prune_every};
 use crate::clock::Clock;
 use crate::journal::{Ask, Journal, JournalError};
 use crate::observation::Channel;
@@ -50,10 +50,8 @@ const REFUSALS: u32 = 3;
 const ONCE_PAUSE: Duration = Duration::from_secs(1);
 /// With `once`, passes over everything: what changes meanwhile never prolongs it further.
 const PASSES: u32 = 3;
-/// How often pruning is due.
+/// How often pruning is due, unless things are kept for so short that it is due more often.
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
-/// How long log entries and tombstones are kept.
-const RETENTION: Duration = Duration::from_hours(7 * 24);
 /// How often a wait for details looks whether they are there.
 const DETAILS_LOOK: Duration = Duration::from_millis(100);
 
@@ -183,7 +181,11 @@ impl<S: Source, J: Journal> Capture<S, J> {
         // Whether everything has been read is to be seen: a project that comes into view has not.
         self.progress.send_replace(Progress { loaded: false, ..known });
         self.start(until, was_here).await?;
-        self.switch_details().await?;
+        let switched = || self.switch_details().boxed();
+        match until {
+            Until::Once => self.insistently(switched).await?,
+            Until::Cancelled => self.patiently(false, switched).await?,
+        }
         let details = self.fetch_details().boxed();
         let hooks = async {
             match &self.hooked {
@@ -252,6 +254,11 @@ impl<S: Source, J: Journal> Capture<S, J> {
         self.remember(SHAPE, &json!(wanted)).await
     }
 
+    /// What was to be read anew has been.
+    async fn end_anew(&self) -> Result<(), CaptureError> {
+        Ok(anew::end(&*self.journal, &self.settings.tables).await?)
+    }
+
     /// Loads what is not loaded yet, in all visible projects.
     async fn load_all(&self, began: bool) -> Result<(), CaptureError> {
         // Without them the rows are still worth reading.
@@ -302,8 +309,12 @@ impl<S: Source, J: Journal> Capture<S, J> {
         let mut outcome = Ok(());
         for table in self.settings.tables.iter().filter(|table| table.newest_first) {
             if self.is_loaded(&project, table).await? {
-                let census = self.census(&project, table, Urgency::Census, Channel::Census);
-                outcome = outcome.and(census.await.map(drop));
+                let head = *self.journal.head().borrow();
+                let census = async {
+                    self.census(&project, table, Urgency::Census, Channel::Census).await?;
+                    self.doubt_dangling(&project, table, head).await
+                };
+                outcome = outcome.and(census.await);
             }
         }
         outcome
@@ -323,7 +334,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
     /// Load, then poll and census on their rhythms, for ever.
     async fn follow(&self, began: bool) -> Result<(), CaptureError> {
         self.patiently(!began, || self.first_round(began).boxed()).await?;
-        anew::end(&*self.journal, &self.settings.tables).await?;
+        self.patiently(false, || self.end_anew().boxed()).await?;
         let first = FirstRound::default();
         let rounds = (self.polls(&first), self.censuses(&first), self.prunes());
         futures::future::try_join3(rounds.0, rounds.1, rounds.2).await.map(drop)
@@ -379,13 +390,13 @@ impl<S: Source, J: Journal> Capture<S, J> {
     async fn prunes(&self) -> Result<(), CaptureError> {
         loop {
             self.prune().await?;
-            tokio::time::sleep(PRUNE_EVERY).await;
+            tokio::time::sleep(prune_every(self.settings.retention, PRUNE_EVERY)).await;
         }
     }
 
     /// Forgets what nobody needs any more; where there is no room to do so it is left to the next time.
     async fn prune(&self) -> Result<(), CaptureError> {
-        match self.journal.prune(RETENTION).await {
+        match self.journal.prune(self.settings.retention).await {
             Err(error) if error.remedy == Remedy::NeedsHuman => Err(error.into()),
             Err(error) => {
                 tracing::debug!(problem = %error.problem, "not pruned");
@@ -480,13 +491,15 @@ impl<S: Source, J: Journal> Capture<S, J> {
             self.insistently(|| self.read_fields_if_due().boxed()).await?;
             let outcome = self.outcome().await?;
             if outcome.pending == 0 {
-                anew::end(&*self.journal, &self.settings.tables).await?;
+                self.insistently(|| self.end_anew().boxed()).await?;
                 if outcome.notes.is_empty() || pass > 1 {
                     break;
                 }
             }
         }
         self.prune().await?;
+        // The last look-up is no longer pending as soon as it is written; the copies of its row come after it.
+        self.recorder.settled().await?;
         self.progress.send_modify(|progress| progress.finished = true);
         self.board.update(|status| status.capture.enter(State::Stopped));
         Ok(())

@@ -170,7 +170,11 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             }
             let plan = self.shaper.plan();
             let fingerprint = self.shaper.fingerprint();
-            let reason = rebuild::reason(&*self.journal, &opened, &fingerprint, &progress).await?;
+            let reason =
+                persistently!(self, rebuild::reason(&*self.journal, &opened, &fingerprint, &progress));
+            let Some(reason) = reason else {
+                return Ok(());
+            };
             let rebuilding = opened.position.as_ref().is_some_and(|position| position.rebuilding);
             // After a change of shape or name the mirror is the one that the target was written from. So it is when
             // somebody asked for the rebuild of a target that can be gone on from and is in no other rebuild.
@@ -186,7 +190,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             let position = self.position.clone();
             self.owned = opened.owned;
             let prepared = persistently!(self, self.target.prepare(&plan, reason, &position));
-            if prepared.is_none() || !self.let_go(&projects).await? || !self.take_in().await? {
+            if prepared.is_none() || !self.let_go(&projects).await? || !self.take_in(&projects).await? {
                 return Ok(());
             }
             // What the target stands on is needed from here on.
@@ -231,10 +235,13 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             if progress.projects.iter().any(moved) || rebuild::is_back(&self.owned, &progress) || outgrown {
                 return Ok(false);
             }
-            if !self.take_in().await? {
+            if !self.take_in(&progress.projects).await? {
                 return Ok(true);
             }
-            let Some((steps, mirrored)) = self.next_steps(progress.logging).await? else {
+            let Some(steps) = persistently!(self, self.next_steps(progress.logging)) else {
+                return Ok(true);
+            };
+            let Some((steps, mirrored)) = steps else {
                 // Deletions after the position have been forgotten meanwhile.
                 return Ok(false);
             };
@@ -300,14 +307,13 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         tracing::info!(task = %self.shaper.task().name, "the target is rebuilt from the mirror: {why}");
     }
 
-    /// Takes projects in that came into view. `false` when cancelled.
-    async fn take_in(&mut self) -> Result<bool, DeliveryError> {
-        let team = self.shaper.task().team.clone();
-        let new: Vec<Owned> = self
-            .projects()
-            .into_iter()
-            .filter(|project| !rebuild::owns(&self.owned, project))
-            .map(|Project { id, name }| Owned { team: team.clone(), project_id: id.0, project: name })
+    /// Takes those of the `projects` in that came into view: such that nobody has renamed, by what the caller has
+    /// seen of them. `false` when cancelled.
+    async fn take_in(&mut self, projects: &[Project]) -> Result<bool, DeliveryError> {
+        let team = &self.shaper.task().team;
+        let new = projects.iter().filter(|project| !rebuild::owns(&self.owned, project));
+        let new: Vec<Owned> = new
+            .map(|Project { id, name }| Owned { team: team.clone(), project_id: id.0, project: name.clone() })
             .collect();
         if new.is_empty() {
             return Ok(true);

@@ -27,7 +27,7 @@ use std::time::Duration;
 use engine::problem::Problem;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::connection::converse;
@@ -95,7 +95,11 @@ impl Receiver {
             });
         }
         drop(listener);
-        let finished = async { while connections.join_next().await.is_some() {} };
+        let finished = async {
+            while let Some(ended) = connections.join_next().await {
+                tell_if_broken(ended);
+            }
+        };
         if tokio::time::timeout(limits.grace, finished).await.is_err() {
             tracing::warn!(connections = connections.len(), "requests under way were ended by the stop");
             connections.shutdown().await;
@@ -120,8 +124,15 @@ async fn accept(
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
-            Some(_) = connections.join_next() => {}
+            Some(ended) = connections.join_next() => tell_if_broken(ended),
         }
+    }
+}
+
+/// A connection that breaks down takes nobody along: its sender has no answer, and comes again.
+fn tell_if_broken(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a connection of a hook's sender broke down; please report this with the lines above it");
     }
 }
 

@@ -13,6 +13,7 @@ use axum::http::header::CONTENT_ENCODING;
 use axum::response::Response;
 use axum::routing::get;
 use connectors::coding::hook::{Proof, Refused, Unverified, Verified};
+use engine::failpoint::Step;
 use engine::inbox::{Accepted, Arrival};
 use engine::journal::JournalError;
 use engine::problem::Remedy;
@@ -89,6 +90,8 @@ async fn receive(
     }
 }
 
+const ACCEPT: Step = Step::named("receiver::accept");
+
 /// What an inbox says that has been closed.
 const CLOSED: &str = "JOURNAL-CLOSED";
 
@@ -100,6 +103,9 @@ impl Hall {
             headers: verified.headers,
             body: verified.body,
         };
+        if ACCEPT.before().is_err() {
+            return answer::come_again();
+        }
         // Given up here, the delivery may be in the inbox all the same: the sender's repetition finds it there.
         let accepted = tokio::time::timeout(self.limits.accept_time, door.inbox.accept(arrival)).await;
         door.board.hooks(|hooks| {
@@ -112,6 +118,7 @@ impl Hall {
             }
         });
         match accepted {
+            Ok(Ok(_)) if ACCEPT.after().is_err() => answer::come_again(),
             Ok(Ok(accepted)) => answer::taken(accepted),
             Ok(Err(error)) => self.fail(door, &error),
             Err(_) => {

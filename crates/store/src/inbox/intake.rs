@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use engine::failpoint::Step;
 use engine::inbox::{Accepted, Arrival, DeliveryNumber};
 use engine::journal::JournalError;
 use jiff::Timestamp;
@@ -38,6 +39,8 @@ const LARGE: usize = 256 << 10;
 /// How often it is looked whether another process wrote.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+const ACCEPT: Step = Step::named("inbox::accept");
+
 /// Rows a statement: a group of any size is a few statements.
 const SIZES: &[usize] = &[512, 256, 128, 64, 32, 16, 8, 4, 2, 1];
 
@@ -51,13 +54,12 @@ const DELIVERIES: Statement = Statement {
 const CONTENT: Statement =
     Statement { before: "INSERT INTO content VALUES ", columns: 3, after: "", sizes: SIZES };
 
-/// The task that accepts, and how to reach it.
+/// The task that accepts and keeps the log of SQLite short, and how to reach it.
 #[derive(Debug)]
 pub(super) struct Intake {
     asks: mpsc::Sender<Ask>,
     groups: Arc<AtomicU64>,
-    /// This task and the one that keeps the log short.
-    tasks: Mutex<Option<[JoinHandle<()>; 2]>>,
+    task: Mutex<Option<JoinHandle<()>>>,
     ended: watch::Sender<bool>,
 }
 
@@ -117,8 +119,11 @@ impl Intake {
         let ended = watch::Sender::new(false);
         let short = checkpoint::keep_short(checkpointer, writer.clone(), ended.subscribe());
         let work = Work { writer, arrivals, dir: dir.to_path_buf(), max_bytes, groups: Arc::clone(&groups) };
-        let tasks = [tokio::spawn(work.until_ended(asked)), tokio::spawn(short)];
-        Intake { asks, groups, tasks: Mutex::new(Some(tasks)), ended }
+        // One task: where a part of it breaks down nothing is accepted any more, and whoever asks is told so.
+        let task = tokio::spawn(async {
+            let ((), ()) = tokio::join!(work.until_ended(asked), short);
+        });
+        Intake { asks, groups, task: Mutex::new(Some(task)), ended }
     }
 
     /// Takes an arrival in; an outer error is of the way there, an inner one of the group it was in.
@@ -134,11 +139,16 @@ impl Intake {
         // It has ended already where nobody listens any more.
         let _ = self.asks.send(Ask::End).await;
         self.ended.send_replace(true);
-        for task in self.tasks.lock().await.take().into_iter().flatten() {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "a task of the inbox ended badly");
-            }
+        if let Some(task) = self.task.lock().await.take()
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, "the task of the inbox ended badly");
         }
+    }
+
+    /// Waits until nothing is accepted any more: it was ended, or its task broke down.
+    pub(super) async fn ended(&self) {
+        self.asks.closed().await;
     }
 
     pub(super) fn groups(&self) -> u64 {
@@ -259,7 +269,7 @@ struct Written {
 }
 
 async fn write(writer: &SqlitePool, group: Vec<Packed>, max_bytes: u64) -> Result<Written, Fault> {
-    let mut writing = Writing::begin(writer).await?;
+    let mut writing = Writing::begin(writer, ACCEPT).await?;
     let written = Box::pin(write_group(&mut writing, group, max_bytes)).await;
     writing.end(written).await
 }

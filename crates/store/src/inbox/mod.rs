@@ -109,6 +109,14 @@ impl SqliteInbox {
         stored
     }
 
+    /// Waits until nothing is accepted any more: the inbox was closed, or the task that accepts broke down. Beside a
+    /// process that accepts, at once.
+    pub async fn ended(&self) {
+        if let Some(intake) = &self.intake {
+            intake.ended().await;
+        }
+    }
+
     /// How many transactions wrote arrivals so far: with many senders far fewer than arrivals.
     #[must_use]
     pub fn groups(&self) -> u64 {

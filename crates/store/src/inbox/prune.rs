@@ -2,6 +2,7 @@
 //!
 //! In steps with a transaction each, so that arrivals get their turn in between.
 
+use engine::failpoint::Step;
 use sqlx::{Row as _, SqliteConnection, SqlitePool};
 
 use super::read::unsigned;
@@ -12,10 +13,12 @@ use crate::sqlite::{Writing, vacuum_step};
 /// Deliveries forgotten in one transaction: some milliseconds, which arrivals wait.
 const STEP: i64 = 250;
 
+const PRUNE: Step = Step::named("inbox::prune");
+
 /// Forgets what was received before `cutoff` (in microseconds), and the oldest beyond `max_bytes`.
 pub(super) async fn prune(writer: &SqlitePool, cutoff: i64, max_bytes: u64) -> Result<(), Fault> {
     loop {
-        let mut writing = Writing::begin(writer).await?;
+        let mut writing = Writing::begin(writer, PRUNE).await?;
         let forgotten = step(&mut writing, cutoff, max_bytes).await;
         if !writing.end(forgotten).await? {
             break;

@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
+use engine::failpoint::Step;
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 
 use crate::sqlite::fault::Fault;
-use crate::sqlite::file::{Format, options, pool};
+use crate::sqlite::file::{Format, options, pool, secure};
 
 /// "trin" in ASCII, and the format of the tables below.
-pub(super) const FORMAT: Format = Format { application_id: 0x7472_696e, number: 1 };
+pub(super) const FORMAT: Format =
+    Format { application_id: 0x7472_696e, number: 1, make: Step::named("inbox::make") };
 
 /// Connections that read: those who work deliveries off, and those who count and show them.
 const READERS: u32 = 2;
@@ -81,6 +83,7 @@ fn writing(file: &Path) -> SqliteConnectOptions {
 pub(super) async fn writer(file: &Path) -> Result<SqlitePool, Fault> {
     let writer = pool(1).connect_with(writing(file).create_if_missing(true)).await?;
     FORMAT.prepare(&writer, TABLES).await?;
+    secure(&writer).await?;
     Ok(writer)
 }
 

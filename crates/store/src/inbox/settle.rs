@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use engine::failpoint::Step;
 use engine::inbox::{DeliveryNumber, Settled, Standing, StandingKind};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -11,6 +12,10 @@ use sqlx::{Row as _, SqliteConnection, SqlitePool};
 use super::read::standing_number;
 use crate::sqlite::fault::Fault;
 use crate::sqlite::{Writing, integers};
+
+const SETTLE: Step = Step::named("inbox::settle");
+const DELIVERED: Step = Step::named("inbox::delivered");
+const REPLAY: Step = Step::named("inbox::replay");
 
 /// How many deliveries stand how, and the bytes of those that wait: changes to it.
 #[derive(Debug, Default)]
@@ -92,7 +97,7 @@ pub(super) async fn settle(writer: &SqlitePool, settled: Vec<Settled>, at: Times
         return Ok(());
     }
     let rows = Value::Array(last.values().map(|settled| row(settled, at)).collect()).to_string();
-    let mut writing = Writing::begin(writer).await?;
+    let mut writing = Writing::begin(writer, SETTLE).await?;
     let settled = settle_rows(&mut writing, &rows).await;
     writing.end(settled).await
 }
@@ -130,7 +135,7 @@ pub(super) async fn delivered(
         return Ok(());
     }
     let numbers = list(numbers)?;
-    let mut writing = Writing::begin(writer).await?;
+    let mut writing = Writing::begin(writer, DELIVERED).await?;
     let update = sqlx::query(
         "UPDATE deliveries SET delivered = ?2 \
          WHERE number IN (SELECT value FROM json_each(?1)) AND delivered IS NULL",
@@ -149,7 +154,7 @@ pub(super) async fn replay(
         return Ok(0);
     }
     let numbers = list(numbers)?;
-    let mut writing = Writing::begin(writer).await?;
+    let mut writing = Writing::begin(writer, REPLAY).await?;
     let replayed = replay_rows(&mut writing, &numbers, now.as_microsecond()).await;
     writing.end(replayed).await
 }

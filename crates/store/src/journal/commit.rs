@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use engine::clock::Moment;
+use engine::failpoint::Step;
 use engine::journal::{Ask, Detail, Entry, Reference, Version};
 use engine::position::Sequence;
 use engine::row::RowKey;
@@ -17,6 +18,10 @@ use super::read::{CHANNELS, KINDS, Stand};
 use crate::sqlite::fault::Fault;
 use crate::sqlite::statement::{Statement, Values};
 use crate::sqlite::{Writing, blob, integers};
+
+const COMMIT: Step = Step::named("journal::commit");
+const BEGIN_LOG: Step = Step::named("journal::log");
+const ASK_DETAILS: Step = Step::named("journal::details");
 
 /// Rows a statement: a page of a listing takes one. One row a statement is five times slower, as measured.
 const SIZES: &[usize] = &[500, 100, 10, 1];
@@ -129,7 +134,7 @@ struct Before {
 pub(super) async fn commit(writer: &SqlitePool, entries: &[Entry]) -> Result<(Stand, Vec<Size>), Fault> {
     let mut batch = Batch::of(entries).await?;
     let sizes = std::mem::take(&mut batch.sizes);
-    let mut writing = Writing::begin(writer).await?;
+    let mut writing = Writing::begin(writer, COMMIT).await?;
     let stand = Box::pin(write(&mut writing, batch)).await;
     Ok((writing.end(stand).await?, sizes))
 }
@@ -253,8 +258,9 @@ fn bind_reference(values: &mut Values, row: ((RowKey, Reference), bool)) -> Resu
 
 /// The log begins at the head. Entries up to there are pruned with the others.
 pub(super) async fn begin_log(writer: &SqlitePool) -> Result<(), Fault> {
+    BEGIN_LOG.before().map_err(sqlx::Error::Io)?;
     sqlx::query("UPDATE bounds SET log_floor = head").execute(writer).await?;
-    Ok(())
+    Ok(BEGIN_LOG.after().map_err(sqlx::Error::Io)?)
 }
 
 /// Turns one state of the details of living rows into another, in steps, so that commits get their turn in
@@ -272,7 +278,7 @@ pub(super) async fn ask_details(writer: &SqlitePool, tables: &[TableId], ask: As
         let (table, project): (i64, i64) = (part.try_get(0)?, part.try_get(1)?);
         let mut from = Some(i64::MIN);
         while let Some(first) = from {
-            let mut writing = Writing::begin(writer).await?;
+            let mut writing = Writing::begin(writer, ASK_DETAILS).await?;
             let last = ask_step(&mut writing, (table, project), first, from_detail, to_detail, ask).await;
             from = writing.end(last).await?.and_then(|last| last.checked_add(1));
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use engine::failpoint::Step;
 use engine::position::{Generation, Position, Sequence};
 use serde_json::Value;
 use sqlx::{Row as _, SqliteConnection, SqlitePool};
@@ -13,10 +14,14 @@ use crate::sqlite::fault::Fault;
 /// to a rebuild.
 const OPENINGS: i64 = 10_000;
 
+const OPEN: Step = Step::named("journal::open");
+const STORE_TASKS: Step = Step::named("journal::tasks");
+const REMEMBER: Step = Step::named("journal::remember");
+
 /// Begins an opening under a random name.
 pub(super) async fn begin_opening(writer: &SqlitePool) -> Result<Generation, Fault> {
     let name = format!("{:032x}", rand::random::<u128>());
-    let mut writing = Writing::begin(writer).await?;
+    let mut writing = Writing::begin(writer, OPEN).await?;
     let begun = begin_opening_row(&mut writing, &name).await;
     writing.end(begun).await?;
     Ok(Generation(name))
@@ -61,7 +66,7 @@ pub(super) async fn store_tasks(
     writer: &SqlitePool,
     tasks: &BTreeMap<String, Sequence>,
 ) -> Result<(), Fault> {
-    let mut writing = Writing::begin(writer).await?;
+    let mut writing = Writing::begin(writer, STORE_TASKS).await?;
     let stored = store_task_rows(&mut writing, tasks).await;
     writing.end(stored).await
 }
@@ -90,8 +95,9 @@ pub(super) async fn remember(writer: &SqlitePool, name: &str, value: &Value) -> 
         );
         stored.bind(name).bind(value.to_string())
     };
+    REMEMBER.before().map_err(sqlx::Error::Io)?;
     query.execute(writer).await?;
-    Ok(())
+    Ok(REMEMBER.after().map_err(sqlx::Error::Io)?)
 }
 
 /// Documents by the beginning of their names.

@@ -273,6 +273,18 @@ impl Journal for SqliteJournal {
         read::referrers(&self.readers, project, to, after, limit).await.map_err(|fault| self.unread(fault))
     }
 
+    async fn dangling(
+        &self,
+        project: ProjectId,
+        table: TableId,
+        after: Sequence,
+        until: Sequence,
+        limit: u32,
+    ) -> Result<Vec<Known>, JournalError> {
+        let found = read::dangling(&self.readers, project, table, (after, until), limit).await;
+        found.map_err(|fault| self.unread(fault))
+    }
+
     async fn counts(&self, table: TableId, project: ProjectId) -> Result<Counts, JournalError> {
         read::counts(&self.readers, table, project).await.map_err(|fault| self.unread(fault))
     }

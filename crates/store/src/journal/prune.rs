@@ -4,6 +4,7 @@
 //! that one number says up to where things may be missing.
 
 use engine::clock::Moment;
+use engine::failpoint::Step;
 use engine::position::Sequence;
 use sqlx::{Row as _, SqliteConnection, SqlitePool};
 
@@ -13,6 +14,8 @@ use crate::sqlite::{Writing, vacuum_step};
 /// Rows forgotten in one transaction: some milliseconds.
 const STEP: i64 = 2_000;
 
+const PRUNE: Step = Step::named("journal::prune");
+
 /// Forgets what was observed before `cutoff`, and tombstones that all tasks have passed (`acknowledged`).
 pub(super) async fn prune(
     writer: &SqlitePool,
@@ -21,13 +24,13 @@ pub(super) async fn prune(
 ) -> Result<(), Fault> {
     let mut more = true;
     while more {
-        let mut writing = Writing::begin(writer).await?;
+        let mut writing = Writing::begin(writer, PRUNE).await?;
         let step = log_step(&mut writing, cutoff).await;
         more = writing.end(step).await?;
     }
     more = true;
     while more {
-        let mut writing = Writing::begin(writer).await?;
+        let mut writing = Writing::begin(writer, PRUNE).await?;
         let step = tombstone_step(&mut writing, cutoff, acknowledged).await;
         more = writing.end(step).await?;
     }

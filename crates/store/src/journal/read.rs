@@ -273,6 +273,28 @@ async fn named(
     rows.iter().map(reference).collect()
 }
 
+/// Living rows, last changed within the sequences, that refer to a row of `table` that the mirror does not have, dead
+/// or alive. Goes through all references to the table: in the order of the mirror's key, so that it walks both
+/// trees from left to right.
+pub(super) async fn dangling(
+    pool: &SqlitePool,
+    project: ProjectId,
+    table: TableId,
+    (after, until): (Sequence, Sequence),
+    limit: u32,
+) -> Result<Vec<Known>, Fault> {
+    let sql = format!(
+        "SELECT DISTINCT {COLUMNS} FROM refs r CROSS JOIN mirror m \
+         ON m.tab = r.tab AND m.project = r.project AND m.id = r.id AND m.alive = 1 \
+         WHERE r.project = ?1 AND r.to_tab = ?2 AND NOT EXISTS (SELECT 1 FROM mirror o \
+         WHERE o.tab = r.to_tab AND o.project = r.project AND o.id = r.to_id) \
+         AND m.sequence > ?3 AND m.sequence <= ?4 ORDER BY m.sequence LIMIT ?5"
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(project.0).bind(i64::from(table.0));
+    let rows = rows.bind(after.0).bind(until.0).bind(i64::from(limit)).fetch_all(pool).await?;
+    rows.iter().map(meta::known).collect()
+}
+
 /// Numbers of a table of a project.
 pub(super) async fn counts(pool: &SqlitePool, table: TableId, project: ProjectId) -> Result<Counts, Fault> {
     let row = sqlx::query("SELECT alive, pending FROM tally WHERE tab = ?1 AND project = ?2");

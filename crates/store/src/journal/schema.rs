@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
+use engine::failpoint::Step;
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Executor, SqlitePool};
 
 use crate::sqlite::fault::Fault;
-use crate::sqlite::file::{Format, options, pool};
+use crate::sqlite::file::{Format, options, pool, secure};
 
 /// "trib" in ASCII, and the format of the tables below.
-pub(super) const FORMAT: Format = Format { application_id: 0x7472_6962, number: 1 };
+pub(super) const FORMAT: Format =
+    Format { application_id: 0x7472_6962, number: 1, make: Step::named("journal::make") };
 
 /// A page holds a compressed row of usual size without overflow, and four of the small ones.
 const PAGE_BYTES: u32 = 8192;
@@ -141,9 +143,10 @@ pub(super) async fn census(file: &Path) -> Result<SqlitePool, Fault> {
     Ok(pool.connect_with(options(file).read_only(true)).await?)
 }
 
-/// Makes the tables of a new file; checks the format of an old one.
+/// Makes the tables of a new file; checks the format of an old one, and flushes what was left in its log.
 pub(super) async fn prepare(writer: &SqlitePool) -> Result<(), Fault> {
-    FORMAT.prepare(writer, TABLES).await
+    FORMAT.prepare(writer, TABLES).await?;
+    secure(writer).await
 }
 
 /// Refuses files of other applications and of newer formats.

@@ -20,6 +20,9 @@ const WORTH_IT: usize = 128;
 /// values of a gigabyte, and a row of a quarter of that is no row of an issue tracker.
 const MAX_BYTES: usize = 256 * 1024 * 1024;
 
+/// What a byte of LZ4 stands for at most: a damaged length asks for no more memory than that either.
+const LZ4_MOST: usize = 255;
+
 /// Turns a value into its stored form.
 pub(crate) fn pack<T: Serialize>(value: &T) -> Result<Vec<u8>, Fault> {
     let json = serde_json::to_vec(value).map_err(|error| Fault::Encode(error.to_string()))?;
@@ -62,10 +65,14 @@ pub(crate) fn unpack_bytes(blob: &[u8]) -> Result<Cow<'_, [u8]>, Fault> {
     match blob.split_first() {
         Some((&PLAIN, bytes)) => Ok(Cow::Borrowed(bytes)),
         Some((&LZ4, body)) => {
-            if unpacked_len(blob) > MAX_BYTES {
+            let most = body.len().saturating_mul(LZ4_MOST).min(MAX_BYTES);
+            if unpacked_len(blob) > most {
                 return Err(damaged(&"impossible length"));
             }
             let bytes = lz4_flex::block::decompress_size_prepended(body).map_err(|error| damaged(&error))?;
+            if bytes.len() != unpacked_len(blob) {
+                return Err(damaged(&"another length"));
+            }
             Ok(Cow::Owned(bytes))
         }
         Some((format, _)) => Err(damaged(&format_args!("format {format}"))),
@@ -98,7 +105,21 @@ mod tests {
         let blob = pack(&"tributary ".repeat(100)).unwrap();
         assert!(unpack::<String>(&[]).is_err());
         assert!(unpack::<String>(&[9, 1, 2]).is_err());
-        assert!(unpack::<String>(&[1, 255, 255, 255, 255, 0]).is_err());
+        for length in [u32::MAX, 256 * 1024 * 1024, 2_048] {
+            let mut long = vec![1];
+            long.extend(length.to_le_bytes());
+            long.extend([0, 0]);
+            let error = format!("{:?}", unpack::<String>(&long).unwrap_err());
+            assert!(error.contains("impossible length"), "{error}");
+        }
+        let mut longer = pack(&"tributary ".repeat(100)).unwrap();
+        longer[1] += 1;
+        let error = format!("{:?}", unpack::<String>(&longer).unwrap_err());
+        assert!(error.contains("another length"), "{error}");
+        let mut longest = pack_bytes(&[b'x'; 1_000_000]).unwrap();
+        assert_eq!(unpack_bytes(&longest).unwrap().len(), 1_000_000, "the best that LZ4 can do is allowed");
+        longest.truncate(longest.len() / 2);
+        assert!(unpack_bytes(&longest).is_err());
         for cut in 0..blob.len() {
             assert!(unpack::<String>(&blob[..cut]).is_err());
         }

@@ -48,6 +48,13 @@ pub(crate) enum Kept {
 }
 
 impl Kept {
+    fn file(self) -> &'static str {
+        match self {
+            Kept::Journal => crate::journal::FILE,
+            Kept::Inbox => crate::inbox::FILE,
+        }
+    }
+
     /// What to do about a file that cannot be read.
     fn start_afresh(self, dir: &std::path::Display<'_>) -> String {
         match self {
@@ -101,10 +108,19 @@ enum Meaning {
     Other,
 }
 
+/// Less room than this, and an I/O error means that the disk is full: SQLite could not even begin a log file.
+const HARDLY_ANY_ROOM: u64 = 1024 * 1024;
+
+/// Bytes that may still be written in a directory, where the system can tell.
+fn room(dir: &Path) -> Option<u64> {
+    fs4::available_space(dir).ok()
+}
+
 /// SQLite's primary result codes (<https://www.sqlite.org/rescode.html>).
-fn meaning_of_code(code: i64) -> Meaning {
+fn meaning_of_code(code: i64, room: impl Fn() -> Option<u64>) -> Meaning {
     match code & 0xff {
         13 => Meaning::NoRoom,
+        10 | 14 if room().is_some_and(|bytes| bytes < HARDLY_ANY_ROOM) => Meaning::NoRoom,
         5 | 6 => Meaning::Busy,
         11 | 26 => Meaning::Damaged,
         3 | 8 | 14 | 23 => Meaning::Denied,
@@ -112,13 +128,14 @@ fn meaning_of_code(code: i64) -> Meaning {
     }
 }
 
-fn meaning(error: &sqlx::Error) -> Meaning {
+fn meaning(error: &sqlx::Error, room: impl Fn() -> Option<u64>) -> Meaning {
     match error {
         sqlx::Error::Database(database) => {
             let code = database.code().and_then(|code| code.parse().ok());
-            code.map_or(Meaning::Other, meaning_of_code)
+            code.map_or(Meaning::Other, |code| meaning_of_code(code, room))
         }
         sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::StorageFull => Meaning::NoRoom,
+        sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::ResourceBusy => Meaning::Busy,
         sqlx::Error::PoolTimedOut => Meaning::Busy,
         sqlx::Error::PoolClosed => Meaning::Closed,
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Meaning::Damaged,
@@ -129,7 +146,8 @@ fn meaning(error: &sqlx::Error) -> Meaning {
 impl Fault {
     /// The error as the engine takes it. `what` is what could not be done, `dir` the state directory.
     pub(crate) fn told(self, kept: Kept, what: &str, dir: &Path) -> JournalError {
-        let dir = dir.display();
+        let (file, room) = (dir.join(kept.file()), || room(dir));
+        let (file, dir) = (file.display(), dir.display());
         let error = |remedy, code, why: String, fix: String| JournalError {
             remedy,
             problem: Problem::new(code, what, why, fix),
@@ -186,34 +204,35 @@ impl Fault {
                     kept.made_by().to_owned(),
                 )
             },
-            Fault::Io(io) => JournalError {
-                source: Some(Box::new(io)),
-                ..error(
+            Fault::Io(io) => {
+                let told = error(
                     Remedy::NeedsHuman,
                     "JOURNAL-IO",
-                    format!("the file in {dir} cannot be reached"),
-                    "Check the disk and the permissions of that directory.".to_owned(),
-                )
-            },
+                    format!("{file} cannot be reached ({io})"),
+                    "Check the disk and the permissions of the directory.".to_owned(),
+                );
+                JournalError { source: Some(Box::new(io)), ..told }
+            }
             Fault::Sql(sql) => {
-                let told = match meaning(&sql) {
+                let told = match meaning(&sql, room) {
                     Meaning::NoRoom => error(
                         Remedy::Wait,
                         "JOURNAL-NO-ROOM",
-                        format!("no room is left on the disk of {dir} (or of the temporary directory)"),
-                        "Make room; tributary goes on by itself.".to_owned(),
+                        format!("no room is left on the disk of {file} (or of the temporary directory)"),
+                        "Make room: what runs goes on by itself; what has ended is to be started again."
+                            .to_owned(),
                     ),
                     Meaning::Busy => error(
                         Remedy::Retry,
                         "JOURNAL-BUSY",
-                        format!("the file in {dir} is in use"),
+                        format!("{file} is in use"),
                         "It passes by itself; if not, see which other program has the file open.".to_owned(),
                     ),
                     Meaning::Damaged => damaged(format!("its file is damaged: {sql}")),
                     Meaning::Denied => error(
                         Remedy::NeedsHuman,
                         "JOURNAL-DENIED",
-                        format!("the file in {dir} may not be opened or written: {sql}"),
+                        format!("{file} may not be opened or written: {sql}"),
                         "Give the user that runs tributary read and write access to that directory."
                             .to_owned(),
                     ),
@@ -221,8 +240,10 @@ impl Fault {
                     Meaning::Other => error(
                         Remedy::NeedsHuman,
                         "JOURNAL-IO",
-                        format!("SQLite says of the file in {dir}: {sql}"),
-                        "Check the disk and the permissions of that directory.".to_owned(),
+                        format!("SQLite says of {file}: {sql}"),
+                        "Check the disk and the permissions of the directory; then start again, nothing \
+                         that was acknowledged is lost."
+                            .to_owned(),
                     ),
                 };
                 JournalError { source: Some(Box::new(sql)), ..told }
@@ -240,7 +261,7 @@ mod tests {
     use sqlx::sqlite::SqliteConnectOptions;
     use sqlx::{Connection, Executor, SqliteConnection};
 
-    use super::{Fault, Kept};
+    use super::{Fault, Kept, Meaning, meaning_of_code};
 
     async fn connect(dir: &Path) -> SqliteConnection {
         let options = SqliteConnectOptions::new().filename(dir.join("file.db")).create_if_missing(true);
@@ -263,6 +284,17 @@ mod tests {
         connection.execute("CREATE TABLE t (x); PRAGMA max_page_count = 4").await.unwrap();
         let full = connection.execute("INSERT INTO t VALUES (zeroblob(1000000))").await.unwrap_err();
         assert_eq!(told(full), (Remedy::Wait, "JOURNAL-NO-ROOM".to_owned()));
+    }
+
+    /// SQLite's shared memory that cannot grow, a flush that fails, a file that cannot be made.
+    #[test]
+    fn other_errors_of_a_full_disk_are_waited_out_too() {
+        for code in [4_874, 1_034, 14] {
+            assert!(matches!(meaning_of_code(code, || Some(4_096)), Meaning::NoRoom), "{code}");
+            for room in [None, Some(1 << 30)] {
+                assert!(!matches!(meaning_of_code(code, || room), Meaning::NoRoom), "{code}");
+            }
+        }
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
+use engine::failpoint::Step;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{Connection, Executor, SqlitePool};
 
@@ -19,6 +20,8 @@ pub(crate) struct Format {
     pub(crate) application_id: i64,
     /// The format of its tables. A file with a higher one is refused.
     pub(crate) number: i64,
+    /// Makes the tables.
+    pub(crate) make: Step,
 }
 
 /// How every connection is set up.
@@ -53,7 +56,8 @@ pub(crate) fn keep_private(file: &Path) -> std::io::Result<()> {
 }
 
 impl Format {
-    /// Looks at the first bytes of a file before SQLite does, so that a foreign file is left as it is.
+    /// Looks at the first bytes of a file before SQLite does, so that a foreign file, or one of a newer format, is left
+    /// as it is.
     pub(crate) fn check_header(self, file: &Path) -> Result<(), Fault> {
         let mut header = Vec::with_capacity(100);
         match std::fs::File::open(file) {
@@ -67,10 +71,16 @@ impl Format {
         if !header.starts_with(b"SQLite format 3\0") || header.len() < 100 {
             return Err(Fault::Damaged("it does not begin as a database does".to_owned()));
         }
-        let id = header.get(68..72).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok()).map(i32::from_be_bytes);
-        // 0: made a moment ago, its first page still lies in the write-ahead log.
-        match id.map(i64::from) {
-            Some(id) if id == 0 || id == self.application_id => Ok(()),
+        let number = |place: std::ops::Range<usize>| {
+            let bytes = header.get(place).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
+            bytes.map(i32::from_be_bytes).map(i64::from)
+        };
+        match (number(68..72), number(60..64)) {
+            (Some(id), Some(found)) if id == self.application_id && found > self.number => {
+                Err(Fault::Newer { found })
+            }
+            // 0: made a moment ago, its first page still lies in the write-ahead log.
+            (Some(id), _) if id == 0 || id == self.application_id => Ok(()),
             _ => Err(Fault::Foreign),
         }
     }
@@ -84,7 +94,9 @@ impl Format {
         if objects == 0 {
             (&mut *transaction).execute(tables).await?;
         }
+        self.make.before().map_err(Fault::Io)?;
         transaction.commit().await?;
+        self.make.after().map_err(Fault::Io)?;
         drop(connection);
         self.check(writer).await
     }
@@ -100,4 +112,11 @@ impl Format {
             _ => Err(Fault::Damaged(format!("its format {format} never existed"))),
         }
     }
+}
+
+/// Carries over into the file what an earlier process left in the write-ahead log. It may have ended, or failed,
+/// before it flushed that; what is read there might then be nowhere else. Copied and flushed it is on the disk.
+pub(crate) async fn secure(writer: &SqlitePool) -> Result<(), Fault> {
+    sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_all(writer).await?;
+    Ok(())
 }

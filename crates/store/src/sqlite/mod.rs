@@ -7,6 +7,7 @@ pub(crate) mod fault;
 pub(crate) mod file;
 pub(crate) mod statement;
 
+use engine::failpoint::Step;
 use futures::TryStreamExt;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqliteRow;
@@ -60,13 +61,14 @@ pub(crate) async fn vacuum_step(writer: &SqlitePool) -> Result<bool, Fault> {
 /// some transactions by itself (a full disk): from then on it would refuse to begin another one.
 pub(crate) struct Writing {
     connection: PoolConnection<Sqlite>,
+    step: Step,
     ended: bool,
 }
 
 impl Writing {
-    /// Begins, when it is this writer's turn: also other processes wait.
-    pub(crate) async fn begin(writer: &SqlitePool) -> Result<Writing, Fault> {
-        let mut writing = Writing { connection: writer.acquire().await?, ended: false };
+    /// Begins a step, when it is this writer's turn: also other processes wait.
+    pub(crate) async fn begin(writer: &SqlitePool, step: Step) -> Result<Writing, Fault> {
+        let mut writing = Writing { connection: writer.acquire().await?, step, ended: false };
         match writing.run("BEGIN IMMEDIATE").await {
             Ok(()) => Ok(writing),
             Err(fault) => writing.end(Err(fault)).await,
@@ -76,12 +78,18 @@ impl Writing {
     /// Commits what was done, or takes it back where it failed.
     pub(crate) async fn end<T>(mut self, done: Result<T, Fault>) -> Result<T, Fault> {
         let ended = match done {
-            Ok(value) => self.run("COMMIT").await.map(|()| value),
+            Ok(value) => self.commit().await.map(|()| value),
             Err(fault) => Err(fault),
         };
         // Where SQLite has ended the transaction by itself, this says that there is none.
         self.ended = ended.is_ok() || self.run("ROLLBACK").await.is_ok() || self.is_clear().await;
         ended
+    }
+
+    async fn commit(&mut self) -> Result<(), Fault> {
+        self.step.before().map_err(sqlx::Error::Io)?;
+        self.run("COMMIT").await?;
+        Ok(self.step.after().map_err(sqlx::Error::Io)?)
     }
 
     async fn run(&mut self, sql: &'static str) -> Result<(), Fault> {

@@ -3,7 +3,6 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use engine::inbox::{Accepted, Inbox, Standing};
 use engine::journal::Journal;
@@ -11,40 +10,23 @@ use engine::position::Sequence;
 use engine::problem::Remedy;
 use store::inbox::SqliteInbox;
 use store::journal::SqliteJournal;
+use test_faults::Inside;
 
 use super::{ROOM, bulky, settled, take, waiting};
 use crate::journal::{put, row};
 
-/// Where the test that runs inside finds its file system.
-const INSIDE: &str = "STORE_TEST_MOUNT";
-
 /// The mounted directory of so many megabytes, if this is the inner run of a test; otherwise starts the inner run.
 fn inside(test: &str, megabytes: u32, prepared: &Path) -> Option<PathBuf> {
-    if let Some(mounted) = std::env::var_os(INSIDE) {
-        return Some(mounted.into());
+    let script = format!("mount -t tmpfs -o size={megabytes}m none \"$1\"");
+    match test_faults::inside(&format!("inbox::disk::{test}"), &script, prepared) {
+        Inside::Mounted(mounted) => Some(mounted),
+        Inside::Passed => None,
+        Inside::Forbidden => {
+            let why = "this system lets no test mount a file system of its own";
+            let _ = writeln!(std::io::stderr(), "skipped: {why}");
+            None
+        }
     }
-    let unshare = |script: &str| {
-        let mut command = Command::new("unshare");
-        command.args(["--user", "--map-root-user", "--mount", "sh", "-ec", script, "sh"]).arg(prepared);
-        command
-    };
-    if !unshare("mount -t tmpfs none \"$1\"").output().is_ok_and(|tried| tried.status.success()) {
-        let _ =
-            writeln!(std::io::stderr(), "skipped: this system lets no test mount a file system of its own");
-        return None;
-    }
-    let script =
-        format!("mount -t tmpfs -o size={megabytes}m none \"$1\"; exec \"$2\" --exact \"$3\" --nocapture");
-    let inner = unshare(&script)
-        .arg(std::env::current_exe().unwrap())
-        .arg(format!("inbox::disk::{test}"))
-        .env(INSIDE, prepared)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&inner.stdout);
-    assert!(inner.status.success(), "{text}{}", String::from_utf8_lossy(&inner.stderr));
-    assert!(text.contains("1 passed"), "{text}");
-    None
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Pending details, references, remembered documents.
 
 use engine::journal::{Ask, Counts, Detail, Journal, Reference};
+use engine::position::Sequence;
 use engine::row::{ProjectId, RowId, RowKey};
 use engine::schema::TableId;
 use serde_json::{Value, json};
@@ -121,6 +122,46 @@ async fn rows_that_name_another_are_found() {
         assert_eq!(referrers(vec![sprint], None, 10).await, [(sprint, member)]);
         assert_eq!(referrers(vec![other], None, 10).await, of_other);
     }
+}
+
+#[tokio::test]
+async fn rows_that_name_one_nobody_has_heard_of_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(dir.path()).await.unwrap();
+    let naming = |id: i64, sequence: i64, new: &[i64]| {
+        let mut entry = put(id, sequence);
+        let reference = |id: &i64| Reference { table: TableId(1), id: RowId(*id) };
+        entry.new_references = new.iter().map(reference).collect();
+        entry
+    };
+    let mut elsewhere = naming(9, 6, &[90]);
+    elsewhere.row.key.project = ProjectId(8);
+    let mut of_another_table = put(8, 7);
+    of_another_table.new_references = vec![Reference { table: TableId(2), id: RowId(90) }];
+    let entries = [
+        put(1, 1),
+        naming(5, 2, &[1, 90, 91]),
+        naming(4, 3, &[92]),
+        naming(3, 4, &[1, 2]),
+        naming(2, 5, &[93]),
+        elsewhere,
+        of_another_table,
+        // Gone is not unheard of, and what is gone names nobody.
+        gone(1, 8),
+        gone(2, 9),
+    ];
+    journal.commit(&entries).await.unwrap();
+    let dangling = async |after: i64, until: i64, limit: u32| {
+        let range = (Sequence(after), Sequence(until));
+        let found = journal.dangling(ProjectId(7), TableId(1), range.0, range.1, limit).await.unwrap();
+        found.into_iter().map(|known| (known.key, known.version.sequence.0)).collect::<Vec<_>>()
+    };
+    assert_eq!(dangling(0, 9, 10).await, [(key(5), 2), (key(4), 3)]);
+    assert_eq!(dangling(2, 9, 10).await, [(key(4), 3)]);
+    assert_eq!(dangling(0, 2, 10).await, [(key(5), 2)]);
+    assert_eq!(dangling(0, 9, 1).await, [(key(5), 2)]);
+    journal.commit(&[put(92, 10)]).await.unwrap();
+    assert_eq!(dangling(2, 10, 10).await, []);
 }
 
 #[tokio::test]

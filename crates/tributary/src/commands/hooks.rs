@@ -28,7 +28,7 @@ use crate::cli::{DeliveryResult, HooksAction, HooksArgs, ListArgs, ReplayArgs, U
 use crate::exit::{self, Done, Failure};
 use crate::pipeline::Pipeline;
 use crate::present::text::{between, plural, span};
-use crate::sync::hooks::{self, Keys, Plan};
+use crate::sync::hooks::{self, Keys};
 use crate::sync::plan;
 
 /// How long a ping is waited for.
@@ -172,7 +172,7 @@ impl Hook<'_> {
         let outcomes = async {
             let projects = look.projects().await?;
             let tables = plan::tables(std::iter::once(self.pipeline), look.source.tables());
-            let plan = Plan::new(&self.pipeline.name, self.settings, keys);
+            let plan = hooks::plan(&self.pipeline.name, self.settings, keys);
             Ok::<_, Problem>(hooks::register(&look.source, &projects, &tables, &plan, vault).await)
         }
         .await;

@@ -31,10 +31,17 @@ pub(crate) struct PipelineConfig {
     /// A directory for the journal and what tributary remembers.
     #[serde(default = "default_state")]
     pub(crate) state: PathBuf,
+    /// How long the journal keeps changes, and that rows were deleted.
+    #[serde(default = "default_retention")]
+    pub(crate) retention: String,
 }
 
 fn default_state() -> PathBuf {
     PathBuf::from("coding.state")
+}
+
+fn default_retention() -> String {
+    "7d".to_owned()
 }
 
 /// Where rows go: one of the targets.

@@ -16,8 +16,9 @@ mod tests;
 
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
-use connectors::coding::config::CodingSettings;
+use connectors::coding::config::{CodingSettings, time};
 use connectors::finding::Finding;
 use connectors::postgres::config::Validated as PostgresSettings;
 use connectors::sqlite::config::{SqliteConfig, Validated as SqliteSettings};
@@ -39,6 +40,8 @@ pub(crate) struct Pipeline {
     pub(crate) target: TargetSettings,
     /// The state directory.
     pub(crate) state: PathBuf,
+    /// How long the journal keeps log entries and tombstones.
+    pub(crate) retention: Duration,
 }
 
 /// Where rows go.
@@ -176,6 +179,7 @@ fn meaning(file: &Path, config: PipelineConfig, found: &mut Found) -> Option<Pip
             "Write a directory, or take the key out for `coding.state`.",
         ));
     }
+    let retention = time("retention".to_owned(), &config.retention, &mut found.meaning);
     let target = match config.target {
         Some(TargetConfig::Sqlite(sqlite)) => {
             if !config.state.as_os_str().is_empty() && lies_in(&sqlite, base_dir, &state) {
@@ -210,6 +214,7 @@ fn meaning(file: &Path, config: PipelineConfig, found: &mut Found) -> Option<Pip
         task: task?,
         target: target?,
         state,
+        retention: retention?,
     })
 }
 

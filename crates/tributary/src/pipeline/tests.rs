@@ -49,6 +49,7 @@ fn what_is_not_said_has_the_documented_default() {
     let pipeline = good(GOOD);
     assert_eq!(pipeline.name, "mobile");
     assert_eq!(pipeline.state, PathBuf::from("conf/coding.state"));
+    assert_eq!(pipeline.retention, Duration::from_hours(7 * 24));
     let source = &pipeline.source;
     assert_eq!(source.base_url.as_str(), "https://acme.coding.net");
     assert_eq!(source.team, "acme");
@@ -92,6 +93,7 @@ task:
 target:
   sqlite: { path: /data/c.db }
 state: /data/state
+retention: 2m
 "#,
     );
     assert_eq!(pipeline.name, "everything");
@@ -106,6 +108,7 @@ state: /data/state
     assert_eq!(pipeline.task.issue_types, Some(["DEFECT", "12", "Spike"].map(str::to_owned).to_vec()));
     assert_eq!(pipeline.task.iterations, Some([1, 3].into()));
     assert_eq!(pipeline.state, PathBuf::from("/data/state"));
+    assert_eq!(pipeline.retention, Duration::from_secs(120));
 }
 
 #[test]
@@ -199,6 +202,24 @@ status: x
              `ProjectMembers` and `Events`. Did you mean `Issues`? [CONFIG-VALUE]",
         ]
     );
+}
+
+#[test]
+fn a_retention_is_a_time() {
+    for (text, why) in [
+        ("7", "This is a number: a text is expected. Put it in quotes. [CONFIG-TYPE]"),
+        (
+            "seven",
+            "`seven` is no time: a time is a number with its unit: s, m, h or d. Write a time such as `60s`, `15m` or \
+             `1h30m`. [CONFIG-VALUE]",
+        ),
+        (
+            "0s",
+            "`0s` is too short: one second is the least. Write a time such as `60s`, `15m` or `1h30m`. [CONFIG-VALUE]",
+        ),
+    ] {
+        assert_eq!(wrong(&with("", &format!("retention: {text}\n"))), [format!("retention: {why}")]);
+    }
 }
 
 #[test]
@@ -400,6 +421,17 @@ fn files_that_share_a_state_share_the_source() {
     let c = file("c.yaml", &GOOD.replace("CODING_TOKEN", "OTHER_TOKEN").replace("mobile-app", "backend"));
     let d = file("d.yaml", &format!("name: a\nstate: ./x/../coding.state\n{GOOD}"));
     assert_eq!(load(&[a.clone(), b], &variable).expect("they fit together").len(), 2);
+    let e = file("e.yaml", &format!("retention: 1h\n{GOOD}"));
+    let other = load(&[a.clone(), e.clone()], &variable).unwrap_err();
+    assert_eq!(
+        other.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        [format!(
+            "{}: retention: Two retentions for one state directory: {} has the same `state` and another `retention`. \
+             Write the same in both, or give one of them another `state`. [CONFIG-CONTRADICTION]",
+            e.display(),
+            a.display()
+        )]
+    );
     let wrong: Vec<String> = load(&[a.clone(), c.clone(), d.clone()], &variable)
         .unwrap_err()
         .iter()

@@ -1,4 +1,4 @@
-//! Whether several pipelines fit together: names differ, and one state directory means one source.
+//! Whether several pipelines fit together: names differ, and one state directory means one source and one retention.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -40,6 +40,18 @@ pub(crate) fn check(pipelines: &[Pipeline]) -> Vec<FileFinding> {
                         words::all_of(&differences)
                     ),
                     "Make the sources equal, or give one of them another `state`.",
+                ),
+            ));
+        }
+        if pipeline.retention != other.retention {
+            wrong.push(finding(
+                pipeline,
+                Finding::new(
+                    "retention",
+                    "CONFIG-CONTRADICTION",
+                    "Two retentions for one state directory",
+                    format!("{} has the same `state` and another `retention`", other.file.display()),
+                    "Write the same in both, or give one of them another `state`.",
                 ),
             ));
         }

@@ -20,6 +20,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::{recall, remember_once_there_is_room};
 use crate::pipeline::{FileFinding, Pipeline};
 
 /// Wait before the source is asked again.
@@ -100,7 +101,7 @@ pub(crate) async fn work_out(
     };
     loop {
         let error = match ask(pipeline, source, &projects).await {
-            Ok(found) => return judge(pipeline, &found, &projects, journal).await.map(Some),
+            Ok(found) => return judge(pipeline, &found, &projects, journal, cancel).await.map(Some),
             Err(error) => error,
         };
         if !matches!(error.kind, SourceErrorKind::Transient | SourceErrorKind::AccessLost) {
@@ -164,6 +165,7 @@ async fn judge(
     found: &Found,
     projects: &[Project],
     journal: &impl Journal,
+    cancel: &CancellationToken,
 ) -> Result<Filter, FilterError> {
     let mut seen = seen(pipeline, journal).await?;
     let (filter, mut findings) = match of(pipeline, found) {
@@ -181,9 +183,9 @@ async fn judge(
     seen.extend(codes(pipeline));
     seen.sort_unstable();
     seen.dedup();
-    journal.remember(&seen_by(pipeline), &json!(seen)).await?;
+    remember_once_there_is_room(journal, &seen_by(pipeline), &json!(seen), cancel).await?;
     for (project, types) in &found.types {
-        journal.remember(&types_of(*project), &json!(types)).await?;
+        remember_once_there_is_room(journal, &types_of(*project), &json!(types), cancel).await?;
     }
     Ok(filter)
 }
@@ -217,15 +219,6 @@ fn types_of(project: ProjectId) -> String {
 
 async fn seen(pipeline: &Pipeline, journal: &impl Journal) -> Result<Vec<i64>, JournalError> {
     Ok(recall(journal, &seen_by(pipeline)).await?.unwrap_or_default())
-}
-
-async fn recall<T: serde::de::DeserializeOwned>(
-    journal: &impl Journal,
-    name: &str,
-) -> Result<Option<T>, JournalError> {
-    let documents = journal.recall(name).await?;
-    let document = documents.into_iter().find(|(found, _)| found == name);
-    Ok(document.and_then(|(_, value)| serde_json::from_value(value).ok()))
 }
 
 /// What to say of a code that no iteration has.

@@ -428,10 +428,14 @@ async fn sleep_until(deadline: Option<Instant>) {
 }
 
 pub(super) fn broke_down(error: &JoinError) -> Problem {
+    bug(error.to_string())
+}
+
+pub(super) fn bug(why: impl Into<String>) -> Problem {
     Problem::new(
         "BUG",
         "A part of tributary broke down",
-        error.to_string(),
+        why,
         "Start again: nothing is lost. Report this with the lines above it.",
     )
 }
@@ -459,6 +463,7 @@ fn settings(first: &Pipeline, tables: &[&'static Table], options: &Options) -> S
         poll_interval: source.poll_interval,
         census_interval: source.census_interval,
         look_back: source.look_back,
+        retention: first.retention,
         accept_deletes: options.accept_deletes,
         hooks: None,
         until: if options.once { Until::Once } else { Until::Cancelled },

@@ -26,10 +26,11 @@ use server::receiver::{Door, DoorToken, Doors, Receiver};
 use store::hook::{HookKeys, HookVault};
 use store::inbox::SqliteInbox;
 use store::vault::Vault;
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::recall;
 use crate::pipeline::Pipeline;
 
 /// A change that no delivery came for within this time was missed.
@@ -171,7 +172,7 @@ impl<J: Journal> Tending<J> {
     /// find.
     ///
     /// # Errors
-    /// The keys cannot be read or kept.
+    /// The keys cannot be read or kept, or the inbox takes nothing in any more.
     pub(crate) async fn run(
         self,
         mut progress: watch::Receiver<Progress>,
@@ -182,18 +183,19 @@ impl<J: Journal> Tending<J> {
         let mut known = keys(&hook.settings, &hook.vault).await?;
         hook.open_door(&known, &self.doors, &self.board);
         tracing::info!(listen = %hook.settings.listen, "deliveries of the hook can come in");
-        let mut fetched = self.fetched_until().await;
+        // Up to when each project's failed deliveries have been fetched.
+        let mut fetched = recall(&*self.journal, FETCHED).await.ok().flatten().unwrap_or_default();
         let (mut register_at, mut failures) = (Instant::now(), 0_u32);
         let (mut registered_for, mut reached, mut rotated) = (Vec::new(), false, false);
         loop {
             let now = progress.borrow_and_update().clone();
-            let wanted = hook.settings.register == Register::Auto && !now.projects.is_empty();
             let due = Instant::now() >= register_at || (now.projects != registered_for && failures == 0);
-            let (plan, by_us) = (hook.plan(&known), rotated);
+            let registers = hook.settings.register == Register::Auto && !now.projects.is_empty() && due;
+            let (hook_plan, by_us) = (plan(&hook.connection, &hook.settings, &known), rotated);
             // Meanwhile a revoked URL must be refused and a stop be heard: it is dropped and begun again.
             let mut registering = std::pin::pin!(async {
-                match wanted && due {
-                    true => Some(self.register(&now, &plan, &mut fetched, by_us).await),
+                match registers {
+                    true => Some(self.register(&now, &hook_plan, &mut fetched, by_us).await),
                     false => std::future::pending().await,
                 }
             });
@@ -201,6 +203,7 @@ impl<J: Journal> Tending<J> {
                 // Every arm only waits, or may be begun again.
                 tokio::select! {
                     () = cancel.cancelled() => return Ok(()),
+                    () = hook.inbox.ended() => return Err(deaf()),
                     failed = &mut registering => {
                         failures = if failed.unwrap_or(false) { failures.saturating_add(1) } else { 0 };
                         register_at = after(Instant::now(), pause(failures));
@@ -208,7 +211,7 @@ impl<J: Journal> Tending<J> {
                         rotated = false;
                         break;
                     }
-                    changed = progress.changed(), if !(wanted && due) => match changed {
+                    changed = progress.changed(), if !registers => match changed {
                         Ok(()) => break,
                         Err(_) => return Ok(()),
                     },
@@ -226,7 +229,7 @@ impl<J: Journal> Tending<J> {
                         break;
                     }
                 }
-                if !(wanted && due) && Instant::now() >= register_at {
+                if !registers && Instant::now() >= register_at {
                     break;
                 }
             }
@@ -238,7 +241,7 @@ impl<J: Journal> Tending<J> {
     async fn register(
         &self,
         progress: &Progress,
-        plan: &Plan,
+        plan: &HookPlan,
         fetched: &mut BTreeMap<i64, Timestamp>,
         rotated: bool,
     ) -> bool {
@@ -315,13 +318,11 @@ impl<J: Journal> Tending<J> {
             }
         }
     }
+}
 
-    /// Up to when each project's failed deliveries have been fetched.
-    async fn fetched_until(&self) -> BTreeMap<i64, Timestamp> {
-        let documents = self.journal.recall(FETCHED).await.unwrap_or_default();
-        let found = documents.into_iter().find(|(name, _)| name == FETCHED);
-        found.and_then(|(_, value)| serde_json::from_value(value).ok()).unwrap_or_default()
-    }
+/// Every delivery would be refused from here on, and nobody would know.
+fn deaf() -> Problem {
+    super::group::bug("the inbox takes no delivery in any more")
 }
 
 /// Until the hook is looked at again, after so many failures in a row.
@@ -354,49 +355,35 @@ fn after(now: Instant, pause: Duration) -> Instant {
     now.checked_add(pause).unwrap_or(now)
 }
 
-/// How a hook is to stand at CODING, but for the events.
-#[derive(Clone, Debug)]
-pub(crate) struct Plan {
-    name: String,
-    url: SecretString,
-    secret: SecretString,
-    basic: Option<(String, SecretString)>,
-}
-
-impl Plan {
-    /// The plan of a connection's hook.
-    pub(crate) fn new(connection: &str, settings: &WebhookSettings, keys: &Keys) -> Plan {
-        Plan {
-            name: format!("tributary: {connection}"),
-            url: settings.url(&keys.token()),
-            secret: keys.secret.clone(),
-            basic: settings.basic.clone(),
-        }
+/// How a connection's hook is to stand at CODING, but for the events.
+pub(crate) fn plan(connection: &str, settings: &WebhookSettings, keys: &Keys) -> HookPlan {
+    HookPlan {
+        name: format!("tributary: {connection}"),
+        url: settings.url(&keys.token()),
+        secret: Some(keys.secret.clone()),
+        basic: settings.basic.clone(),
+        events: Vec::new(),
     }
 }
 
-impl Hook {
-    fn plan(&self, keys: &Keys) -> Plan {
-        Plan::new(&self.connection, &self.settings, keys)
-    }
-}
-
-/// Puts the hook of every project right and remembers which it is; pings those that are new.
+/// Puts the hook of every project right, with the events that the tables want, and remembers which it is; pings those
+/// that are new.
 pub(crate) async fn register(
     source: &CodingSource,
     projects: &[Project],
     tables: &[&'static Table],
-    plan: &Plan,
+    plan: &HookPlan,
     vault: &HookVault,
 ) -> Vec<(Project, Result<Registered, SourceError>)> {
     let mut outcomes = Vec::new();
     // What cannot be read is found by its URL.
     let known = vault.load().await.ok().flatten().map(|keys| keys.hooks).unwrap_or_default();
+    // They are the team's, and asked for once.
+    let wanted = OnceCell::new();
     for project in projects {
         let outcome = async {
-            let events = source.wanted_events(tables).await?.events;
-            let Plan { name, url, secret, basic } = plan.clone();
-            let plan = HookPlan { name, url, secret: Some(secret), basic, events };
+            let wanted = wanted.get_or_try_init(|| source.wanted_events(tables)).await?;
+            let plan = HookPlan { events: wanted.events.clone(), ..plan.clone() };
             let known = known.get(&project.id.0).map(String::as_str);
             let registered = source.register(project, &plan, known).await?;
             if !matches!(registered.how, How::Found) {

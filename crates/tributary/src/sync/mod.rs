@@ -14,8 +14,11 @@ pub(crate) mod team;
 use std::time::Duration;
 
 use engine::delivery::resync::Scope;
-use engine::problem::Problem;
+use engine::journal::{Journal, JournalError};
+use engine::problem::{Problem, Remedy};
 use secrecy::SecretString;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -51,6 +54,8 @@ pub(crate) struct Report {
 
 /// A stop lets work under way end for so long; with the time it takes to close, it stays below five seconds.
 const GRACE: Duration = Duration::from_secs(4);
+/// When a document is kept again that the journal had no room for.
+const NOTE_AGAIN: Duration = Duration::from_secs(1);
 
 /// Runs pipelines until they are done (`once`), until they are stopped, or until one of them needs a person.
 ///
@@ -139,4 +144,34 @@ fn report(ended: Vec<Ended>, took: Duration) -> Result<Report, Failure> {
         .map(|((project, table), note)| format!("{project}/{table}: {note}"))
         .collect();
     Ok(Report { summary: Summary::of(&boards, took), notes })
+}
+
+/// The document stored as `name`, if it is there and can be read.
+async fn recall<T: DeserializeOwned>(journal: &impl Journal, name: &str) -> Result<Option<T>, JournalError> {
+    let documents = journal.recall(name).await?;
+    let document = documents.into_iter().find(|(found, _)| found == name);
+    Ok(document.and_then(|(_, value)| serde_json::from_value(value).ok()))
+}
+
+/// Keeps a document: at once, or when the journal takes it again. Nothing is kept where it is cancelled meanwhile.
+async fn remember_once_there_is_room(
+    journal: &impl Journal,
+    name: &str,
+    document: &Value,
+    cancel: &CancellationToken,
+) -> Result<(), JournalError> {
+    loop {
+        match journal.remember(name, document).await {
+            // Whoever records rows meets it too, and says it on the board.
+            Err(error) if error.remedy != Remedy::NeedsHuman => {
+                tracing::debug!(problem = %error.problem, "not noted yet");
+            }
+            done => return done,
+        }
+        // Both arms only wait.
+        tokio::select! {
+            () = tokio::time::sleep(NOTE_AGAIN) => {}
+            () = cancel.cancelled() => return Ok(()),
+        }
+    }
 }

@@ -3,10 +3,11 @@
 
 use engine::capture::Progress;
 use engine::journal::{Journal, JournalError};
-use engine::problem::Problem;
+use engine::problem::{Problem, Remedy};
 use serde_json::Value;
 use tokio::sync::watch;
 
+use super::recall;
 use crate::pipeline::Pipeline;
 
 /// The document with the team's name.
@@ -14,8 +15,7 @@ const TEAM: &str = "team";
 
 /// Fails when the journal holds rows of another team than the pipeline's.
 pub(crate) async fn check(pipeline: &Pipeline, journal: &impl Journal) -> Result<(), Problem> {
-    let documents = journal.recall(TEAM).await.map_err(|error| error.problem)?;
-    let team = documents.iter().find(|(name, _)| name == TEAM).and_then(|(_, team)| team.as_str());
+    let team: Option<String> = recall(journal, TEAM).await.map_err(|error| error.problem)?;
     match team {
         Some(team) if team != pipeline.source.team => Err(Problem::new(
             "STATE-TEAM",
@@ -37,5 +37,12 @@ pub(crate) async fn remember(
     if progress.wait_for(|progress| progress.loaded).await.is_err() {
         return Ok(());
     }
-    journal.remember(TEAM, &Value::from(team)).await
+    match journal.remember(TEAM, &Value::from(team)).await {
+        // No room, or busy: the next start notes it.
+        Err(error) if error.remedy != Remedy::NeedsHuman => {
+            tracing::debug!(problem = %error.problem, "not noted");
+            Ok(())
+        }
+        noted => noted,
+    }
 }

@@ -293,16 +293,19 @@ fn changes_that_no_copy_shows_concern_nobody() {
     let nobody = (vec![], false, vec![]);
     let issue = |text: &str| Some(with(issue_row(5, "s", 1), json!({"Description": text})));
     assert_eq!(asked(key(ISSUES, 5), issue("a"), issue("b")), nobody);
+    // Unless it was another in between: then it has another time of update.
+    let again = |at: i64| Some(with(issue_row(5, "s", 1), json!({"UpdatedAt": at})));
+    assert_eq!(asked(key(ISSUES, 5), again(1), again(2)), (vec![1], true, vec![]));
     let iteration = |goal: &str| Some(json!({"Code": 4, "Id": 40, "Name": "n", "Goal": goal}));
     assert_eq!(asked(key(ITERATIONS, 4), iteration("a"), iteration("b")), nobody);
     assert_eq!(asked(key(ITERATIONS, 4), iteration("a"), None), (vec![], true, vec![]));
     let member = |name: &str, roles: i64| Some(json!({"Id": 7, "Name": name, "Roles": [roles]}));
     assert_eq!(asked(key(PROJECT_MEMBERS, 7), member("Li", 1), member("Li", 2)), nobody);
-    assert_eq!(
-        asked(key(PROJECT_MEMBERS, 7), member("Li", 1), member("Wu", 1)),
-        (vec![], false, vec![ISSUES])
-    );
-    assert_eq!(asked(key(PROJECT_MEMBERS, 7), None, member("Wu", 1)), nobody);
+    assert_eq!(asked(key(PROJECT_MEMBERS, 7), member("Li", 1), None), nobody);
+    for before in [member("Li", 1), None] {
+        let after = member("Wu", 1);
+        assert_eq!(asked(key(PROJECT_MEMBERS, 7), before, after), (vec![], false, vec![ISSUES]));
+    }
 }
 
 #[test]
@@ -314,9 +317,10 @@ fn a_row_names_those_whose_copies_it_holds() {
         "Watchers": [person(6, "Xu")], "Assignees": [person(7, "Li")],
     }));
     let reference = |table, id| Reference { table, id: RowId(id) };
-    let named = [reference(ITERATIONS, 4), reference(ISSUES, 5), reference(ISSUES, 9)];
+    let named = [reference(ISSUES, 3), reference(ISSUES, 5), reference(ISSUES, 9), reference(ITERATIONS, 4)];
     assert_eq!(references(issues, &issue), named);
-    let related = relatives(key(ISSUES, 1), &issue);
+    let Originals { keys: related, referrers } = relatives(key(ISSUES, 1), &issue);
+    assert_eq!(referrers, Some(reference(ISSUES, 1)), "a child may be missing");
     for (table, id) in [
         (ITERATIONS, 4),
         (ISSUES, 5),
@@ -331,6 +335,7 @@ fn a_row_names_those_whose_copies_it_holds() {
     let unset = row(
         json!({"Code": 1, "Iteration": {"Code": 0}, "ParentCode": 0, "Epic": {"Code": 0}, "Assignee": {"Id": 0}}),
     );
-    assert_eq!((references(issues, &unset), relatives(key(ISSUES, 1), &unset)), (vec![], vec![]));
+    let nobody = Originals::default();
+    assert_eq!((references(issues, &unset), relatives(key(ISSUES, 1), &unset)), (vec![], nobody));
     assert_eq!(references(&TABLES[0], &issue), vec![], "only issues hold copies");
 }

@@ -3,105 +3,19 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use engine::position::{Position, RebuildReason};
 use engine::target::{Batch, Owned, Plan, Target, TargetError, TargetErrorKind};
+use jiff::Timestamp;
 use sqlx::{Connection, PgConnection};
+use test_faults::{Cut, Pace, Passed, Proxy};
 use test_postgres::{Cluster, QUICK};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-use url::Url;
 
 use super::super::link::Patience;
 use super::super::target::PostgresTarget;
 use super::{SCHEMA, Schema};
 use crate::contract::{CODES, Deletes, Site, assert_kind, at, batch, issues, key, owned, plan, ready, row};
-
-/// Which bytes a [`Proxy`] counts.
-#[derive(Clone, Copy, Debug)]
-enum Counted {
-    Requests,
-    Replies,
-}
-
-/// Between a target and its server. Lets so many bytes pass and then cuts all connections, once; or passes nothing
-/// on and cuts nothing, as long as it is said to be silent.
-struct Proxy {
-    url: String,
-    left: Arc<AtomicI64>,
-    silent: watch::Sender<bool>,
-    _serving: JoinSet<()>,
-}
-
-impl Proxy {
-    async fn start(server: &str, counted: Counted) -> Proxy {
-        let mut url = Url::parse(server).unwrap();
-        let server = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        url.set_host(Some("127.0.0.1")).unwrap();
-        url.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
-        let left = Arc::new(AtomicI64::new(i64::MAX));
-        let count = left.clone();
-        let (silent, is_silent) = watch::channel(false);
-        let mut serving = JoinSet::new();
-        serving.spawn(async move {
-            let mut passing = JoinSet::new();
-            loop {
-                let (client, _) = listener.accept().await.unwrap();
-                let (from_client, to_client) = client.into_split();
-                let (from_server, to_server) = TcpStream::connect(&server).await.unwrap().into_split();
-                let (requests, replies) = match counted {
-                    Counted::Requests => (Some(count.clone()), None),
-                    Counted::Replies => (None, Some(count.clone())),
-                };
-                let mut is_silent = [is_silent.clone(), is_silent.clone()];
-                passing.spawn(async move {
-                    let [one, two] = &mut is_silent;
-                    // Cancel-safe: when one direction ends, both are cut.
-                    tokio::select! {
-                        () = pass(from_client, to_server, requests, one) => {}
-                        () = pass(from_server, to_client, replies, two) => {}
-                    }
-                });
-            }
-        });
-        Proxy { url: url.to_string(), left, silent, _serving: serving }
-    }
-}
-
-/// Passes bytes on until an end, or until the count comes to its end; from then on nothing is counted.
-async fn pass(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    count: Option<Arc<AtomicI64>>,
-    is_silent: &mut watch::Receiver<bool>,
-) {
-    let mut buffer = vec![0; 64 << 10];
-    while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        if is_silent.wait_for(|silent| !silent).await.is_err() {
-            return;
-        }
-        let mut passes = read;
-        let mut cut = false;
-        if let Some(count) = &count {
-            let read = i64::try_from(read).unwrap();
-            let left = count.fetch_sub(read, Ordering::SeqCst);
-            if left < read {
-                passes = usize::try_from(left).unwrap();
-                cut = true;
-                count.store(i64::MAX, Ordering::SeqCst);
-            }
-        }
-        if to.write_all(&buffer[..passes]).await.is_err() || cut {
-            return;
-        }
-    }
-}
 
 /// Repeats a call as the engine does, until it succeeds; counts the errors, all of which must pass by themselves.
 macro_rules! persist {
@@ -170,55 +84,98 @@ async fn wipe(site: &Schema) {
     site.run(&format!("DROP SCHEMA IF EXISTS {} CASCADE", crate::sql::quote(SCHEMA))).await;
 }
 
-/// Cuts the scenario at many places, one in each run.
-async fn cut_everywhere(counted: Counted, places: i64) {
+/// Cuts the scenario at places that `places` takes from all that passes in it, one in each run; says where it was
+/// noticed.
+async fn cut_at(places: impl Fn(Passed) -> Vec<Cut>) -> usize {
     let (site, plan) = (Schema::new().await, plan("a", issues(Deletes::Hard)));
-    let proxy = Proxy::start(&site.url, counted).await;
-    assert_eq!(scenario(&proxy.url, &plan).await, 0);
+    let proxy = Proxy::to(&site.url).await;
+    assert_eq!(scenario(proxy.url(), &plan).await, 0);
     let expected = everything(&site).await;
-    let all = i64::MAX - proxy.left.swap(i64::MAX, Ordering::SeqCst);
-    assert!(all > 1_000, "{all} bytes");
-    for place in 0..places {
+    let all = proxy.passed();
+    assert!(all.request_bytes > 1_000 && all.reply_bytes > 1_000 && all.exchanges > 20, "{all:?}");
+    let mut noticed = 0;
+    for cut in places(all) {
         wipe(&site).await;
-        let left = all * place / places;
-        proxy.left.store(left, Ordering::SeqCst);
-        let errors = scenario(&proxy.url, &plan).await;
-        assert!(errors > 0, "cut after {left} bytes of {all}");
-        assert_eq!(everything(&site).await, expected, "cut after {left} bytes of {all}");
+        proxy.cut(Some(cut));
+        let errors = scenario(proxy.url(), &plan).await;
+        assert_eq!(proxy.passed().cuts, 1, "{cut:?} of {all:?}");
+        assert!(errors <= 1, "{errors} errors, {cut:?} of {all:?}");
+        noticed += usize::try_from(errors).unwrap();
+        assert_eq!(everything(&site).await, expected, "{cut:?} of {all:?}");
     }
+    noticed
+}
+
+/// So many places, evenly.
+fn evenly(all: u64, places: u64) -> impl Iterator<Item = u64> {
+    (0..places).map(move |place| all * place / places)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_cut_in_a_request_changes_nothing() {
-    cut_everywhere(Counted::Requests, 40).await;
+    let cuts = |all: Passed| evenly(all.request_bytes, 12).map(Cut::RequestBytes).collect();
+    assert_eq!(cut_at(cuts).await, 12);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_cut_in_a_reply_changes_nothing() {
-    cut_everywhere(Counted::Replies, 60).await;
+    let cuts = |all: Passed| evenly(all.reply_bytes, 18).map(Cut::ReplyBytes).collect();
+    assert_eq!(cut_at(cuts).await, 18);
+}
+
+/// Exchanges but for the last, which says good-bye: every third, from another one each time; all with
+/// `TRIBUTARY_CHAOS=full` (`make chaos-network`).
+fn each_exchange(cut: impl Fn(u64) -> Cut) -> impl Fn(Passed) -> Vec<Cut> {
+    let (first, step) = match std::env::var("TRIBUTARY_CHAOS").as_deref() {
+        Ok("full") => (1, 1),
+        _ => (1 + u64::from(Timestamp::now().subsec_nanosecond().unsigned_abs() % 3), 3),
+    };
+    move |all| (first..all.exchanges).step_by(step).map(&cut).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_cut_at_any_statement_changes_nothing() {
+    assert!(cut_at(each_exchange(Cut::Request)).await > 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_reply_to_any_statement_changes_nothing() {
+    assert!(cut_at(each_exchange(Cut::Reply)).await > 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_trickles_is_listened_to() {
+    let (site, plan) = (Schema::new().await, plan("a", issues(Deletes::Hard)));
+    assert_eq!(scenario(&site.url, &plan).await, 0);
+    let expected = everything(&site).await;
+    wipe(&site).await;
+    let proxy = Proxy::to(&site.url).await;
+    proxy.pace(Some(Pace { bytes: 97, pause: Duration::from_millis(1) }));
+    assert_eq!(scenario(proxy.url(), &plan).await, 0);
+    assert_eq!(everything(&site).await, expected);
 }
 
 /// Places in the replies to a write, and each of the last ones: among them is the one that says that it is committed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_reply_to_a_commit_doubles_nothing() {
     let (site, plan) = (Schema::new().await, plan("a", issues(Deletes::Hard)));
-    let proxy = Proxy::start(&site.url, Counted::Replies).await;
-    let mut target = ready(&Schema::at(&proxy.url), &plan).await;
+    let proxy = Proxy::to(&site.url).await;
+    let mut target = ready(&Schema::at(proxy.url()), &plan).await;
     let write = |sequence| {
         let rows = (sequence..sequence + 5).map(|code| row(&plan.tables[0], "p", code, "x")).collect();
         batch(sequence, rows, vec![])
     };
     target.write(&write(0)).await.unwrap();
-    proxy.left.store(i64::MAX, Ordering::SeqCst);
+    proxy.cut(None);
     target.write(&write(1)).await.unwrap();
-    let all = i64::MAX - proxy.left.swap(i64::MAX, Ordering::SeqCst);
+    let all = proxy.passed().reply_bytes;
     let (mut lost, mut committed) = (0, 0);
     let mut codes: BTreeSet<i64> = (0..7).collect();
     for left in (0..all).filter(|left| left % 7 == 0 || *left > all - 30) {
         // The statements are prepared again on each new connection.
         target.write(&write(2)).await.unwrap();
-        proxy.left.store(left, Ordering::SeqCst);
-        let sequence = left + 10;
+        proxy.cut(Some(Cut::ReplyBytes(left)));
+        let sequence = i64::try_from(left).unwrap() + 10;
         let mut errors = 0;
         while let Err(error) = target.write(&write(sequence)).await {
             assert_transient(&error);
@@ -378,8 +335,8 @@ async fn invariant_6_an_opener_waits_for_a_writer_in_its_middle() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_connection_is_given_up() {
     let (site, plan) = (Schema::new().await, plan("a", issues(Deletes::Hard)));
-    let proxy = Proxy::start(&site.url, Counted::Replies).await;
-    let place = Schema::at(&proxy.url).place();
+    let proxy = Proxy::to(&site.url).await;
+    let place = Schema::at(proxy.url()).place();
     let short = Patience { call: Duration::from_millis(300), silent: Duration::from_secs(60) };
     ready(&site, &plan).await.close().await;
     let mut target = PostgresTarget::impatient(place, short);
@@ -388,11 +345,11 @@ async fn a_silent_connection_is_given_up() {
     persist!(errors, target.prepare(&plan, None, &at(0)));
     let [first, second, _] = batches(&plan);
     persist!(errors, target.write(&first));
-    proxy.silent.send(true).unwrap();
+    proxy.silence(true);
     let text = assert_kind(target.write(&second).await, TargetErrorKind::Transient);
     assert!(text.contains("does not answer"), "{text}");
     // What was sent into the silence arrives late, and too late.
-    proxy.silent.send(false).unwrap();
+    proxy.silence(false);
     persist!(errors, target.write(&second));
     assert_eq!(target.count(0, &[owned(7, "p")]).await.unwrap(), 240);
 }

@@ -5,50 +5,29 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use engine::position::RebuildReason;
 use engine::target::{Target, TargetErrorKind};
 use tempfile::TempDir;
+use test_faults::{Inside, is_inside};
 
 use super::super::config::{SqliteConfig, Validated, check};
 use super::super::target::SqliteTarget;
 use super::{CODES, Deletes, assert_kind, at, batch, dump, file_in, issues, owned, plan, ready, row, run};
 use crate::check::Outcome;
 
-/// Where the test that runs inside finds its file system.
-const INSIDE: &str = "TRIBUTARY_TEST_MOUNT";
-
 /// The mounted directory, if this is the inner run of a test; otherwise starts the inner run after `script`,
 /// which mounts `$1`.
 fn inside(test: &str, script: &str, prepared: &Path) -> Option<PathBuf> {
-    if let Some(mounted) = std::env::var_os(INSIDE) {
-        return Some(mounted.into());
+    match test_faults::inside(&format!("sqlite::tests::disk::{test}"), script, prepared) {
+        Inside::Mounted(mounted) => Some(mounted),
+        Inside::Passed => None,
+        Inside::Forbidden => {
+            let why = "this system lets no test mount a file system of its own";
+            let _ = writeln!(std::io::stderr(), "skipped: {why}");
+            None
+        }
     }
-    let skipped = |why: &str| {
-        let _ = writeln!(std::io::stderr(), "skipped: {why}");
-        None
-    };
-    let unshare = |script: &str| {
-        let mut command = Command::new("unshare");
-        command.args(["--user", "--map-root-user", "--mount", "sh", "-ec", script, "sh"]).arg(prepared);
-        command
-    };
-    match unshare("mount -t tmpfs none \"$1\"").output() {
-        Ok(tried) if tried.status.success() => {}
-        _ => return skipped("this system lets no test mount a file system of its own"),
-    }
-    let name = format!("sqlite::tests::disk::{test}");
-    let inner = unshare(&format!("{script}; exec \"$2\" --exact \"$3\" --nocapture"))
-        .arg(std::env::current_exe().unwrap())
-        .arg(name)
-        .env(INSIDE, prepared)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&inner.stdout);
-    assert!(inner.status.success(), "{text}{}", String::from_utf8_lossy(&inner.stderr));
-    assert!(text.contains("1 passed"), "{text}");
-    None
 }
 
 fn at_mount(mounted: &Path) -> Validated {
@@ -93,7 +72,7 @@ async fn a_full_disk_is_waited_out() {
 async fn a_read_only_disk_is_named() {
     let dir = TempDir::new().unwrap();
     let (file, plan) = (file_in(&dir), plan("a", issues(Deletes::Hard)));
-    if std::env::var_os(INSIDE).is_none() {
+    if !is_inside() {
         let mut target = ready(&file, &plan).await;
         target.prepare(&plan, Some(RebuildReason::Asked), &at(1)).await.unwrap();
         target.close().await;

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, Shared};
 use futures::{FutureExt, StreamExt};
-use jiff::Timestamp;
 
 use super::desk::{Done, Wanted};
 use crate::capture::differ::Details;
@@ -77,12 +76,10 @@ impl<S: Source, J: Journal> Capture<S, J> {
         };
         let projects: HashSet<_> = keys.iter().map(|key| key.project).collect();
         for project in projects.into_iter().filter_map(|project| self.access.find(project)) {
-            let counted = match self.events {
-                Some(table) => self.count(&project, table).await,
-                None => Ok(()),
-            };
             // For the board only: the next rows are counted again.
-            if let Err(error) = counted {
+            if let Some(table) = self.events
+                && let Err(error) = self.count(&project, table).await
+            {
                 tracing::debug!(problem = %error.problem(), "not counted");
             }
         }
@@ -243,13 +240,6 @@ impl<S: Source, J: Journal> Capture<S, J> {
             tracing::debug!(problem = %error.problem(), "the roster cannot be read");
         }
         Done::Failed { keys, problem: error.problem().clone(), own: false }
-    }
-
-    /// How long until the second of an update is over, as the source's clock has it.
-    pub(super) fn second_over(&self, updated_ms: i64) -> Duration {
-        let over = updated_ms.div_euclid(1_000).saturating_add(1).saturating_mul(1_000);
-        let left = over.saturating_sub(self.server_ms(Timestamp::now().as_millisecond()));
-        Duration::from_millis(u64::try_from(left).unwrap_or(0)).min(crate::capture::listing::LONGEST_SETTLE)
     }
 }
 
