@@ -35,6 +35,7 @@ fn rooms_know_only_the_rooms_they_may() {
         ("engine", &[]),
         ("coding-api", &[]),
         ("coding-sim", &[]),
+        ("test-faults", &[]),
         ("test-postgres", &[]),
         // Takes the parts to pieces to measure them; nothing that is shipped knows it.
         ("bench", &["coding-api", "coding-sim", "connectors", "engine", "server", "store", "test-postgres"]),
@@ -55,13 +56,14 @@ fn rooms_know_only_the_rooms_they_may() {
 fn tests_reach_further_only_where_listed() {
     // The simulator stands in for CODING; targets and sources are tested over the real journal.
     let allowed = arrows(&[
-        ("tributary", &["test-postgres"]),
-        ("connectors", &["coding-sim", "store", "test-postgres"]),
+        ("tributary", &["test-faults", "test-postgres"]),
+        ("connectors", &["coding-sim", "store", "test-faults", "test-postgres"]),
         ("server", &["coding-sim", "store"]),
-        ("store", &[]),
+        ("store", &["test-faults"]),
         ("engine", &[]),
         ("coding-api", &["coding-sim"]),
         ("coding-sim", &[]),
+        ("test-faults", &[]),
         ("test-postgres", &[]),
         ("bench", &[]),
     ]);
@@ -71,21 +73,32 @@ fn tests_reach_further_only_where_listed() {
     }
 }
 
-#[test]
-fn there_is_one_tls_provider_and_no_system_library() {
-    // `cargo tree` shows what is really built; the lock file also names what no feature asks for.
+/// The packages that are built, as `cargo tree` shows them: the lock file also names what no feature asks for.
+fn built(of: &[&str]) -> BTreeSet<String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["tree", "--workspace", "--all-features", "--edges", "normal,build"])
-        .args(["--prefix", "none", "--format", "{p}", "--offline", "--locked"])
+        .arg("tree")
+        .args(of)
+        .args(["--edges", "normal,build", "--prefix", "none", "--format", "{p}", "--offline", "--locked"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo tree runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let tree = String::from_utf8(output.stdout).unwrap();
-    let built: BTreeSet<&str> = tree.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let tree = String::from_utf8(output.stdout).expect("names of packages are text");
+    tree.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn there_is_one_tls_provider_and_no_system_library() {
+    let built = built(&["--workspace", "--all-features"]);
     assert!(built.contains("aws-lc-rs"), "the TLS provider that was chosen is missing");
     for unwanted in ["ring", "openssl-sys", "native-tls", "rusqlite", "chrono"] {
         assert!(!built.contains(unwanted), "{unwanted} is in the tree: `cargo tree -i {unwanted}`");
     }
+}
+
+#[test]
+fn failpoints_are_in_no_build_that_does_not_ask_for_them() {
+    assert!(built(&["--package", "tributary", "--features", "failpoints"]).contains("fail"));
+    assert!(!built(&["--package", "tributary"]).contains("fail"), "a release would have failpoints");
 }

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The crates that make problems.
-const CRATES: [&str; 5] = ["engine", "store", "connectors", "server", "tributary"];
+pub(crate) const CRATES: [&str; 5] = ["engine", "store", "connectors", "server", "tributary"];
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// What of the files below `folder` is not for tests, by path.
-fn sources(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+pub(crate) fn sources(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.file_stem().is_some_and(|stem| stem == "tests") {
@@ -34,7 +34,7 @@ fn is_capital(text: &str) -> bool {
 }
 
 /// The literal that follows each place of `before`.
-fn literals<'t>(text: &'t str, before: &str) -> Vec<&'t str> {
+pub(crate) fn literals<'t>(text: &'t str, before: &str) -> Vec<&'t str> {
     let after = text.split(before).skip(1);
     after.filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next()).collect()
 }

@@ -1,91 +1,74 @@
-//! The real binary is killed in the middle of everything, again and again; at the end the target is exact.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+//! The real binary is killed in the middle of everything, again and again, before a hostile source; at the end the
+//! target is exact, and so is every step on the way there.
+//!
+//! Every way of following × every target × both shapes: each scenario has a task in document mode and one in flat mode
+//! over one reading. Small in the suite; `make chaos` kills some hundred times and prints what came of it.
+//! `TRIBUTARY_CHAOS_ONLY=hybrid-postgres` runs one scenario alone.
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use std::path::Path;
-use std::time::Duration;
+mod figures;
+mod history;
+mod life;
+mod scenario;
 
-use coding_sim::{ProjectConfig, SimConfig};
-use connectors::coding::tables::TABLES;
-use engine::delivery::filter::Filter;
-use engine::delivery::shape::{Deletes, Mode, Naming, Task};
+use std::panic::AssertUnwindSafe;
 
-use crate::compare::assert_same;
-use crate::place::{Place, TargetKind, on_each_target};
-use crate::support::{Running, Stage, run, tributary, until};
+use futures::{FutureExt, StreamExt};
 
-/// Kills in one run of the suite.
-const KILLS: u64 = 20;
-/// The longest time between start and kill: by then a run has loaded and follows.
-const LONGEST_MS: u64 = 1_500;
+use self::figures::Figures;
+use self::scenario::{SCENARIOS, Scenario, Size};
+use crate::chaos;
 
-/// A small generator, so that a seed repeats a run: xorshift.
-pub(crate) struct Dice(pub(crate) u64);
+/// Scenarios that run at the same time: most of the time each waits for its moment to kill.
+const AT_ONCE: usize = 3;
 
-impl Dice {
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
+/// The name of a scenario that is to run alone.
+const ONLY: &str = "TRIBUTARY_CHAOS_ONLY";
+
+fn size() -> Size {
+    match chaos::is_full() {
+        true => Size { kills: 100, longest_ms: 2_000, issues: 900 },
+        false => Size { kills: 6, longest_ms: 900, issues: 260 },
     }
 }
 
-fn task(name: &str) -> Task {
-    Task {
-        name: name.to_owned(),
-        team: "demo".to_owned(),
-        tables: TABLES.iter().filter(|table| !table.from_inbox).collect(),
-        filter: Filter::default(),
-        naming: Naming::SnakeCase,
-        deletes: Deletes::Hard,
-        mode: Mode::Document,
-        listed_only: false,
-        accept_deletes: false,
-    }
+/// The seed of a scenario, whether it runs alone or beside others.
+fn seed_of(seed: u64, index: usize) -> u64 {
+    seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(u32::try_from(index).unwrap() * 7) | 1
 }
 
-fn sync(dir: &Path, file: &Path, arguments: &[&str]) -> std::process::Command {
-    let mut command = tributary(dir);
-    command.arg("sync").arg(file).args(arguments);
-    command
-}
-
-on_each_target!(killed_at_random_moments_it_is_exact_at_the_end);
-
-#[expect(clippy::print_stdout, reason = "the seed of a run that fails repeats it")]
-async fn killed_at_random_moments_it_is_exact_at_the_end(target: TargetKind) {
-    let seed = jiff::Timestamp::now().as_microsecond().unsigned_abs() | 1;
+#[expect(
+    clippy::print_stdout,
+    reason = "the seed of a run that fails repeats it, and the figures are published"
+)]
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_random_moments_it_is_exact_at_the_end() {
+    let (size, seed) = (size(), chaos::seed());
     println!("seed {seed}");
-    let mut dice = Dice(seed);
-    let stage = Stage::with(SimConfig {
-        projects: vec![ProjectConfig::new("app", 1_500, 12, 20)],
-        rate_limit: 0,
-        latency: Duration::from_millis(1),
-        mutations_per_second: 20.0,
-        ..SimConfig::default()
-    })
-    .await;
-    let source = "  polling: { interval: 1s, census_interval: 2s, look_back: 1h }\n";
-    let place = Place::new(target, stage.dir.path()).await;
-    let file = stage.pipeline_into(&place, "app", source, "");
-    for _ in 0..KILLS {
-        // The pipes must not fill up: nobody reads them until the end.
-        let mut command = sync(stage.dir.path(), &file, &[]);
-        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-        let running = Running::start(command);
-        let moment = Duration::from_millis(50 + dice.below(LONGEST_MS));
-        tokio::time::sleep(moment).await;
-        running.signal("KILL");
-        drop(running);
+    let only = std::env::var(ONLY).ok();
+    let wanted = |scenario: &Scenario| only.as_ref().is_none_or(|only| *only == scenario.name);
+    let chosen = SCENARIOS.iter().enumerate().filter(|(_, scenario)| wanted(scenario));
+    let run = async |(index, scenario): (usize, &'static Scenario)| {
+        // One that fails does not keep the others from being seen to their ends.
+        let run = AssertUnwindSafe(scenario.run(&size, seed_of(seed, index)).boxed_local()).catch_unwind();
+        (index, scenario.name, run.await.ok())
+    };
+    let began = std::time::Instant::now();
+    let ended = futures::stream::iter(chosen).map(run).buffer_unordered(AT_ONCE);
+    let mut ended: Vec<(usize, &str, Option<Figures>)> = ended.collect().await;
+    ended.sort_unstable_by_key(|(index, ..)| *index);
+    assert!(!ended.is_empty(), "{ONLY} names no scenario");
+    let (mut survived, mut failed) = (Vec::new(), Vec::new());
+    for (_, name, figures) in ended {
+        match figures {
+            Some(figures) => survived.push((name, figures)),
+            None => failed.push(name),
+        }
     }
-    stage.sim.world().set_mutator(0.0);
-    let ended = run(sync(stage.dir.path(), &file, &["--once", "--json"])).await.expect(0);
-    let summary = ended.json();
-    assert_same(&stage.sim.world(), &place, &task("app")).await;
-    // A reading from zero would insert every row again.
-    let inserted = summary["tables"]["Issues"]["inserted"].as_u64().unwrap();
-    assert!(inserted < 700, "the load was not resumed: {summary}");
-    until("the state is free", async || store::state_dir::StateDir::open(&stage.path("app.state")).ok())
-        .await;
-    stage.sim.stop().await;
+    println!("{}", figures::table(&survived, began.elapsed()));
+    let full = if chaos::is_full() { "TRIBUTARY_CHAOS=full " } else { "" };
+    let again = "cargo test --package tributary --all-features --test main -- crash:: --nocapture";
+    let repeat = |name: &&str| format!("{full}TRIBUTARY_CHAOS_SEED={seed} {ONLY}={name} {again}");
+    let repeat: Vec<String> = failed.iter().map(repeat).collect();
+    assert!(failed.is_empty(), "{} did not survive; to repeat:\n{}", failed.join(", "), repeat.join("\n"));
 }

@@ -41,7 +41,7 @@ pub(crate) fn team(issues: u32) -> SimConfig {
 
 /// A free port that stays free between a kill and a restart: it lies below those that the system hands out to
 /// outgoing connections, of which other tests make many.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let now = jiff::Timestamp::now().subsec_nanosecond().unsigned_abs();
     let start = (now ^ std::process::id().wrapping_mul(2_654_435_761)) % 10_000;
     let ports = (0..10_000).map(|step| u16::try_from(20_000 + (start + step) % 10_000).unwrap());
@@ -60,13 +60,17 @@ impl Hooked {
     /// A pipeline that deliveries reach directly. `webhook` stands in its block of that name, `rest` at the end of
     /// the file.
     pub(crate) async fn new(config: SimConfig, webhook: &str, rest: &str) -> Hooked {
-        let stage = Stage::with(config).await;
+        Hooked::on(Stage::with(config).await, &Place::Sqlite(format!("{PROJECT}.db").into()), webhook, rest)
+    }
+
+    /// The same on a stage, into another target.
+    pub(crate) fn on(stage: Stage, place: &Place, webhook: &str, rest: &str) -> Hooked {
         let port = free_port();
         let source = format!(
             "  incremental: hybrid\n  webhook:\n    listen: 127.0.0.1:{port}\n    public_url: \
              http://127.0.0.1:{port}\n{webhook}"
         );
-        let file = stage.pipeline(PROJECT, &source, rest);
+        let file = stage.pipeline_into(place, PROJECT, &source, rest);
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Hooked { stage, file, port, http }
     }
@@ -260,7 +264,9 @@ impl Hooked {
     pub(crate) async fn becomes_exact(&self) {
         let (world, place, task) = (self.world(), self.place(), task());
         let deadline = tokio::time::Instant::now() + crate::support::PATIENCE;
-        while !compare(&world, &place, &task).await.is_empty() && tokio::time::Instant::now() < deadline {
+        while !compare(&world, &place, &task).await.differences.is_empty()
+            && tokio::time::Instant::now() < deadline
+        {
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
         assert_same(&world, &place, &task).await;
@@ -272,7 +278,7 @@ pub(crate) fn is(entry: &Entry, event: &str) -> bool {
     entry.summary.as_ref().is_some_and(|summary| summary.event == event)
 }
 
-fn follows(status: &Status) -> bool {
+pub(crate) fn follows(status: &Status) -> bool {
     let listed = |name: &str| listed().iter().any(|table| table.name == name);
     let mut tables =
         status.projects.values().flatten().filter(|(name, _)| listed(name)).map(|(_, table)| table);
@@ -282,7 +288,7 @@ fn follows(status: &Status) -> bool {
         && status.tasks.get(PROJECT).is_some_and(|task| task.position >= status.head)
 }
 
-fn task() -> Task {
+pub(crate) fn task() -> Task {
     Task {
         name: PROJECT.to_owned(),
         team: "demo".to_owned(),

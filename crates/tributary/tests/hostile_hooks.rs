@@ -25,6 +25,7 @@ use store::journal::SqliteJournal;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::chaos;
 use crate::harness::{Bench, Following, assert_equal, differences, issue_requests, unlimited};
 use crate::place::{TargetKind, on_each_target};
 use crate::support::until;
@@ -199,8 +200,8 @@ async fn changes(journal: &SqliteJournal) -> HashMap<RowKey, Vec<Change>> {
 async fn lost_repeated_and_late_hooks_are_healed_and_counted(target: TargetKind) {
     const CHANGED: u32 = 320;
     let projects = vec![ProjectConfig::new("mobile-app", 400, 6, 8)];
-    // `make chaos-hooks` waits as long as the real thing does.
-    let full = std::env::var_os("TRIBUTARY_CHAOS").is_some();
+    // `make chaos` waits as long as the real thing does.
+    let full = chaos::is_full();
     let (longest_delay, missed_after) = match full {
         true => (30_000, Duration::from_mins(2)),
         false => (1_500, Duration::from_secs(4)),

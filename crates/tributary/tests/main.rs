@@ -3,12 +3,17 @@
 
 mod arrows;
 mod bad_input;
+#[path = "../../connectors/tests/cells.rs"]
+mod cells;
+mod chaos;
 mod codes;
 mod commands;
 #[path = "../../connectors/tests/compare.rs"]
 mod compare;
 mod configuration;
 mod crash;
+mod disk;
+mod failpoints;
 #[path = "../../connectors/tests/harness.rs"]
 mod harness;
 mod heavy;

@@ -1,8 +1,7 @@
 //! The real binary is killed in the middle of a storm of deliveries, again and again: what was answered 200 is in the
 //! inbox afterwards, and is worked off, each delivery once.
 //!
-//! Small in the suite. `TRIBUTARY_CHAOS=full` (`make chaos-hooks`) makes it a storm of some minutes;
-//! `TRIBUTARY_CHAOS_SEED` repeats the moments of a run.
+//! Small in the suite; `make chaos` makes it a storm of some minutes.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -23,12 +22,12 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::crash::Dice;
+use crate::chaos::{self, Dice};
 use crate::hooks::{Hooked, PROJECT, team};
 use crate::support::until;
 
-const TOKEN: &str = "a-token-of-more-than-thirty-two-characters";
-const SECRET: &str = "the key of the signatures";
+pub(crate) const TOKEN: &str = "a-token-of-more-than-thirty-two-characters";
+pub(crate) const SECRET: &str = "the key of the signatures";
 /// Issues of the project that the storm is about.
 const ISSUES: u32 = 60;
 /// Connections of the sender.
@@ -46,16 +45,11 @@ struct Size {
 
 impl Size {
     fn chosen() -> Size {
-        match std::env::var("TRIBUTARY_CHAOS").as_deref() {
-            Ok("full") => Size { kills: 50, per_second: 500, longest_ms: 3_000 },
-            _ => Size { kills: 3, per_second: 150, longest_ms: 1_500 },
+        match chaos::is_full() {
+            true => Size { kills: 50, per_second: 500, longest_ms: 3_000 },
+            false => Size { kills: 3, per_second: 150, longest_ms: 1_500 },
         }
     }
-}
-
-fn seed() -> u64 {
-    let given = std::env::var("TRIBUTARY_CHAOS_SEED").ok().map(|seed| seed.parse().unwrap());
-    given.unwrap_or_else(|| jiff::Timestamp::now().as_microsecond().unsigned_abs()) | 1
 }
 
 /// What the sender knows.
@@ -71,7 +65,7 @@ impl Sent {
     }
 }
 
-fn signature(body: &[u8]) -> String {
+pub(crate) fn signature(body: &[u8]) -> String {
     let mut mac = Hmac::<Sha1>::new_from_slice(SECRET.as_bytes()).unwrap();
     mac.update(body);
     let mut text = "sha1=".to_owned();
@@ -128,7 +122,7 @@ async fn send(url: String, first: u64, pause: Duration, sent: Arc<Sent>, cancel:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_in_a_storm_it_has_every_delivery_that_it_acknowledged() {
-    let (size, seed) = (Size::chosen(), seed());
+    let (size, seed) = (Size::chosen(), chaos::seed());
     println!("seed {seed}");
     let mut dice = Dice(seed);
     let webhook = format!("    register: manual\n    token: {TOKEN}\n    secret: {SECRET}\n");

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use coding_sim::{DEFAULT_TOKEN, ProjectConfig, Sim, SimConfig};
+use coding_sim::{DEFAULT_TOKEN, OAuthConfig, ProjectConfig, Sim, SimConfig, all_scopes};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -53,9 +53,10 @@ impl Stage {
                 format!("postgres: {{ url: \"{}\", schema: {schema} }}", database.url())
             }
         };
+        let projects = self.sim.world().projects().join(", ");
         let text = format!(
-            "source:\n  team: demo\n  base_url: {}\n  projects: [app]\n  auth: {{ token: \"{DEFAULT_TOKEN}\" }}\n  \
-             rate_limit: 0\n{source}target: {{ {target} }}\n{rest}",
+            "source:\n  team: demo\n  base_url: {}\n  projects: [{projects}]\n  \
+             auth: {{ token: \"{DEFAULT_TOKEN}\" }}\n  rate_limit: 0\n{source}target: {{ {target} }}\n{rest}",
             self.sim.url()
         );
         let file = self.path(&format!("{name}.yaml"));
@@ -69,11 +70,25 @@ impl Stage {
     }
 }
 
+/// An OAuth application whose refresh token is another one after every use: what is not kept is lost.
+pub(crate) fn rotating_oauth() -> OAuthConfig {
+    OAuthConfig {
+        client_id: "app".to_owned(),
+        client_secret: "app-secret".to_owned(),
+        code: None,
+        access_token: None,
+        refresh_token: "first-refresh-token".to_owned(),
+        expires_in: 7_200,
+        rotate_refresh_token: true,
+        scopes: all_scopes(),
+    }
+}
+
 /// The binary, with nothing of this process's environment that would change what it says.
 pub(crate) fn tributary(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tributary"));
     command.current_dir(dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    for name in ["TRIBUTARY_LOG", "RUST_LOG", "TRIBUTARY_VAULT_KEY", "CODING_TOKEN"] {
+    for name in ["TRIBUTARY_LOG", "RUST_LOG", "TRIBUTARY_VAULT_KEY", "CODING_TOKEN", "FAILPOINTS"] {
         command.env_remove(name);
     }
     command

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use coding_sim::MutationKind;
 use serde_json::{Value, json};
 
-use crate::support::{Running, Stage, run, tributary, until};
+use crate::place::Place;
+use crate::support::{Running, Stage, rotating_oauth, run, tributary, until};
 
 const QUICK: &str = "  polling: { interval: 1s, census_interval: 2s, look_back: 1h }\n";
 
@@ -55,6 +57,41 @@ async fn files_with_one_state_share_one_reading() {
     assert!(defects > 0);
     assert_eq!(stage.count("some.db", "Issues").await, defects);
     assert_eq!(summary["tables"]["Issues"]["rows"], json!(40 + defects));
+    stage.sim.stop().await;
+}
+
+/// With a short retention the log and the tombstones go while the sync runs, and no row with them.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_older_than_the_retention_is_forgotten_meanwhile() {
+    let stage = Stage::new(30).await;
+    let file = stage.pipeline("app", QUICK, "retention: 1s\n");
+    let mut command = tributary(stage.dir.path());
+    command.arg("sync").arg(&file);
+    let running = Running::start(command);
+    let journal = Place::Sqlite(stage.path("coding.state").join(store::journal::FILE));
+    let pruned = "SELECT count(*) FROM bounds WHERE log_floor > 0 AND horizon > 0";
+    until("the rows are there", async || {
+        let there = stage.path("app.db").exists() && stage.path("coding.state/status.json").exists();
+        (there
+            && stage.count("app.db", "sqlite_schema WHERE name = 'issues'").await > 0
+            && stage.count("app.db", "issues").await == 30)
+            .then_some(())
+    })
+    .await;
+    let _ = stage.sim.world().mutate(20, &[MutationKind::EditIssue]);
+    let _ = stage.sim.world().mutate(5, &[MutationKind::DeleteIssue]);
+    until("all changes and tombstones have come and gone", async || {
+        let left = journal
+            .number("SELECT (SELECT count(*) FROM log) + (SELECT count(*) FROM mirror WHERE alive = 0)");
+        (stage.count("app.db", "issues").await == 25 && left.await == 0 && journal.number(pruned).await == 1)
+            .then_some(())
+    })
+    .await;
+    running.signal("TERM");
+    running.end().await.0.expect(0);
+    let mut command = tributary(stage.dir.path());
+    command.arg("verify").arg(&file).arg("--deep");
+    run(command).await.expect(0);
     stage.sim.stop().await;
 }
 
@@ -181,20 +218,9 @@ async fn a_host_that_hangs_does_not_keep_it_from_stopping() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rotated_tokens_outlive_the_process_and_lie_encrypted() {
-    let oauth = coding_sim::OAuthConfig {
-        client_id: "app".to_owned(),
-        client_secret: "app-secret".to_owned(),
-        code: None,
-        access_token: None,
-        refresh_token: "first-refresh-token".to_owned(),
-        expires_in: 7_200,
-        // Every refresh voids the refresh token that was used: what is not kept is lost.
-        rotate_refresh_token: true,
-        scopes: coding_sim::all_scopes(),
-    };
     let stage = Stage::with(coding_sim::SimConfig {
         projects: vec![coding_sim::ProjectConfig::new("app", 10, 2, 3)],
-        oauth: Some(oauth),
+        oauth: Some(rotating_oauth()),
         ..coding_sim::SimConfig::default()
     })
     .await;

@@ -9,7 +9,7 @@ use engine::delivery::shape::{Mode, Naming, Shaper, Task};
 use serde_json::{Map, Value, json};
 
 use super::{Hooked, PROJECT, task, team};
-use crate::crash::Dice;
+use crate::chaos::Dice;
 use crate::support::until;
 
 const KILLS: u32 = 5;

@@ -71,7 +71,6 @@ async fn a_hook_is_removed_that_the_file_tells_nothing_of_any_more() {
     let mut config = team(10);
     config.projects.push(coding_sim::ProjectConfig::new("other", 5, 2, 3));
     let hooked = Hooked::new(config, "", "").await;
-    hooked.edit("projects: [app]", "projects: [app, other]");
     let registered = hooked.hooks(&["register"]).await;
     assert_eq!(registered["hooks"].as_array().unwrap().len(), 2, "{registered}");
     assert_eq!(hooked.world().hooks().len(), 2);

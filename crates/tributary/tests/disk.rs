@@ -1,0 +1,446 @@
+//! The real binary on disks that fail at any call, flush nothing, or are full: a run does what it has to, or ends and
+//! says why; what was acknowledged is kept; a run on a sound disk makes the target exact.
+//!
+//! Some calls in the suite, chosen anew each time; `TRIBUTARY_CHAOS=full` (`make chaos-disk`) goes through all of them.
+//! `TRIBUTARY_CHAOS_SEED` repeats the choice of a run.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests fail by panicking, and show their figures"
+)]
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use coding_sim::{ProjectConfig, SimConfig};
+use engine::inbox::StandingKind;
+use engine::status::State;
+use futures::StreamExt as _;
+use serde_json::json;
+use test_faults::{Call, Disk, Errno, SmallDisk, Strike};
+
+use crate::chaos::{Dice, is_full, seed};
+use crate::compare::compare;
+use crate::hooks::{Hooked, PROJECT, follows, task, team};
+use crate::place::Place;
+use crate::storm::{SECRET, TOKEN, signature};
+use crate::support::{Ended, Running, Stage, rotating_oauth, run, tributary, until};
+
+/// Runs side by side: mostly they wait.
+const AT_ONCE: usize = 6;
+/// For ever.
+const ALWAYS: u64 = u64::MAX;
+
+/// Which of so many calls fail, each in a run of its own: the first ones, then in steps that grow by up to one
+/// `slope`th; in a full run all.
+fn numbers(calls: u64, first: u64, slope: u64) -> Vec<u64> {
+    if is_full() {
+        return (1..=calls).collect();
+    }
+    let seed = seed();
+    println!("seed {seed}");
+    let (mut dice, mut numbers) = (Dice(seed), (1..=first.min(calls)).collect::<Vec<_>>());
+    let mut number = first;
+    while number < calls {
+        number += 1 + dice.below(number / slope + 2);
+        numbers.push(number);
+    }
+    numbers
+}
+
+fn nth(first: u64, errno: Errno) -> Option<Strike> {
+    Some(Strike { first, count: 1, errno })
+}
+
+/// Both kinds in turn.
+fn errno(number: u64) -> Errno {
+    if number.is_multiple_of(2) { Errno::Io } else { Errno::NoSpace }
+}
+
+/// Fails unless a run has done what it had to, or said which file is concerned, and what to do.
+fn assert_understood(ended: &Ended, context: &str) {
+    let said = &ended.stderr;
+    assert!(!said.contains("panicked"), "{context}: {said}");
+    if ended.code != Some(0) {
+        assert_eq!(ended.code, Some(1), "{context}: {said}");
+        let last = said.rfind("tributary: ").map(|at| said.split_at(at).1.trim_end());
+        let last = last.unwrap_or_else(|| panic!("{context}: nothing was said: {said}"));
+        assert!(last.ends_with(']'), "{context}: {last}");
+        assert!(last.contains("coding.state") || last.contains("app.db"), "{context}: {last}");
+    }
+}
+
+async fn assert_exact(stage: &Stage, place: &Place, context: &str) {
+    let found = compare(&stage.sim.world(), place, &task()).await.differences;
+    assert!(found.is_empty(), "{context}: {found:#?}");
+}
+
+/// A directory with a pipeline, for one run and its repetition.
+struct Try {
+    dir: PathBuf,
+}
+
+impl Try {
+    fn new(file: &Path, number: u64) -> Try {
+        let dir = file.with_file_name(number.to_string());
+        std::fs::create_dir(&dir).unwrap();
+        std::fs::copy(file, dir.join("app.yaml")).unwrap();
+        Try { dir }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = tributary(&self.dir);
+        command.args(["sync", "app.yaml", "--once"]);
+        command
+    }
+
+    /// Runs it on a disk that fails, and where it ended again on a sound one; whether it did.
+    async fn run(self, disk: &Disk, stage: &Stage, number: u64) -> bool {
+        let mut command = self.command();
+        disk.under(&mut command);
+        let (ended, _) = Running::start(command).end().await;
+        let context = format!("call {number} ({})", disk.last());
+        assert_understood(&ended, &context);
+        let place = Place::Sqlite(self.dir.join("app.db"));
+        if ended.code == Some(0) {
+            assert_exact(stage, &place, &context).await;
+        }
+        if ended.code != Some(0) || is_full() {
+            let again = run(self.command()).await;
+            assert_eq!(again.code, Some(0), "{context}: {ended:?}, then {again:?}");
+            assert_exact(stage, &place, &context).await;
+        }
+        std::fs::remove_dir_all(self.dir).unwrap();
+        ended.code != Some(0)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_call_of_a_first_load_may_fail() {
+    let stage = Stage::with(team(6)).await;
+    let webhook = "  incremental: hybrid\n  webhook: { listen: \"127.0.0.1:0\", public_url: \
+                   \"http://127.0.0.1:9\", register: manual }\n";
+    let file = stage.pipeline("app", webhook, "");
+    let sound = Try::new(&file, 0);
+    let counting = Disk::below(&sound.dir);
+    assert!(!sound.run(&counting, &stage, 0).await);
+    let calls = counting.calls();
+    assert!(calls > 300, "{calls} calls");
+    let (numbers, ended, struck) = (numbers(calls + 40, 40, 3), AtomicU32::new(0), AtomicU32::new(0));
+    let each = futures::stream::iter(&numbers).for_each_concurrent(AT_ONCE, async |number| {
+        let trial = Try::new(&file, *number);
+        let disk = counting.beside(&trial.dir);
+        disk.strike(nth(*number, errno(*number)));
+        ended.fetch_add(u32::from(trial.run(&disk, &stage, *number).await), Ordering::Relaxed);
+        struck.fetch_add(u32::from(disk.failed() > 0), Ordering::Relaxed);
+    });
+    each.await;
+    println!(
+        "{} runs, some {calls} calls each; {struck:?} met a fault, {ended:?} ended there",
+        numbers.len()
+    );
+    assert!(struck.into_inner() > 40, "the faults struck nothing");
+    stage.sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_call_of_a_rotation_of_tokens_may_fail() {
+    let config = SimConfig { oauth: Some(rotating_oauth()), ..team(3) };
+    // Each its own CODING: the first refresh token is good for one of them.
+    let begin = async |number| {
+        let stage = Stage::with(config.clone()).await;
+        let file = stage.pipeline("app", "", "");
+        let text = std::fs::read_to_string(&file).unwrap().replace(
+            &format!("{{ token: \"{}\" }}", coding_sim::DEFAULT_TOKEN),
+            "{ oauth: { client_id: app, client_secret: app-secret, refresh_token: first-refresh-token } }",
+        );
+        std::fs::write(&file, text).unwrap();
+        let trial = Try::new(&file, number);
+        (stage, trial)
+    };
+    let (stage, sound) = begin(0).await;
+    let counting = Disk::below(&sound.dir);
+    counting.count(&Call::EVERY, "vault");
+    assert!(!sound.run(&counting, &stage, 0).await);
+    let calls = counting.calls();
+    assert!(calls >= 8, "{calls} calls");
+    let each = futures::stream::iter(1..=calls).for_each_concurrent(AT_ONCE, async |number| {
+        let (stage, trial) = begin(number).await;
+        let disk = counting.beside(&trial.dir);
+        disk.count(&Call::EVERY, "vault");
+        disk.strike(nth(number, errno(number)));
+        trial.run(&disk, &stage, number).await;
+        assert_eq!(disk.failed(), 1, "call {number}");
+        stage.sim.stop().await;
+    });
+    each.await;
+    println!("{calls} calls");
+    stage.sim.stop().await;
+}
+
+/// A sync with a hook, on a disk that can fail.
+struct House {
+    hooked: Hooked,
+    disk: Disk,
+    http: reqwest::Client,
+    acknowledged: BTreeSet<String>,
+}
+
+impl House {
+    async fn new() -> House {
+        House::of(team(12)).await
+    }
+
+    async fn of(config: SimConfig) -> House {
+        let webhook = format!("    register: manual\n    token: {TOKEN}\n    secret: \"{SECRET}\"\n");
+        let hooked = Hooked::new(config, &webhook, "").await;
+        let disk = Disk::below(hooked.stage.dir.path());
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        House { hooked, disk, http, acknowledged: BTreeSet::new() }
+    }
+
+    fn begin(&self) -> Running {
+        let _there_was_none = std::fs::remove_file(self.hooked.state().join("status.json"));
+        let mut command = self.hooked.command("sync", &[]);
+        self.disk.under(&mut command);
+        Running::start(command)
+    }
+
+    async fn start(&self) -> Running {
+        let mut running = self.begin();
+        self.hooked.until_follows(&mut running).await;
+        running
+    }
+
+    /// Takes note of how a run ended, and begins anew until one follows; how many ended.
+    async fn go_on(&self, mut running: Running, context: &str) -> (Running, u32) {
+        let mut ended = 0;
+        loop {
+            let (over, _) = running.end().await;
+            assert_understood(&over, context);
+            assert_ne!(over.code, Some(0), "{context}: {over:?}");
+            ended += 1;
+            running = self.begin();
+            let follows = until("it follows, or ends", async || match running.0.try_wait().unwrap() {
+                Some(_) => Some(false),
+                None => self.hooked.status().is_some_and(|status| follows(&status)).then_some(true),
+            });
+            if follows.await {
+                return (running, ended);
+            }
+        }
+    }
+
+    /// Tells of a change of an issue; the status of the answer, if there was one.
+    async fn tell(&mut self, id: &str, code: u32, bulk: usize) -> Option<u16> {
+        let body = json!({
+            "event": "ISSUE_UPDATED", "project": {"name": PROJECT}, "issue": {"code": code}, "bulk": noise(bulk),
+        });
+        let body = body.to_string().into_bytes();
+        let request = self
+            .http
+            .post(format!("http://127.0.0.1:{}/hooks/{TOKEN}", self.hooked.port))
+            .header("Content-Type", "application/json")
+            .header("X-Coding-Service-Hook-Event", "ISSUE_UPDATED")
+            .header("X-Coding-Delivery", id)
+            .header("X-Coding-Signature", signature(&body))
+            .body(body);
+        let status = request.send().await.ok()?.status();
+        if status.is_success() {
+            self.acknowledged.insert(id.to_owned());
+        }
+        Some(status.as_u16())
+    }
+
+    /// Fails unless all that was acknowledged is in the inbox, once, and worked off.
+    async fn assert_kept(&self) {
+        let entries = self.hooked.until_settled(self.acknowledged.len()).await;
+        let ids: Vec<String> = entries.iter().filter_map(|entry| entry.delivery_id.clone()).collect();
+        let once: BTreeSet<String> = ids.iter().cloned().collect();
+        assert_eq!(once.len(), ids.len(), "a delivery is there twice");
+        let lost: Vec<_> = self.acknowledged.difference(&once).collect();
+        assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+        let dead: Vec<_> =
+            entries.iter().filter(|entry| entry.standing.kind() == StandingKind::Dead).collect();
+        assert!(dead.is_empty(), "{dead:?}");
+    }
+}
+
+/// Text of so many letters that does not compress well.
+fn noise(letters: usize) -> String {
+    let mut dice = Dice(u64::try_from(letters).unwrap() | 1);
+    let letter = |_| char::from(b'a' + u8::try_from(dice.below(26)).unwrap());
+    (0..letters).map(letter).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_call_while_it_follows_may_fail() {
+    let mut house = House::new().await;
+    let mut running = house.start().await;
+    let (mut struck, mut ended) = (0, 0);
+    // Some fifty calls take a delivery in, look, record and write; then come those of the next status.
+    let numbers = numbers(120, 3, 1);
+    for number in &numbers {
+        house.disk.strike(nth(*number, errno(*number)));
+        let (id, name) = (format!("call-{number}"), format!("at call {number}"));
+        house.hooked.rename(3, &name);
+        let mut exact = false;
+        while !exact {
+            if running.0.try_wait().unwrap().is_some() {
+                let context = format!("call {number} ({})", house.disk.last());
+                let more;
+                (running, more) = house.go_on(running, &context).await;
+                ended += more;
+            }
+            // The sender comes again until it is told that the delivery has been taken.
+            let told = house.acknowledged.contains(&id) || house.tell(&id, 3, 0).await == Some(200);
+            let world = house.hooked.world();
+            exact = told && compare(&world, &house.hooked.place(), &task()).await.differences.is_empty();
+            if !exact {
+                tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+            }
+        }
+        struck += u32::from(house.disk.failed() > 0);
+    }
+    house.disk.strike(None);
+    // The last fault may have struck after its change had arrived.
+    if running.0.try_wait().unwrap().is_some() {
+        running = house.go_on(running, "the last call").await.0;
+    }
+    println!("{} changes told of; {struck} met a fault, {ended} ended the process", numbers.len());
+    assert!(struck > 4, "the faults struck nothing");
+    house.assert_kept().await;
+    house.hooked.stop(running).await;
+    house.hooked.stage.sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_whose_flush_fails_is_never_acknowledged() {
+    let mut house = House::new().await;
+    let running = house.start().await;
+    house.disk.count(&[Call::Flush], "inbox.db");
+    house.disk.strike(Some(Strike { first: 1, count: ALWAYS, errno: Errno::Io }));
+    for id in ["one", "two", "three", "one", "two", "three"] {
+        let status = house.tell(id, 3, 0).await;
+        assert_eq!(status, Some(500), "{id}");
+    }
+    drop(running);
+    // What it wrote can be read back, and may be nowhere but in memory: it must not count as kept.
+    let (ended, _) = house.begin().end().await;
+    assert_understood(&ended, "an inbox that cannot be flushed");
+    let ended = ended.expect(1);
+    assert!(ended.stderr.contains("inbox.db") && ended.stderr.contains("[JOURNAL-IO]"), "{ended:?}");
+    house.disk.strike(None);
+    let running = house.start().await;
+    for id in ["one", "two", "three"] {
+        assert_eq!(house.tell(id, 3, 0).await, Some(200), "{id}");
+    }
+    house.assert_kept().await;
+    house.hooked.stop(running).await;
+    house.hooked.stage.sim.stop().await;
+}
+
+/// What lies on the small disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Small {
+    State,
+    Target,
+    Both,
+}
+
+/// A load that finds no room, then changes and deliveries that find none.
+async fn full(small: Small, name: &str) {
+    let below = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::new(&format!("disk::{name}"), 24, below.path()) else { return };
+    println!("{disk}");
+    let projects = vec![ProjectConfig::new(PROJECT, 900, 6, 12)];
+    let mut house = House::of(SimConfig { projects, ..team(0) }).await;
+    let home = house.hooked.stage.dir.path().to_owned();
+    if small != Small::Target {
+        std::fs::create_dir(disk.path().join("state")).unwrap();
+        std::os::unix::fs::symlink(disk.path().join("state"), house.hooked.state()).unwrap();
+    }
+    if small != Small::State {
+        std::os::unix::fs::symlink(disk.path().join("app.db"), home.join("app.db")).unwrap();
+    }
+    let log = home.join("log");
+    let mut command = house.hooked.command("sync", &[]);
+    command.env("TRIBUTARY_LOG", "debug").stdout(Stdio::null()).stderr(File::create(&log).unwrap());
+    disk.under(&mut command);
+    // Enough to begin with, too little to end with.
+    disk.fill(900_000);
+    let mut running = Running::start(command);
+    let says = |code: &str| std::fs::read_to_string(&log).unwrap().matches(code).count();
+    let codes = ["JOURNAL-NO-ROOM", "SQLITE-FULL"];
+    let all = || codes.map(says).iter().sum::<usize>();
+    until("the load finds no room", async || (all() > 0).then_some(())).await;
+    assert_eq!(running.0.try_wait().unwrap(), None, "{}", std::fs::read_to_string(&log).unwrap());
+    disk.free();
+    house.hooked.until_follows(&mut running).await;
+    house.hooked.becomes_exact().await;
+
+    disk.fill(0);
+    let before = all();
+    let (mut refused, mut number) = (BTreeSet::new(), 0);
+    // Until the disk is full in earnest: what is left in the files is used up first.
+    while all() == before || (small != Small::Target && refused.len() < 3) {
+        number += 1;
+        assert!(number < 300, "the disk is never full: {:?}", codes.map(says));
+        let code = number % 50 + 1;
+        house.hooked.rename(code, &noise(50_000 + usize::try_from(number).unwrap()));
+        let id = format!("full-{number}");
+        match house.tell(&id, code, 100_000).await {
+            Some(200) => {}
+            Some(503) => drop(refused.insert((id, code))),
+            other => panic!("{id} was answered {other:?}"),
+        }
+    }
+    assert_eq!(small == Small::Target, refused.is_empty(), "{refused:?}");
+    if small == Small::Target {
+        until("the status says it", async || {
+            let status = house.hooked.status()?;
+            let state = &status.tasks.get(PROJECT)?.activity.state;
+            matches!(state, State::Waiting { problem, .. } if problem.code == "SQLITE-FULL").then_some(())
+        })
+        .await;
+    }
+    assert_eq!(running.0.try_wait().unwrap(), None, "{}", std::fs::read_to_string(&log).unwrap());
+    disk.free();
+    for (id, code) in &refused {
+        until("the repetition is taken", async || {
+            (house.tell(id, *code, 100_000).await == Some(200)).then_some(())
+        })
+        .await;
+    }
+    house.hooked.becomes_exact().await;
+    house.assert_kept().await;
+    println!(
+        "{number} deliveries, {} of them refused at first; {:?} {codes:?}",
+        refused.len(),
+        codes.map(says)
+    );
+    running.signal("TERM");
+    let code = until("it ends", async || running.0.try_wait().unwrap()).await.code();
+    assert_eq!(code, Some(0), "{}", std::fs::read_to_string(&log).unwrap());
+    house.hooked.stage.sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_on_a_full_disk_goes_on_when_there_is_room() {
+    full(Small::State, "a_state_on_a_full_disk_goes_on_when_there_is_room").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_on_a_full_disk_goes_on_when_there_is_room() {
+    full(Small::Target, "a_target_on_a_full_disk_goes_on_when_there_is_room").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "runs with `make chaos-disk`"]
+async fn both_on_a_full_disk_go_on_when_there_is_room() {
+    full(Small::Both, "both_on_a_full_disk_go_on_when_there_is_room").await;
+}

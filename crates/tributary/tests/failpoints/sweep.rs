@@ -1,0 +1,188 @@
+//! Strikes every point in every way. An error and a panic get a run each; the delays of all points share one, for
+//! nothing ends by them.
+//!
+//! A point of what happens while changes are followed is struck then: it is let pass as often as a start passes it.
+//! `TRIBUTARY_CHAOS=full` (`make failpoints`) strikes it at more moments, and has everything shared done with both
+//! targets.
+#![expect(clippy::print_stdout, reason = "a sweep shows what was struck, and how that ended")]
+
+use std::collections::BTreeSet;
+
+use coding_sim::{DEFAULT_TOKEN, ProjectConfig, SimConfig};
+
+use super::scene::{Form, Scene};
+use super::{OF_A_TARGET, SHARED, When};
+use crate::place::{TargetKind, on_each_target};
+use crate::support::{Stage, rotating_oauth, run, tributary};
+
+/// How long a delay is: longer than anything waits for a lock without saying so, shorter than any time-out.
+const DELAY: &str = "sleep(120)";
+/// Errors that are waited out; the disk's own error, which is none of them, has runs of its own.
+const PASSING: &str = "return(busy)";
+
+fn is_full() -> bool {
+    std::env::var("TRIBUTARY_CHAOS").as_deref() == Ok("full")
+}
+
+/// The steps that a pipeline with this target makes.
+fn steps(target: TargetKind) -> Vec<(String, When)> {
+    let room = match target {
+        TargetKind::Sqlite => "sqlite",
+        TargetKind::Postgres => "postgres",
+    };
+    let own = OF_A_TARGET.iter().map(|(step, when)| (format!("{room}::{step}"), *when));
+    let shared = SHARED.iter().filter(|(_, when)| *when != When::Renewal);
+    shared.map(|(step, when)| ((*step).to_owned(), *when)).chain(own).collect()
+}
+
+/// The steps that a pipeline with this target is struck at: each shared one with one of the targets.
+fn shares(target: TargetKind) -> Vec<(String, When)> {
+    let keeps = |step: &str| step.starts_with("journal::") || step.starts_with("vault::");
+    let mine = |step: &str| match target {
+        TargetKind::Sqlite => !keeps(step),
+        TargetKind::Postgres => keeps(step) || step.starts_with("postgres::"),
+    };
+    let mut steps = steps(target);
+    steps.retain(|(step, _)| is_full() || mine(step));
+    steps
+}
+
+fn points(step: &str) -> [String; 2] {
+    ["before", "after"].map(|side| format!("{step}::{side}"))
+}
+
+on_each_target!(
+    after_an_error_it_goes_on_or_ends_and_comes_back_exact,
+    after_a_panic_it_goes_on_or_ends_and_comes_back_exact,
+    delayed_everywhere_it_is_exact,
+    what_passes_is_waited_out,
+);
+
+async fn after_an_error_it_goes_on_or_ends_and_comes_back_exact(target: TargetKind) {
+    strike_all(target, "return").await;
+}
+
+async fn after_a_panic_it_goes_on_or_ends_and_comes_back_exact(target: TargetKind) {
+    strike_all(target, "panic").await;
+}
+
+async fn strike_all(target: TargetKind, action: &str) {
+    let mut scene = Scene::new(target).await;
+    // What a start passes: the first one on a state is another.
+    let first = scene.recover().await;
+    scene.stop(first).await;
+    let usual = scene.recover().await;
+    let passed = usual.reached();
+    scene.stop(usual).await;
+    for (step, when) in shares(target) {
+        for point in points(&step) {
+            let passed = passed.get(&point).copied().unwrap_or(0);
+            let moments = match when {
+                When::Following if is_full() => BTreeSet::from([0, 1, passed / 2, passed, passed + 3]),
+                When::Following => BTreeSet::from([passed]),
+                _ => BTreeSet::from([0]),
+            };
+            for skip in moments {
+                let began = std::time::Instant::now();
+                let how = strike(&mut scene, when, &point, skip, action).await;
+                println!("{point} after {skip}, {action}: {how} ({} ms)", began.elapsed().as_millis());
+            }
+        }
+    }
+    scene.close().await;
+}
+
+async fn strike(scene: &mut Scene, when: When, point: &str, skip: usize, action: &str) -> String {
+    match when {
+        When::First => scene.forget_everything().await,
+        When::Switch => scene.become_form(Form::Other),
+        When::Aside => return scene.strike_aside(point, action).await,
+        When::Replay => return scene.strike_replay(point, action).await,
+        When::Start | When::Following | When::Renewal => {}
+    }
+    let how = scene.strike(point, skip, action).await;
+    if when == When::Switch {
+        scene.become_form(Form::Usual);
+        let run = scene.recover().await;
+        scene.stop(run).await;
+    }
+    how
+}
+
+/// All of these points in this way, each once a run.
+fn all(steps: &[(String, When)], action: &str) -> String {
+    let points = steps.iter().flat_map(|(step, _)| points(step));
+    points.map(|point| format!("{point}=1*{action}")).collect::<Vec<_>>().join(";")
+}
+
+/// Runs the pipeline in each of its forms with all of these points set; says which of them were not reached.
+async fn bear_all(scene: &mut Scene, steps: &[(String, When)], action: &str) -> BTreeSet<String> {
+    let set = all(steps, action);
+    let mut missed: BTreeSet<String> = steps.iter().flat_map(|(step, _)| points(step)).collect();
+    for form in [Form::Usual, Form::Other, Form::Usual] {
+        scene.become_form(form);
+        let reached = scene.bear(&set).await;
+        missed.retain(|point| !reached.contains(point));
+    }
+    missed
+}
+
+async fn delayed_everywhere_it_is_exact(target: TargetKind) {
+    let (mut scene, steps) = (Scene::new(target).await, steps(target));
+    let mut missed = bear_all(&mut scene, &steps, DELAY).await;
+    for (step, when) in steps.iter().filter(|(_, when)| matches!(when, When::Aside | When::Replay)) {
+        for point in points(step) {
+            strike(&mut scene, *when, &point, 0, DELAY).await;
+            missed.remove(&point);
+        }
+    }
+    assert!(missed.is_empty(), "not reached: {missed:?}");
+    scene.close().await;
+}
+
+async fn what_passes_is_waited_out(target: TargetKind) {
+    let (mut scene, mut steps) = (Scene::new(target).await, steps(target));
+    // A start that cannot open its files ends: who started it is there to see why.
+    let opens = ["journal::make", "journal::open", "inbox::make", "vault::key", "vault::write"];
+    steps.retain(|(step, when)| {
+        !opens.contains(&step.as_str()) && !matches!(when, When::Aside | When::Replay)
+    });
+    let missed = bear_all(&mut scene, &steps, PASSING).await;
+    // Not repeated soon, or by the next start only: their later points may not be reached within a run.
+    let late = ["::prune", "::delivered"];
+    let missed: Vec<_> =
+        missed.iter().filter(|point| !late.iter().any(|late| point.contains(late))).collect();
+    assert!(missed.is_empty(), "not reached: {missed:?}");
+    scene.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_could_not_be_kept_is_not_lost() {
+    for point in points("tokens::keep") {
+        for action in ["return", "panic", DELAY] {
+            let stage = Stage::with(SimConfig {
+                projects: vec![ProjectConfig::new("app", 5, 1, 2)],
+                rate_limit: 0,
+                oauth: Some(rotating_oauth()),
+                ..SimConfig::default()
+            })
+            .await;
+            let file = stage.pipeline("app", "", "");
+            let text = std::fs::read_to_string(&file).unwrap();
+            let oauth = "{ oauth: { client_id: app, client_secret: app-secret, refresh_token: first-refresh-token } }";
+            std::fs::write(&file, text.replace(&format!("{{ token: \"{DEFAULT_TOKEN}\" }}"), oauth)).unwrap();
+            let sync = || {
+                let mut command = tributary(stage.dir.path());
+                command.env("TRIBUTARY_LOG", "info,failpoint=trace").arg("sync").arg(&file).arg("--once");
+                command
+            };
+            let mut struck = sync();
+            struck.env("FAILPOINTS", format!("{point}=1*{action}"));
+            let ended = run(struck).await.expect(0);
+            assert!(ended.stderr.contains(&format!("reached point=\"{point}\"")), "{ended:?}");
+            run(sync()).await.expect(0);
+            assert_eq!(stage.count("app.db", "issues").await, 5);
+            stage.sim.stop().await;
+        }
+    }
+}
