@@ -97,7 +97,7 @@ async fn delays(dir: &Path, sizes: &Sizes) -> Result<Table> {
 }
 
 /// Waits until the hook is registered and has been pinged.
-async fn hooked(simulator: &Simulator, running: &mut Running) -> Result<()> {
+pub(crate) async fn hooked(simulator: &Simulator, running: &mut Running) -> Result<()> {
     let began = Instant::now();
     while !simulator.counters().await?.requests.contains_key("PingServiceHook") {
         if began.elapsed() > PATIENCE || running.has_ended()? {
@@ -108,6 +108,7 @@ async fn hooked(simulator: &Simulator, running: &mut Running) -> Result<()> {
     Ok(())
 }
 
-fn free_port() -> Result<u16> {
+/// A port that nobody listens on.
+pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

@@ -1,7 +1,7 @@
 //! How fast tributary is: benchmarks that one command runs again, `make bench`.
 //!
 //! Each benchmark is a module that asks one question and hands back tables: [`throughput`], [`growth`], [`limit`],
-//! [`following`], [`hooks`]. They run the real binary in a process of its own against a simulated CODING in another one, and
+//! [`following`], [`hooks`]. [`soak`] asks another one, for half an hour: does anything grow? They run the real binary in a process of its own against a simulated CODING in another one, and
 //! check that every row arrived. `--tiny` runs the same in seconds, to prove that they still work; its figures mean
 //! nothing.
 
@@ -18,12 +18,14 @@ mod parts;
 mod pipeline;
 mod process;
 mod simulator;
+mod soak;
 mod table;
 mod throughput;
 
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use serde::Serialize;
@@ -31,7 +33,11 @@ use serde::Serialize;
 use acceptance::Deliveries;
 use changes::Changes;
 use machine::Machine;
+use soak::Soak;
 use table::{Style, Table};
+
+/// The exit code when something is not as it must be: as `tributary verify` has it.
+const FAILED: u8 = 3;
 
 /// Nobody handles these errors but a reader.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -39,8 +45,11 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>
 /// Runs benchmarks of tributary and prints tables.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Which; all of them unless named.
+    /// Which; all of them but `soak` unless named.
     benchmarks: Vec<Benchmark>,
+    /// How long the soak lasts.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    minutes: Option<u64>,
     /// A few rows of each, to see that they work: the figures mean nothing.
     #[arg(long)]
     tiny: bool,
@@ -64,6 +73,8 @@ enum Benchmark {
     Following,
     /// From a hook's delivery to the target, and how many deliveries are taken in durably.
     Hooks,
+    /// Whether anything grows while changes go on for half an hour; ends with 3 if so.
+    Soak,
 }
 
 /// How much of everything.
@@ -89,6 +100,7 @@ struct Sizes {
     hooked: Changes,
     /// Deliveries taken in.
     accepted: Deliveries,
+    soak: Soak,
 }
 
 const FULL: Sizes = Sizes {
@@ -103,6 +115,14 @@ const FULL: Sizes = Sizes {
     follow: Changes { count: 3_000, per_second: 50 },
     hooked: Changes { count: 600, per_second: 10 },
     accepted: Deliveries { saturating: 60_000, paced: 20_000, per_second: 1_000 },
+    soak: Soak {
+        issues: 2_000,
+        lasts: Duration::from_mins(30),
+        sampled: Duration::from_secs(5),
+        per_second: 10,
+        retention: "2m",
+        polling: "{ interval: 30s, census_interval: 2m }",
+    },
 };
 
 const TINY: Sizes = Sizes {
@@ -117,6 +137,14 @@ const TINY: Sizes = Sizes {
     follow: Changes { count: 40, per_second: 40 },
     hooked: Changes { count: 10, per_second: 10 },
     accepted: Deliveries { saturating: 300, paced: 100, per_second: 200 },
+    soak: Soak {
+        issues: 60,
+        lasts: Duration::from_secs(6),
+        sampled: Duration::from_millis(500),
+        per_second: 10,
+        retention: "2s",
+        polling: "{ interval: 1s, census_interval: 2s }",
+    },
 };
 
 /// Everything that was measured, and on what.
@@ -135,7 +163,8 @@ async fn main() -> ExitCode {
         _ = tokio::signal::ctrl_c() => Err("stopped before the end".into()),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(FAILED),
         Err(error) => {
             // Nobody to tell when the terminal is gone.
             let _gone = writeln!(std::io::stderr(), "bench: {error}");
@@ -144,11 +173,15 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(args: Args) -> Result<()> {
-    let sizes = if args.tiny { TINY } else { FULL };
-    let chosen = match args.benchmarks.as_slice() {
-        [] => Benchmark::value_variants(),
-        named => named,
+/// Runs what is asked for and prints it; says whether all is as it must be.
+async fn run(args: Args) -> Result<bool> {
+    let mut sizes = if args.tiny { TINY } else { FULL };
+    if let Some(minutes) = args.minutes {
+        sizes.soak.lasts = Duration::from_mins(minutes);
+    }
+    let chosen: Vec<Benchmark> = match args.benchmarks.as_slice() {
+        [] => Benchmark::value_variants().iter().copied().filter(|known| *known != Benchmark::Soak).collect(),
+        named => named.to_vec(),
     };
     let dir = tempfile::tempdir()?;
     let mut report =
@@ -163,7 +196,7 @@ async fn run(args: Args) -> Result<()> {
         _ => report.show(Style::Text),
     };
     writeln!(std::io::stdout(), "{text}")?;
-    Ok(())
+    Ok(report.tables.iter().all(|table| table.failures.is_empty()))
 }
 
 impl Benchmark {
@@ -176,6 +209,7 @@ impl Benchmark {
             Benchmark::Limit => Box::pin(limit::run(&dir, sizes)).await,
             Benchmark::Following => Box::pin(following::run(&dir, sizes)).await,
             Benchmark::Hooks => Box::pin(hooks::run(&dir, sizes)).await,
+            Benchmark::Soak => Box::pin(soak::run(&dir, sizes.soak)).await,
         }
     }
 }
@@ -197,11 +231,13 @@ fn command(args: &Args) -> String {
         .benchmarks
         .iter()
         .filter_map(|benchmark| Some(benchmark.to_possible_value()?.get_name().to_owned()));
+    let minutes = args.minutes.map(|minutes| format!("--minutes {minutes}"));
     let tiny = args.tiny.then(|| "--tiny".to_owned());
-    let arguments: Vec<String> = names.chain(tiny).collect();
+    let arguments: Vec<String> = names.chain(minutes).chain(tiny).collect();
     match arguments.as_slice() {
         [] => "make bench".to_owned(),
         [hooks] if hooks == "hooks" => "make bench-hooks".to_owned(),
+        [soak] if soak == "soak" => "make soak".to_owned(),
         arguments => format!("make bench ARGS=\"{}\"", arguments.join(" ")),
     }
 }

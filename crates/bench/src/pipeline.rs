@@ -7,11 +7,14 @@ use coding_sim::DEFAULT_TOKEN;
 
 use crate::Result;
 use crate::database::{Database, Reader};
-use crate::process::{Ended, Running};
+use crate::process::{Ended, Running, run};
 use crate::simulator::{PROJECT, Simulator, TEAM};
 
 /// How often the target is looked at for a row that is awaited.
 const LOOK: Duration = Duration::from_millis(10);
+
+/// The exit code of `tributary verify` when something differs.
+const DIFFERENT: i32 = 3;
 
 /// The tables, as CODING and as the target names them.
 const TABLES: [(&str, &str); 3] =
@@ -33,12 +36,24 @@ impl Pipeline {
         database: Database,
         settings: &[&str],
     ) -> Result<Pipeline> {
+        Pipeline::named("bench", dir, simulator, database, settings, "")
+    }
+
+    /// The same under a name of its own, with `more` at the end: those in one directory share its state.
+    pub(crate) fn named(
+        name: &str,
+        dir: &Path,
+        simulator: &Simulator,
+        database: Database,
+        settings: &[&str],
+        more: &str,
+    ) -> Result<Pipeline> {
         std::fs::create_dir_all(dir)?;
         let settings: String = settings.iter().map(|line| format!("  {line}\n")).collect();
-        let file = dir.join("bench.yaml");
+        let file = dir.join(format!("{name}.yaml"));
         let text = format!(
             "source:\n  team: {TEAM}\n  base_url: {}\n  projects: [{PROJECT}]\n  auth: {{ token: \"{DEFAULT_TOKEN}\" }}\n\
-             {settings}target: {{ {} }}\nstate: state\n",
+             {settings}target: {{ {} }}\nstate: state\n{more}",
             simulator.url(),
             database.yaml(),
         );
@@ -57,6 +72,32 @@ impl Pipeline {
     /// Follows until it is stopped.
     pub(crate) fn follow(&self) -> Result<Running> {
         self.start(&[])
+    }
+
+    /// Follows together with others of the same directory, in one process.
+    pub(crate) fn follow_with(&self, others: &[&Pipeline]) -> Result<Running> {
+        let files: Vec<String> = others.iter().map(|other| other.file.display().to_string()).collect();
+        self.start(&files.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// Compares the target with everything that the source has; `None` when they are equal, else what is not.
+    ///
+    /// # Errors
+    /// They cannot be compared.
+    pub(crate) async fn verify(&self) -> Result<Option<String>> {
+        let file = self.file.display().to_string();
+        let output = run(&self.dir, &["verify", "--deep", "--json", &file]).await?;
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        match output.status.code() {
+            Some(0) => Ok(None),
+            Some(DIFFERENT) => Ok(Some(said(&output.stdout))),
+            _ => Err(format!("the target cannot be verified: {}", said(&output.stderr)).into()),
+        }
+    }
+
+    /// The directory of the journal.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.dir.join("state")
     }
 
     fn start(&self, args: &[&str]) -> Result<Running> {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -38,6 +38,15 @@ pub(crate) struct Ended {
     pub(crate) summary: Summary,
 }
 
+/// What a process holds at a moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Holding {
+    /// Bytes of memory in use.
+    pub(crate) memory: u64,
+    pub(crate) files: u64,
+    pub(crate) threads: u64,
+}
+
 /// The summary that `tributary sync --json` prints, as far as it is wanted here.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Summary {
@@ -64,16 +73,28 @@ pub(crate) fn binary() -> Result<PathBuf> {
     Err(format!("{} is missing: build it with `cargo build -p tributary`", binary.display()).into())
 }
 
+/// The binary, to be run in `dir`; ended with its owner.
+fn command<A: AsRef<OsStr>>(dir: &Path, args: &[A]) -> Result<Command> {
+    let mut command = Command::new(binary()?);
+    command.args(args).current_dir(dir).kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    for name in ["TRIBUTARY_LOG", "RUST_LOG", "TRIBUTARY_VAULT_KEY"] {
+        command.env_remove(name);
+    }
+    Ok(command)
+}
+
+/// Runs the binary in `dir` to its end, whatever that is.
+pub(crate) async fn run<A: AsRef<OsStr>>(dir: &Path, args: &[A]) -> Result<Output> {
+    Ok(command(dir, args)?.stderr(Stdio::piped()).output().await?)
+}
+
 impl Running {
     /// Starts the binary in `dir`; what it logs goes into a file there.
     pub(crate) fn start<A: AsRef<OsStr>>(dir: &Path, args: &[A]) -> Result<Running> {
         let log = dir.join("log.txt");
-        let mut command = Command::new(binary()?);
-        command.args(args).current_dir(dir).kill_on_drop(true);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(std::fs::File::create(&log)?);
-        for name in ["TRIBUTARY_LOG", "RUST_LOG", "TRIBUTARY_VAULT_KEY"] {
-            command.env_remove(name);
-        }
+        let mut command = command(dir, args)?;
+        command.stderr(std::fs::File::create(&log)?);
         let began = Instant::now();
         let child = command.spawn()?;
         let pid = child.id().ok_or("a process ended before it began")?;
@@ -93,6 +114,18 @@ impl Running {
     /// CPU seconds so far, where the system says.
     pub(crate) fn cpu(&self) -> Option<f64> {
         Some(Stat::of(self.pid)?.cpu)
+    }
+
+    /// What it holds now, where the system says.
+    pub(crate) fn holding(&self) -> Option<Holding> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        let field = |name: &str| -> Option<u64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            line.split_whitespace().next()?.parse().ok()
+        };
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.pid)).ok()?.count();
+        let memory = field("VmRSS:")?.saturating_mul(1_024);
+        Some(Holding { memory, files: u64::try_from(files).ok()?, threads: field("Threads:")? })
     }
 
     /// Whether it has ended by itself.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use coding_sim::{Counters, DEFAULT_TOKEN};
+use coding_sim::{Applied, Counters, DEFAULT_TOKEN, Faults, HookCounters, HookFaults, MutationKind};
 use reqwest::Client;
 use serde_json::{Value, json};
 
@@ -94,9 +94,41 @@ impl Simulator {
     pub(crate) async fn rename(&self, code: u32, name: &str) -> Result<()> {
         let operation =
             json!({"op": "set_issue", "project": PROJECT, "code": code, "fields": {"name": name}});
-        let order = self.http.post(format!("{}/_sim/apply", self.url)).body(operation.to_string());
-        order.send().await?.error_for_status()?;
+        self.order("apply", &operation).await?;
         Ok(())
+    }
+
+    /// Makes a change of one of these kinds, by chance.
+    pub(crate) async fn mutate(&self, kinds: &[MutationKind]) -> Result<Option<Applied>> {
+        let done = self.order("mutate", &json!({ "count": 1, "kinds": kinds })).await?;
+        Ok(serde_json::from_slice::<Vec<Applied>>(&done)?.pop())
+    }
+
+    /// Breaks this share of the requests in ways that pass, and this share of the hooks; 0 = none any more.
+    pub(crate) async fn break_some(&self, requests: f64, hooks: f64) -> Result<()> {
+        self.order("faults", &json!(Faults::transient(requests))).await?;
+        let faults = HookFaults {
+            drop: hooks,
+            duplicate_same_id: hooks / 2.0,
+            duplicate_new_id: hooks / 2.0,
+            swap: hooks,
+            delay: hooks,
+            delay_max_ms: 10_000,
+            ..HookFaults::default()
+        };
+        self.order("hook_faults", &json!(faults)).await?;
+        Ok(())
+    }
+
+    /// What became of its hooks.
+    pub(crate) async fn hook_counters(&self) -> Result<HookCounters> {
+        let answer = self.http.get(format!("{}/_sim/hook_counters", self.url)).send().await?;
+        Ok(serde_json::from_slice(&answer.error_for_status()?.bytes().await?)?)
+    }
+
+    async fn order(&self, what: &str, body: &Value) -> Result<Vec<u8>> {
+        let order = self.http.post(format!("{}/_sim/{what}", self.url)).body(body.to_string());
+        Ok(order.send().await?.error_for_status()?.bytes().await?.into())
     }
 
     /// One page of 500 issues, read and thrown away; its size in bytes.

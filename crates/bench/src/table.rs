@@ -15,6 +15,8 @@ pub(crate) struct Table {
     pub(crate) rows: Vec<Vec<Figure>>,
     /// What a reader must know to judge the figures.
     pub(crate) notes: Vec<String>,
+    /// What is not as it must be, in words.
+    pub(crate) failures: Vec<String>,
 }
 
 /// One figure.
@@ -88,6 +90,7 @@ impl Table {
             columns: columns.to_vec(),
             rows: Vec::new(),
             notes: Vec::new(),
+            failures: Vec::new(),
         }
     }
 
@@ -99,6 +102,11 @@ impl Table {
     /// Adds a note.
     pub(crate) fn note(&mut self, note: impl Into<String>) {
         self.notes.push(note.into());
+    }
+
+    /// Adds what is not as it must be.
+    pub(crate) fn failure(&mut self, failure: impl Into<String>) {
+        self.failures.push(failure.into());
     }
 
     /// The table as text.
@@ -142,9 +150,10 @@ impl Table {
             }
         };
         lines.extend(rows.iter().map(|row| line(row)));
-        if !self.notes.is_empty() {
+        if !self.notes.is_empty() || !self.failures.is_empty() {
             lines.push(String::new());
             lines.extend(self.notes.iter().map(|note| format!("- {note}")));
+            lines.extend(self.failures.iter().map(|failure| format!("- FAILED: {failure}")));
         }
         lines.join("\n")
     }

@@ -114,3 +114,20 @@ fn hooks() {
     assert!(numbers(delay, "longest (s)").iter().all(|longest| *longest < 60.0), "{delay}");
     assert_eq!(numbers(acceptance, "deliveries"), [300.0, 100.0]);
 }
+
+#[test]
+fn soak() {
+    let tables = tiny("soak");
+    let [figures, lags, whole] = tables.as_slice() else { panic!("{tables:?}") };
+    let names: Vec<&str> = column(figures, "figure").iter().map(|name| name.as_str().unwrap()).collect();
+    for name in ["memory (MB)", "open files", "journal.db (MB)", "changes in the log", "lag, median (s)"] {
+        assert!(names.contains(&name), "{figures}");
+    }
+    // Seconds say nothing about growth.
+    assert!(column(figures, "verdict").iter().all(|verdict| *verdict != "grows" && *verdict != "flat"));
+    assert!(tables.iter().all(|table| table["failures"] == Value::Array(Vec::new())), "{tables:?}");
+    // Changes arrived in both targets, and both were found equal to the source in the end.
+    complete(lags);
+    assert!(numbers(lags, "changes").iter().all(|changes| *changes > 0.0), "{lags}");
+    assert_eq!(column(whole, "figure").len(), 9, "{whole}");
+}
