@@ -1,7 +1,7 @@
 # The everyday commands. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-hooks chaos-hooks fuzz lint fmt
+.PHONY: help demo test bench bench-hooks soak chaos chaos-disk chaos-network failpoints model fuzz lint fmt
 
 # A reader of this file needs no network beyond what cargo fetches once.
 CARGO ?= cargo
@@ -33,10 +33,34 @@ bench: ## Measure how fast it is: minutes (ARGS="--tiny" to try it out, "through
 bench-hooks: ## Measure hooks: from delivery to row, and how many deliveries a second are taken in durably
 	@$(MAKE) --no-print-directory bench ARGS="hooks $(ARGS)"
 
-chaos-hooks: ## Kill tributary in the middle of storms of deliveries; everything acknowledged must be there (minutes)
-	TRIBUTARY_CHAOS=full $(CARGO) test --package tributary --test main -- storm hostile_hooks --nocapture
+soak: ## Half an hour of changes at the full rate: memory, files, state and lag must not grow (ARGS="--minutes 10")
+	@$(MAKE) --no-print-directory bench ARGS="soak $(ARGS)"
 
-fuzz: ## Fuzz the parsers of foreign input, a minute each (SECONDS_EACH=10, ARGS="hook_body")
+# First the crash loop by itself, whose figures are published; then what mostly waits, side by side.
+CHAOS := TRIBUTARY_CHAOS=full $(CARGO) test --package tributary --all-features --test main --
+
+chaos: ## Kill tributary hundreds of times before a hostile source, then in storms of deliveries (a quarter of an hour)
+	@.ci/postgres
+	$(CHAOS) crash:: --nocapture
+	$(CHAOS) storm:: hostile_hooks:: --nocapture
+
+failpoints: ## Have every durable step fail before and after, at many moments, in every way (minutes)
+	@.ci/postgres
+	TRIBUTARY_CHAOS=full $(CARGO) test --package tributary --all-features --test main -- failpoints --nocapture
+
+model: ## Do whatever may happen at the source in random order, and compare with a plain map (minutes; CASES=1000)
+	@.ci/postgres
+	TRIBUTARY_CHAOS=full $(if $(CASES),PROPTEST_CASES=$(CASES)) \
+		$(CARGO) test --package connectors --all-features --test main -- model:: --nocapture
+
+chaos-disk: ## Have each write, flush and making of a file fail in turn, and disks be full (a quarter of an hour)
+	TRIBUTARY_CHAOS=full $(CARGO) test --package tributary --all-features --test main -- disk:: --include-ignored --nocapture
+
+chaos-network: ## Cut the way to CODING and to the target at every exchange, and wait for real time-outs (minutes)
+	@.ci/postgres
+	TRIBUTARY_CHAOS=full $(CARGO) test --package connectors --all-features --lib --test main -- network:: lost:: --include-ignored --nocapture
+
+fuzz: ## Fuzz the parsers of foreign input and of stored records, a minute each (SECONDS_EACH=10, ARGS="hook_body")
 	fuzz/run $(ARGS)
 
 lint: ## Check format, lints, documentation and (where cargo-deny is installed) dependencies
