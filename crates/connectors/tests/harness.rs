@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use coding_sim::{ProjectConfig, Sim, SimConfig};
@@ -54,6 +54,8 @@ pub(crate) struct Bench {
     pub(crate) way: Option<String>,
     /// The source's hook, if a test has one.
     pub(crate) hooks: Option<capture::Hooks>,
+    /// The board of the newest run, for whoever asks why it hangs.
+    pub(crate) newest: Arc<Mutex<Board>>,
 }
 
 /// A capture and a task that follow.
@@ -126,7 +128,8 @@ impl Bench {
         };
         let dir = tempfile::tempdir().unwrap();
         let place = Place::new(target, dir.path()).await;
-        Bench { sim, dir, place, settings, task, accept_deletes: false, way: None, hooks: None }
+        let newest = Arc::default();
+        Bench { sim, dir, place, settings, task, accept_deletes: false, way: None, hooks: None, newest }
     }
 
     pub(crate) fn state(&self) -> PathBuf {
@@ -172,6 +175,7 @@ impl Bench {
             until,
         };
         let (board, cancel) = (Board::default(), CancellationToken::new());
+        *self.newest.lock().unwrap() = board.clone();
         let (progress, followed) = watch::channel(Progress::default());
         let capture = tokio::spawn(capture::runner::run(
             Arc::clone(&source),

@@ -83,12 +83,11 @@ fn check(target: TargetKind) {
                         said.downcast::<&str>().map_or_else(|_| String::new(), |said| (*said).to_owned())
                     }
                 },
-                Err(_) => format!("it hangs for {PATIENCE:?}"),
+                Err(_) => format!("it hangs for {PATIENCE:?}: {:#?}", told.board()),
             };
             failed.store(true, Ordering::Relaxed);
             mine.set(true);
-            let told = told.lock().unwrap().join("\n  ");
-            Err(TestCaseError::fail(format!("{why}\n\nWhat was done:\n  {told}")))
+            Err(TestCaseError::fail(format!("{why}\n\nWhat was done:\n  {}", told.steps())))
         });
         match ended {
             Ok(()) => None,

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use coding_sim::{IssueFields, Operation, ProjectConfig, Shape, Table};
 use connectors::coding::tables::{ISSUES, ITERATIONS, TABLES};
 use engine::delivery::filter::{Filter, Rule, Test};
 use engine::delivery::shape::{Deletes, Naming};
+use engine::journal::Journal;
+use store::journal::SqliteJournal;
 
 use crate::harness::{Bench, Ran, assert_equal, issue_requests, unlimited};
 use crate::place::{TargetKind, on_each_target};
@@ -15,12 +18,16 @@ on_each_target!(
     a_deleted_state_directory_loses_nothing,
     a_restored_state_directory_is_told_apart,
     another_shape_is_rebuilt_from_the_mirror,
+    a_rebuild_ends_beyond_forgotten_deletes,
     rows_enter_and_leave_a_filter,
     soft_deletes_keep_the_row_and_a_return_clears_the_mark,
     a_project_taken_out_of_the_configuration_leaves,
     the_target_is_rebuilt_when_somebody_dropped_a_table,
     a_fresh_reading_that_sees_less_holds_what_it_would_delete,
 );
+
+/// Longer than any rebuild of these tests takes.
+const LONG: Duration = Duration::from_secs(60);
 
 fn project() -> Vec<ProjectConfig> {
     vec![ProjectConfig::new("backend", 120, 6, 9)]
@@ -100,6 +107,29 @@ async fn another_shape_is_rebuilt_from_the_mirror(target: TargetKind) {
     bench.task.tables = TABLES.iter().filter(|table| table.id == ISSUES).collect();
     cheap(&bench.once().await);
     assert_equal(&bench).await;
+}
+
+/// The newest change is a delete, and it is forgotten: the mirror ends before what may be missing in it.
+async fn a_rebuild_ends_beyond_forgotten_deletes(target: TargetKind) {
+    let mut bench = Bench::new(target, unlimited(project())).await;
+    bench.once().await;
+    let world = bench.sim.world();
+    let members = world.truth(Table::ProjectMembers, "backend", Shape::List).unwrap();
+    let user = u32::try_from(members[3]["Id"].as_u64().unwrap()).unwrap();
+    world.apply(&[Operation::DeleteMember { project: "backend".to_owned(), user }]).unwrap();
+    bench.once().await;
+    let journal = SqliteJournal::open(&bench.state()).await.unwrap();
+    journal.prune(Duration::ZERO).await.unwrap();
+    let bounds = journal.bounds().await.unwrap();
+    journal.close().await.unwrap();
+    assert_eq!(bounds.horizon, bounds.head);
+
+    bench.task.naming = Naming::SnakeCase;
+    cheap(&tokio::time::timeout(LONG, bench.once()).await.expect("the rebuild ends"));
+    assert_equal(&bench).await;
+    // Nor does the next run begin another.
+    let again = bench.once().await;
+    assert_eq!(again.status.tasks["task"].last_write, None);
 }
 
 async fn rows_enter_and_leave_a_filter(target: TargetKind) {

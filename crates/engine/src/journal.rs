@@ -208,7 +208,7 @@ pub trait Journal: Send + Sync + 'static {
     /// This opening of the journal.
     fn generation(&self) -> &Generation;
 
-    /// Sequence of the newest commit, as it moves. Readers wait on it.
+    /// Sequence of the newest commit that every read shows, as it moves. Readers wait on it.
     fn head(&self) -> watch::Receiver<Sequence>;
 
     /// The newest moment that any row holds: the clock starts after it.

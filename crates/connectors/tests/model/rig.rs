@@ -17,6 +17,7 @@ use engine::journal::{Journal, Limit};
 use engine::observation::Channel;
 use engine::position::Sequence;
 use engine::row::{Row, RowKey};
+use engine::status::{Board, Status};
 use store::inbox::SqliteInbox;
 use store::journal::SqliteJournal;
 
@@ -69,8 +70,24 @@ pub(super) struct Rig {
     told: Told,
 }
 
-/// What came of the steps, in words.
-pub(super) type Told = Arc<Mutex<Vec<String>>>;
+/// What came of the steps, for whoever reads a case that fails.
+#[derive(Clone, Default)]
+pub(super) struct Told {
+    /// In words.
+    steps: Arc<Mutex<Vec<String>>>,
+    /// The board of the newest run.
+    newest: Arc<Mutex<Board>>,
+}
+
+impl Told {
+    pub(super) fn steps(&self) -> String {
+        self.steps.lock().unwrap().join("\n  ")
+    }
+
+    pub(super) fn board(&self) -> Status {
+        self.newest.lock().unwrap().read()
+    }
+}
 
 /// What the log has told so far.
 #[derive(Default)]
@@ -85,6 +102,7 @@ impl Rig {
         let [alpha, beta] = PROJECTS;
         let projects = vec![ProjectConfig::new(alpha, 14, 3, 5), ProjectConfig::new(beta, 6, 2, 4)];
         let mut bench = Bench::new(target, unlimited(projects)).await;
+        bench.newest = Arc::clone(&told.newest);
         bench.settings.details = rules.details;
         bench.task.listed_only = rules.details == Details::Off;
         (bench.settings.poll_interval, bench.settings.census_interval) =
@@ -624,7 +642,7 @@ impl Rig {
 
     /// Notes what came of a step, for whoever reads a case that fails.
     fn tell(&self, what: String) {
-        self.told.lock().unwrap().push(what);
+        self.told.steps.lock().unwrap().push(what);
     }
 }
 

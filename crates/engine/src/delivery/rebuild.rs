@@ -30,7 +30,8 @@ pub async fn reason<J: Journal>(
         return Ok(Some(RebuildReason::Reshaped));
     }
     let Bounds { horizon, .. } = journal.bounds().await?;
-    if position.sequence < horizon {
+    // The end of a rebuild deletes whatever the mirror lacks.
+    if !position.rebuilding && position.sequence < horizon {
         return Ok(Some(RebuildReason::BehindTombstones));
     }
     if is_renamed(&opened.owned, &progress.projects) {

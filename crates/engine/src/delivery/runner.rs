@@ -222,7 +222,8 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             if self.cancel.is_cancelled() {
                 return Ok(true);
             }
-            head.borrow_and_update();
+            // Where nothing comes after the position, nothing is left up to here.
+            let newest = *head.borrow_and_update();
             let progress = self.progress.borrow_and_update().clone();
             let renamed = |project: &Project| {
                 projects.iter().any(|known| known.id == project.id && known.name != project.name)
@@ -258,7 +259,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             }
             if self.position.rebuilding && progress.loaded && swept != Some(self.position.sequence) {
                 swept = Some(self.position.sequence);
-                if !self.finish_rebuild().await? {
+                if !self.finish_rebuild(newest).await? {
                     return Ok(true);
                 }
                 continue;

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::runner::{Delivery, DeliveryError};
 use crate::journal::Journal;
+use crate::position::Sequence;
 use crate::row::{RowId, RowKey};
 use crate::source::Project;
 use crate::status::{TableStatus, Written, is_suspicious};
@@ -18,9 +19,9 @@ use crate::target::{Owned, Target};
 const PAGE: u32 = 2_000;
 
 impl<J: Journal, T: Target> Delivery<J, T> {
-    /// Deletes what the mirror lacks and calls the target rebuilt, unless the deletes are held. `false` when
-    /// cancelled.
-    pub(super) async fn finish_rebuild(&mut self) -> Result<bool, DeliveryError> {
+    /// Deletes what the mirror lacks and calls the target rebuilt up to `head`, unless the deletes are held. `false`
+    /// when cancelled.
+    pub(super) async fn finish_rebuild(&mut self, head: Sequence) -> Result<bool, DeliveryError> {
         if !self.was_empty {
             let tables = self.all_tables();
             let Some(held) = self.hold(&tables).await? else { return Ok(false) };
@@ -45,6 +46,8 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         }
         let mut batch = self.batch(Timestamp::now());
         batch.position.rebuilding = false;
+        // Beyond the last row there may have been deletions that are forgotten, which a sweep makes up for.
+        batch.position.sequence = batch.position.sequence.max(head);
         if self.put(batch).await?.is_none() {
             return Ok(false);
         }
