@@ -22,14 +22,13 @@ use store::state_dir::StateDir;
 use tokio::time::Instant;
 
 use self::shown::{HIDDEN, Row, table, whole, without_token, without_tokens};
-use super::look::Look;
+use super::look::{self, Look};
 use super::{load_one, vault_key};
 use crate::cli::{DeliveryResult, HooksAction, HooksArgs, ListArgs, ReplayArgs, UrlArgs};
 use crate::exit::{self, Done, Failure};
 use crate::pipeline::Pipeline;
 use crate::present::text::{between, plural, span};
 use crate::sync::hooks::{self, Keys};
-use crate::sync::plan;
 
 /// How long a ping is waited for.
 const PING_PATIENCE: Duration = Duration::from_secs(15);
@@ -171,7 +170,9 @@ impl Hook<'_> {
         let look = Look::beside(self.pipeline).await?;
         let outcomes = async {
             let projects = look.projects().await?;
-            let tables = plan::tables(std::iter::once(self.pipeline), look.source.tables());
+            let (this, offered) = (|| std::iter::once(self.pipeline), look.source.tables());
+            let keepers = look::keepers(&self.pipeline.state).await.with(this(), offered);
+            let tables = keepers.tables(this(), offered);
             let plan = hooks::plan(&self.pipeline.name, self.settings, keys);
             Ok::<_, Problem>(hooks::register(&look.source, &projects, &tables, &plan, vault).await)
         }

@@ -7,6 +7,7 @@ use connectors::coding::source::CodingSource;
 use engine::capture::remembered::renamed;
 use engine::clock::{Clock, Moment};
 use engine::custom::CustomFields;
+use engine::journal::JournalError;
 use engine::problem::Problem;
 use engine::source::{Project, Source, Urgency};
 use store::journal::{FILE, SqliteJournal};
@@ -14,6 +15,7 @@ use store::state_dir::StateDir;
 
 use super::vault_key;
 use crate::pipeline::Pipeline;
+use crate::sync::events::Keepers;
 use crate::sync::source::Shared;
 
 /// A source that is open for a look.
@@ -92,18 +94,32 @@ impl Look {
     }
 }
 
-/// Puts the present identifiers of projects in the place of those in the file, where an earlier run has followed a
-/// new one. A state directory that is not there or cannot be read knows nothing.
-async fn follow_names(settings: &mut CodingSettings, state: &Path) -> Vec<(String, Project)> {
-    let Projects::Named(names) = &mut settings.projects else { return Vec::new() };
+/// Who of a state directory keeps the table of deliveries.
+pub(super) async fn keepers(state: &Path) -> Keepers {
+    peek(state, async |journal| Keepers::remembered(journal).await).await
+}
+
+/// Reads from a journal beside whoever runs. A state directory that is not there or cannot be read knows nothing.
+async fn peek<T: Default>(
+    state: &Path,
+    read: impl AsyncFnOnce(&SqliteJournal) -> Result<T, JournalError>,
+) -> T {
     if !state.join(FILE).exists() {
-        return Vec::new();
+        return T::default();
     }
-    let Ok(journal) = SqliteJournal::open_read_only(state).await else { return Vec::new() };
-    let mut known = renamed(&journal).await.unwrap_or_default();
+    let Ok(journal) = SqliteJournal::open_read_only(state).await else { return T::default() };
+    let known = read(&journal).await.unwrap_or_default();
     if let Err(error) = journal.close().await {
         tracing::debug!(problem = %error.problem, "the journal was not closed cleanly");
     }
+    known
+}
+
+/// Puts the present identifiers of projects in the place of those in the file, where an earlier run has followed a
+/// new one.
+async fn follow_names(settings: &mut CodingSettings, state: &Path) -> Vec<(String, Project)> {
+    let Projects::Named(names) = &mut settings.projects else { return Vec::new() };
+    let mut known = peek(state, async |journal| renamed(journal).await).await;
     known.retain(|(asked, _)| names.contains(asked));
     for (asked, project) in &known {
         names.iter_mut().filter(|name| *name == asked).for_each(|name| name.clone_from(&project.name));

@@ -29,6 +29,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::events::Keepers;
 use super::filter::{self, FilterError};
 use super::hooks::{Hook, Listeners, Tending};
 use super::source::Shared;
@@ -181,11 +182,15 @@ impl Open {
         let ended = CancellationToken::new();
         let writing = write_status(&dir, &board, &source, ended.clone());
         let working = async {
-            let result = match group.begin_anew(&journal, &source, options).await {
-                Ok(()) => {
+            let begun = async {
+                group.begin_anew(&journal, &source, options).await?;
+                Keepers::remembered(&*journal).await.map_err(|error| error.problem)
+            };
+            let result = match begun.await {
+                Ok(keepers) => {
                     let shared = (&source, &journal, &board);
                     let hook = hook.as_deref().map(Hook::for_capture);
-                    let mut parts = Parts::start(&group, shared, clock, hook, tended, options);
+                    let mut parts = Parts::start(&group, shared, clock, hook, (tended, keepers), options);
                     parts.join(&stop, &failed).await
                 }
                 Err(problem) => {
@@ -241,7 +246,7 @@ impl Parts {
         (source, journal, board): (&Arc<CodingSource>, &Arc<SqliteJournal>, &Board),
         clock: Clock,
         hooks: Option<Hooks>,
-        tended: Option<(Arc<Hook>, Doors)>,
+        (tended, keepers): (Option<(Arc<Hook>, Doors)>, Keepers),
         options: &Options,
     ) -> Parts {
         let (cancel, abort) = (CancellationToken::new(), CancellationToken::new());
@@ -264,7 +269,15 @@ impl Parts {
                 }
             });
         }
-        let tables = plan::tables(pipelines(), source.tables());
+        let keepers = keepers.with(pipelines(), source.tables());
+        let tables = match &hooks {
+            Some(_) => keepers.tables(pipelines(), source.tables()),
+            None => plan::tables(pipelines(), source.tables()),
+        };
+        let (kept, ending) = (Arc::clone(journal), cancel.clone());
+        parts.spawn(async move {
+            Part::Delivery(keepers.note(&*kept, &ending).await.map_err(DeliveryError::from))
+        });
         if let Some((hook, doors)) = tended {
             let tending = Tending {
                 hook,

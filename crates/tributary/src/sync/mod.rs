@@ -3,6 +3,7 @@
 //! One place opens everything ([`group::Group::open`]), one runs it ([`group::Open::run`]). Every task is joined
 //! here; nothing outlives [`run`]. Start with [`run`]; [`rebuild`] works without a source.
 
+pub(crate) mod events;
 pub(crate) mod filter;
 pub(crate) mod group;
 pub(crate) mod hooks;

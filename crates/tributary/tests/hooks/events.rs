@@ -6,11 +6,12 @@ use std::time::Duration;
 use coding_sim::{HookFaults, IssueFields, Operation};
 use connectors::coding::tables::{EVENTS, TABLES};
 use engine::delivery::shape::{Mode, Naming, Shaper, Task};
+use engine::status::State;
 use serde_json::{Map, Value, json};
 
 use super::{Hooked, PROJECT, task, team};
 use crate::chaos::Dice;
-use crate::support::until;
+use crate::support::{Running, run, tributary, until};
 
 const KILLS: u32 = 5;
 
@@ -210,5 +211,53 @@ async fn what_was_once_told_outlives_the_state_directory() {
     assert_eq!(after.len(), before.len() + 1);
     let ended = hooked.stop(running).await;
     assert!(!ended.stderr.contains("held"), "nothing of it is up for deletion: {ended:?}");
+    hooked.stage.sim.stop().await;
+}
+
+/// Two pipelines share a state directory, and only one keeps the table: while the other runs alone nothing is lost to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_runs_alone_keeps_the_table_for_the_others() {
+    let hooked = Hooked::new(team(20), "", WITH_EVENTS).await;
+    let text = std::fs::read_to_string(&hooked.file).unwrap();
+    let other = text.replace(WITH_EVENTS, "").replace("app.db", "other.db");
+    assert_ne!(text, other);
+    std::fs::write(hooked.stage.path("other.yaml"), &other).unwrap();
+    let alone = |name: &str, arguments: &[&str]| {
+        let mut command = tributary(hooked.stage.dir.path());
+        command.args([name, "other.yaml"]).args(arguments);
+        command
+    };
+    let wants_pushes = || hooked.hook().events.iter().any(|event| event == "GIT_PUSHED");
+
+    let running = hooked.start_registered().await;
+    hooked.rename(3, "while it runs");
+    assert_eq!(become_complete(&hooked, Mode::Document).await.len(), 1);
+    hooked.stop(running).await;
+
+    let _of_the_other = std::fs::remove_file(hooked.state().join("status.json"));
+    let running = Running::start(alone("sync", &[]));
+    until("the other one follows", async || {
+        let status = hooked.status()?;
+        let position = status.tasks.get("other")?.position;
+        (matches!(status.capture.state, State::Following { .. }) && position >= status.head).then_some(())
+    })
+    .await;
+    run(alone("hooks", &["register"])).await.expect(0);
+    assert!(wants_pushes());
+    everything(&hooked);
+    hooked.world().hooks_settled().await;
+    hooked.until_settled(sent(&hooked).len()).await;
+    hooked.stop(running).await;
+    assert!(wants_pushes());
+
+    let running = hooked.start().await;
+    assert_eq!(become_complete(&hooked, Mode::Document).await.len(), 7);
+    hooked.stop(running).await;
+
+    // Once it keeps the table no more, nobody does.
+    hooked.edit(WITH_EVENTS, "");
+    let running = hooked.start().await;
+    until("the events of code are off the hook", async || (!wants_pushes()).then_some(())).await;
+    hooked.stop(running).await;
     hooked.stage.sim.stop().await;
 }
