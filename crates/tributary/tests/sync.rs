@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coding_sim::MutationKind;
+use coding_sim::{AccessLoss, MutationKind};
 use serde_json::{Value, json};
 
 use crate::place::Place;
@@ -113,6 +113,31 @@ async fn held_deletes_are_said_by_the_exit_code_until_they_are_accepted() {
     let ended = run(sync(&["--accept-deletes"])).await.expect(0);
     assert_eq!(ended.json()["tables"]["ProjectMembers"]["deleted"], json!(12), "{ended:?}");
     assert_eq!(stage.count("app.db", "project_members").await, 0);
+    stage.sim.stop().await;
+}
+
+/// Rows that vanished before anybody had looked them up are held, and nothing else is wrong with them.
+#[tokio::test(flavor = "multi_thread")]
+async fn held_deletes_of_rows_without_details_are_held_and_no_failure() {
+    let stage = Stage::new(60).await;
+    let file = stage.pipeline("app", "  details: off\n", "");
+    let sync = || {
+        let mut command = tributary(stage.dir.path());
+        command.arg("sync").arg(&file).args(["--once", "--json"]);
+        command
+    };
+    run(sync()).await.expect(0);
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("  details: off\n", "")).unwrap();
+    let world = stage.sim.world();
+    let project = world.projects().remove(0);
+    world.change_faults(|faults| faults.lost_projects = [(project, AccessLoss::EmptyLists)].into());
+    let ended = run(sync()).await.expect(3);
+    assert_eq!(ended.json()["tables"]["Issues"]["held"], json!(60), "{ended:?}");
+    assert!(ended.stderr.contains("--accept-deletes"), "{ended:?}");
+    world.change_faults(|faults| faults.lost_projects.clear());
+    let ended = run(sync()).await.expect(0);
+    assert_eq!(ended.json()["tables"]["Issues"]["detailed"], json!(60), "{ended:?}");
     stage.sim.stop().await;
 }
 

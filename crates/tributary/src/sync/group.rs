@@ -363,7 +363,9 @@ impl Parts {
     fn judge(&self, part: Result<Part, JoinError>, joined: &mut Joined) -> bool {
         let problem = match part {
             Ok(Part::Capture(Ok(outcome))) => {
-                let pending = outcome.pending;
+                // What vanished and is held cannot be looked up: then the hold is what there is to say.
+                let held = outcome.held.values().fold(0_u64, |sum, held| sum.saturating_add(held.rows));
+                let pending = outcome.pending.saturating_sub(held);
                 joined.outcome = outcome;
                 if !self.once || pending == 0 || self.cancel.is_cancelled() {
                     return true;
