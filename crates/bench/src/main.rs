@@ -122,6 +122,7 @@ const FULL: Sizes = Sizes {
         per_second: 10,
         retention: "2m",
         polling: "{ interval: 30s, census_interval: 2m }",
+        late: Duration::from_mins(5),
     },
 };
 
@@ -144,6 +145,7 @@ const TINY: Sizes = Sizes {
         per_second: 10,
         retention: "2s",
         polling: "{ interval: 1s, census_interval: 2s }",
+        late: Duration::from_mins(5),
     },
 };
 
