@@ -150,7 +150,7 @@ impl Words {
         }
         let what = format!("Cannot use table `{table}`");
         let fix = format!(
-            "Nothing was touched. Rename or drop that table, or set another {} as the target.",
+            "Nothing was touched. Undo the change (a column that was added can be dropped), or rename or drop that table, or set another {} as the target.",
             self.place
         );
         Fault::refused(TargetErrorKind::Shape, self.problem("SHAPE", what, why, fix))

@@ -314,6 +314,7 @@ pub trait Inspect: Target {
     ) -> impl Future<Output = Result<Found, TargetError>> + Send;
 
     /// Makes columns outside of the key that somebody dropped, or gave another type, anew and empty, and has every
-    /// task that fills such a table write its rows again. Says how many columns.
+    /// task that fills such a table write its rows again. Says how many columns. Where there is beside them what cannot
+    /// be mended nothing is touched, and it is refused as [`Target::open`] refuses it.
     fn mend(&mut self, plan: &Plan) -> impl Future<Output = Result<u64, TargetError>> + Send;
 }

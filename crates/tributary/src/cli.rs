@@ -137,8 +137,8 @@ Examples:
   tributary verify pipeline.yaml                    target against mirror
   tributary verify pipeline.yaml --repair           and write again what differs
   tributary verify pipeline.yaml --sample 100       and look 100 rows up at CODING, picked by chance
-  tributary verify pipeline.yaml --deep             and compare the mirror with all that CODING lists
-  tributary verify pipeline.yaml --json | jq '.tables[] | select(.target.differences != [])'";
+  tributary verify pipeline.yaml --deep             and the mirror with all that CODING lists
+  tributary verify pipeline.yaml --json | jq '.tables[] | select(.target.differences != [] or .columns != [])'";
 
 const HOOKS_HELP: &str = "\
 Examples:

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coding_sim::{AccessLoss, MutationKind};
+use coding_sim::{MutationKind, Operation};
 use serde_json::{Value, json};
 
 use crate::place::Place;
@@ -121,23 +121,21 @@ async fn held_deletes_are_said_by_the_exit_code_until_they_are_accepted() {
 async fn held_deletes_of_rows_without_details_are_held_and_no_failure() {
     let stage = Stage::new(60).await;
     let file = stage.pipeline("app", "  details: off\n", "");
-    let sync = || {
+    let sync = |more: &[&str]| {
         let mut command = tributary(stage.dir.path());
-        command.arg("sync").arg(&file).args(["--once", "--json"]);
+        command.arg("sync").arg(&file).args(["--once", "--json"]).args(more);
         command
     };
-    run(sync()).await.expect(0);
+    run(sync(&[])).await.expect(0);
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replace("  details: off\n", "")).unwrap();
-    let world = stage.sim.world();
-    let project = world.projects().remove(0);
-    world.change_faults(|faults| faults.lost_projects = [(project, AccessLoss::EmptyLists)].into());
-    let ended = run(sync()).await.expect(3);
+    let delete = |code: u32| Operation::DeleteIssue { project: "app".to_owned(), code };
+    stage.sim.world().apply(&(1..=60).map(delete).collect::<Vec<_>>()).unwrap();
+    let ended = run(sync(&[])).await.expect(3);
     assert_eq!(ended.json()["tables"]["Issues"]["held"], json!(60), "{ended:?}");
     assert!(ended.stderr.contains("--accept-deletes"), "{ended:?}");
-    world.change_faults(|faults| faults.lost_projects.clear());
-    let ended = run(sync()).await.expect(0);
-    assert_eq!(ended.json()["tables"]["Issues"]["detailed"], json!(60), "{ended:?}");
+    let ended = run(sync(&["--accept-deletes"])).await.expect(0);
+    assert_eq!(ended.json()["tables"]["Issues"]["deleted"], json!(60), "{ended:?}");
     stage.sim.stop().await;
 }
 

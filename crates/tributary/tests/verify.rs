@@ -17,6 +17,8 @@ on_each_target!(
     filters_and_soft_deletes_are_compared_as_they_are_delivered,
     a_moving_source_gives_no_false_report,
     what_is_not_delivered_yet_is_told_as_such,
+    what_cannot_be_mended_is_refused_before_anything_is_touched,
+    held_deletes_stay_held,
 );
 
 const QUICK: &str = "  polling: { interval: 1s, census_interval: 2s, look_back: 1h }\n";
@@ -266,6 +268,61 @@ async fn what_is_not_delivered_yet_is_told_as_such(target: TargetKind) {
     assert_eq!(difference(issues, 30)["kind"], "lacking");
     verify(&stage, &file, &["--repair"], 0).await;
     assert_eq!(place.number("SELECT count(*) FROM issues").await, 39);
+    stage.sim.stop().await;
+}
+
+async fn what_cannot_be_mended_is_refused_before_anything_is_touched(target: TargetKind) {
+    let (stage, file, place) = loaded(target, 20, "").await;
+    let names = "SELECT count(*) FROM project_members WHERE name IS NOT NULL";
+    let before = place.number(names).await;
+    for sql in [
+        "ALTER TABLE project_members RENAME COLUMN name TO kept",
+        "ALTER TABLE project_members ADD COLUMN name DOUBLE PRECISION",
+        "UPDATE project_members SET name = 1.5",
+        "ALTER TABLE issues ADD COLUMN mine TEXT",
+    ] {
+        place.execute(sql).await;
+    }
+    let ended = verify(&stage, &file, &["--repair"], 1).await;
+    assert!(ended.stderr.contains("`mine`") || ended.stderr.contains("`kept`"), "{ended:?}");
+    assert_eq!(place.number(names).await, before, "{ended:?}");
+    stage.sim.stop().await;
+}
+
+/// A fresh reading sees less than the one before: nobody has accepted that yet.
+async fn held_deletes_stay_held(target: TargetKind) {
+    let (stage, file, place) = loaded(target, 90, "").await;
+    let delete = |code: u32| Operation::DeleteIssue { project: "app".to_owned(), code };
+    stage.sim.world().apply(&(1..=40).map(delete).collect::<Vec<_>>()).unwrap();
+    std::fs::remove_dir_all(stage.path("coding.state")).unwrap();
+    let dir = stage.dir.path();
+    with(dir, "sync", &file, &["--once"]).await.expect(3);
+    for arguments in [&["--repair"][..], &[]] {
+        let ended = verify(&stage, &file, arguments, 3).await;
+        assert!(ended.stdout.contains("40 too many in the target"), "{ended:?}");
+        assert!(ended.stdout.contains("--accept-deletes"), "{ended:?}");
+        assert_eq!(place.number("SELECT count(*) FROM issues").await, 90);
+    }
+    with(dir, "sync", &file, &["--once", "--accept-deletes"]).await.expect(0);
+    assert_eq!(place.number("SELECT count(*) FROM issues").await, 50);
+    verify(&stage, &file, &[], 0).await;
+    stage.sim.stop().await;
+}
+
+/// SQLite takes any value into any column: such a row is none that a page of ids would show.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_whose_key_is_no_number_are_told() {
+    let (stage, file, place) = loaded(TargetKind::Sqlite, 20, "").await;
+    place.execute("UPDATE issues SET code = 'abc' WHERE code = 13").await;
+    for arguments in [&["--repair"][..], &[]] {
+        let ended = verify(&stage, &file, arguments, 3).await;
+        assert!(ended.stdout.contains("1 of its rows have no integer as"), "{ended:?}");
+    }
+    place.execute("DELETE FROM issues WHERE typeof(code) <> 'integer'").await;
+    verify(&stage, &file, &[], 0).await;
+    place.execute("DROP TABLE iterations").await;
+    let ended = verify(&stage, &file, &[], 3).await;
+    assert!(ended.stdout.contains("not compared"), "{ended:?}");
     stage.sim.stop().await;
 }
 

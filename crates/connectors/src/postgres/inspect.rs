@@ -145,6 +145,10 @@ impl PostgresTarget {
                 bookkeeping::restart_all(&mut transaction, &table.name).await?;
             }
         }
+        // Beside what was mended there may be what cannot be: then all of it is taken back.
+        for table in &plan.tables {
+            shape::examine(&mut transaction, table).await?;
+        }
         transaction.commit().await?;
         Ok((mended, connection))
     }

@@ -57,7 +57,11 @@ impl SqliteTarget {
         bookkeeping::refuse_newer(&mut snapshot).await?;
         let mut tables = Vec::with_capacity(plan.tables.len());
         for table in &plan.tables {
-            tables.push(shape::look(&mut snapshot, table).await?);
+            let mut look = shape::look(&mut snapshot, table).await?;
+            if look.readable {
+                look.differs.extend(strangers(&mut snapshot, table).await?);
+            }
+            tables.push(look);
         }
         let mut looked = Looked {
             position: None,
@@ -141,6 +145,10 @@ impl SqliteTarget {
                 bookkeeping::restart_all(&mut transaction, &table.name).await?;
             }
         }
+        // Beside what was mended there may be what cannot be: then all of it is taken back.
+        for table in &plan.tables {
+            shape::examine(&mut transaction, table).await?;
+        }
         transaction.commit().await?;
         Ok(mended)
     }
@@ -179,6 +187,17 @@ impl Inspect for SqliteTarget {
         let result = self.try_mend(plan).await;
         self.settle("mend the tables of", result)
     }
+}
+
+/// Rows that cannot be told by their ids, in words: SQLite takes any value into any column.
+async fn strangers(connection: &mut SqliteConnection, table: &TargetTable) -> Result<Option<String>, Fault> {
+    let [_, _, id] = place_columns(table)?;
+    let is_strange = format!("typeof({id}) <> 'integer'");
+    let sql = format!("SELECT count(*) FROM {} WHERE {is_strange}", quote(&table.name));
+    let rows: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await?;
+    Ok((rows > 0).then(|| {
+        format!("{rows} of its rows have no integer as {id} and are not tributary's: delete them (WHERE {is_strange})")
+    }))
 }
 
 fn nothing_there(path: &std::path::Path) -> Problem {

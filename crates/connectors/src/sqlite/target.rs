@@ -228,9 +228,10 @@ impl SqliteTarget {
         let [team_column, project_column, id_column] = place_columns(table)?;
         // Without `after` the smallest possible id is the bound, and included.
         let (beyond, bound) = after.map_or((">=", i64::MIN), |id| (">", id.0));
+        // What somebody put there under another kind of key is none of ours; `verify` names it.
         let sql = format!(
-            "SELECT {id_column} FROM {} WHERE {team_column} = ? AND {project_column} = ? AND {id_column} {beyond} ?{} \
-             ORDER BY {id_column} LIMIT ?",
+            "SELECT {id_column} FROM {} WHERE {team_column} = ? AND {project_column} = ? AND {id_column} {beyond} ? \
+             AND typeof({id_column}) = 'integer'{} ORDER BY {id_column} LIMIT ?",
             quote(&table.name),
             alive(table)
         );

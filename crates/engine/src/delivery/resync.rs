@@ -16,7 +16,7 @@ use super::runner::{self, Delivery, DeliveryError};
 use super::shape::Task;
 use super::step::{Step, Wanted};
 use crate::capture::Progress;
-use crate::journal::{Journal, Limit};
+use crate::journal::{Journal, JournalError, Limit};
 use crate::position::{RebuildReason, Sequence};
 use crate::row::{RowId, RowKey};
 use crate::schema::TableId;
@@ -79,16 +79,22 @@ impl<J: Journal, T: Target> Delivery<J, T> {
     }
 
     /// Says how many rows of these tables the mirror has, so that progress can be seen.
-    async fn announce(&self, tables: &[usize]) -> Result<(), DeliveryError> {
-        let mut total = 0_u64;
-        for project in self.projects() {
-            for table in tables.iter().filter_map(|index| self.shaper.task().tables.get(*index)) {
-                total = total.saturating_add(self.journal.counts(table.id, project.id).await?.alive);
-            }
-        }
+    async fn announce(&mut self, tables: &[usize]) -> Result<(), DeliveryError> {
+        let Some(total) = persistently!(self, self.alive(tables)) else { return Ok(()) };
         let copied = Some(Copied { done: 0, total });
         self.board.task(&self.shaper.task().name, |status| status.rebuild = copied);
         Ok(())
+    }
+
+    /// How many living rows the mirror has of these tables.
+    async fn alive(&self, tables: &[usize]) -> Result<u64, JournalError> {
+        let mut alive = 0_u64;
+        for project in self.projects() {
+            for table in tables.iter().filter_map(|index| self.shaper.task().tables.get(*index)) {
+                alive = alive.saturating_add(self.journal.counts(table.id, project.id).await?.alive);
+            }
+        }
+        Ok(alive)
     }
 
     /// Notes that so many rows of the mirror have been worked off.
@@ -159,8 +165,14 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             let known: HashSet<RowKey> = rows.iter().map(|row| row.key).collect();
             let wanted = Wanted { task: self.shaper.task(), projects: &projects };
             let mut steps: Vec<Step> = rows.into_iter().map(|row| wanted.mirrored(reached, row)).collect();
-            // What was not all read yet may be lacking for that reason.
-            let unknown = keys.iter().filter(|key| loaded && !known.contains(key));
+            // What was not all read yet may be lacking for that reason, deletes that are held wait for a person, and
+            // a table of deliveries only grows.
+            let may_go = loaded && !self.position.rebuilding;
+            let task = self.shaper.task();
+            let only_grows = |key: &RowKey| {
+                task.index(key.table).and_then(|at| task.tables.get(at)).is_some_and(|table| table.from_inbox)
+            };
+            let unknown = keys.iter().filter(|key| may_go && !known.contains(key) && !only_grows(key));
             steps.extend(unknown.map(|key| Step::gone(*key, reached)));
             if !self.write(steps, reached, true).await? {
                 return Ok(());

@@ -50,6 +50,8 @@ pub struct Compared {
     pub undelivered: u64,
     /// Rows that kept changing, so that nothing can be said of them.
     pub moving: u64,
+    /// Whether the rows that are there cannot be read.
+    pub unread: bool,
     /// The first differences.
     pub shown: Vec<(RowId, Difference)>,
     /// The rows that differ, up to [`KEPT`].

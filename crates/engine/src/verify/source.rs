@@ -87,7 +87,9 @@ impl<S: Source, J: Journal> Both<'_, S, J> {
             let unseen = rows.iter().map(|row| row.key.id).filter(|id| seen.binary_search(id).is_err());
             suspicious.extend(unseen);
         }
-        self.settle(suspicious.into_iter().collect(), &mut compared, telling).await?;
+        let mut suspicious: Vec<RowId> = suspicious.into_iter().collect();
+        suspicious.sort_unstable();
+        self.settle(suspicious, &mut compared, telling).await?;
         Ok(compared)
     }
 
@@ -97,7 +99,9 @@ impl<S: Source, J: Journal> Both<'_, S, J> {
     /// What source and journal say.
     pub async fn check(&self, ids: &[RowId], telling: &Telling) -> Result<Compared, VerifyError> {
         let mut compared = Compared::default();
-        self.settle(ids.to_vec(), &mut compared, telling).await?;
+        let mut ids = ids.to_vec();
+        ids.sort_unstable();
+        self.settle(ids.clone(), &mut compared, telling).await?;
         compared.expected = u64::try_from(ids.len()).unwrap_or(u64::MAX);
         compared.found = compared.expected;
         Ok(compared)

@@ -96,6 +96,7 @@ impl<J: Journal, T: Inspect> Verification<'_, J, T> {
             }
         }
         self.settle(place, suspicious, &mut compared).await?;
+        compared.unread = !readable;
         Ok(compared)
     }
 
@@ -135,6 +136,8 @@ impl<J: Journal, T: Inspect> Verification<'_, J, T> {
         let ((mirrored, row), (_, found)) = match (expected, found) {
             (None, None) => return None,
             (Some(_), None) => return Some(Difference::Lacking),
+            // It only grows: what came before the mirror began stays.
+            (None, Some(_)) if place.table.from_inbox => return None,
             (None, Some(_)) => return Some(Difference::Extra),
             (Some(expected), Some(found)) => (expected, found),
         };

@@ -171,7 +171,7 @@ impl Hook<'_> {
         let outcomes = async {
             let projects = look.projects().await?;
             let (this, offered) = (|| std::iter::once(self.pipeline), look.source.tables());
-            let keepers = look::keepers(&self.pipeline.state).await.with(this(), offered);
+            let keepers = look::keepers(&self.pipeline.state).await?.with(this(), offered);
             let tables = keepers.tables(this(), offered);
             let plan = hooks::plan(&self.pipeline.name, self.settings, keys);
             Ok::<_, Problem>(hooks::register(&look.source, &projects, &tables, &plan, vault).await)

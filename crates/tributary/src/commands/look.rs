@@ -9,6 +9,7 @@ use engine::clock::{Clock, Moment};
 use engine::custom::CustomFields;
 use engine::journal::JournalError;
 use engine::problem::Problem;
+use engine::row::ProjectId;
 use engine::source::{Project, Source, Urgency};
 use store::journal::{FILE, SqliteJournal};
 use store::state_dir::StateDir;
@@ -63,7 +64,12 @@ impl Look {
     pub(super) async fn projects(&self) -> Result<Vec<Project>, Problem> {
         let mut roster = self.source.roster(Urgency::Poll).await.map_err(|error| error.problem)?;
         let Projects::Named(names) = &self.source.settings().projects else { return Ok(roster) };
-        let missing = names.iter().find(|name| !roster.iter().any(|project| project.name == **name));
+        // As a sync finds them.
+        let find = |name: &String| {
+            let exact = roster.iter().find(|project| project.name == *name);
+            exact.or_else(|| roster.iter().find(|project| project.name.eq_ignore_ascii_case(name)))
+        };
+        let missing = names.iter().find(|name| find(name).is_none());
         if let Some(name) = missing {
             return Err(Problem::new(
                 "CODING-PROJECT",
@@ -72,7 +78,8 @@ impl Look {
                 "Check `source.projects` and that the credential's user is a member of it.",
             ));
         }
-        roster.retain(|project| names.contains(&project.name));
+        let named: Vec<ProjectId> = names.iter().filter_map(find).map(|project| project.id).collect();
+        roster.retain(|project| named.contains(&project.id));
         Ok(roster)
     }
 
@@ -95,20 +102,24 @@ impl Look {
 }
 
 /// Who of a state directory keeps the table of deliveries.
-pub(super) async fn keepers(state: &Path) -> Keepers {
-    peek(state, async |journal| Keepers::remembered(journal).await).await
+///
+/// # Errors
+/// The journal is there and cannot be read.
+pub(super) async fn keepers(state: &Path) -> Result<Keepers, Problem> {
+    let keepers = peek(state, async |journal| Keepers::remembered(journal).await).await;
+    keepers.map_err(|error| error.problem)
 }
 
-/// Reads from a journal beside whoever runs. A state directory that is not there or cannot be read knows nothing.
+/// Reads from a journal beside whoever runs. A state directory without one knows nothing.
 async fn peek<T: Default>(
     state: &Path,
     read: impl AsyncFnOnce(&SqliteJournal) -> Result<T, JournalError>,
-) -> T {
+) -> Result<T, JournalError> {
     if !state.join(FILE).exists() {
-        return T::default();
+        return Ok(T::default());
     }
-    let Ok(journal) = SqliteJournal::open_read_only(state).await else { return T::default() };
-    let known = read(&journal).await.unwrap_or_default();
+    let journal = SqliteJournal::open_read_only(state).await?;
+    let known = read(&journal).await;
     if let Err(error) = journal.close().await {
         tracing::debug!(problem = %error.problem, "the journal was not closed cleanly");
     }
@@ -116,10 +127,10 @@ async fn peek<T: Default>(
 }
 
 /// Puts the present identifiers of projects in the place of those in the file, where an earlier run has followed a
-/// new one.
+/// new one. A journal that cannot be read knows none.
 async fn follow_names(settings: &mut CodingSettings, state: &Path) -> Vec<(String, Project)> {
     let Projects::Named(names) = &mut settings.projects else { return Vec::new() };
-    let mut known = peek(state, async |journal| renamed(journal).await).await;
+    let mut known = peek(state, async |journal| renamed(journal).await).await.unwrap_or_default();
     known.retain(|(asked, _)| names.contains(asked));
     for (asked, project) in &known {
         names.iter_mut().filter(|name| *name == asked).for_each(|name| name.clone_from(&project.name));

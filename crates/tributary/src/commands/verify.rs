@@ -98,6 +98,9 @@ async fn verify(
         return Err(rebuild::never_read(pipeline, "its state directory has no journal yet").into());
     }
     let running = StateDir::is_running(&pipeline.state).map_err(|error| error.problem)?;
+    // Whoever runs may run without this pipeline.
+    let status = StateDir::read_status(&pipeline.state).ok().flatten().unwrap_or_default();
+    let delivering = running && status.tasks.contains_key(&pipeline.name);
     let journal = SqliteJournal::open_read_only(&pipeline.state).await.map_err(|error| error.problem)?;
     let (telling, told) = Telling::new();
     let comparing = async {
@@ -106,7 +109,15 @@ async fn verify(
         let mut left = ATTEMPTS;
         loop {
             let telling = telling.clone();
-            let within = Within { pipeline, args, journal: &journal, progress: &progress, running, telling };
+            let within = Within {
+                pipeline,
+                args,
+                journal: &journal,
+                progress: &progress,
+                running,
+                delivering,
+                telling,
+            };
             let (report, plan) = match &pipeline.target {
                 TargetSettings::Sqlite(sqlite) => {
                     Box::pin(within.compare(SqliteTarget::new(sqlite.clone()), task)).await?
@@ -142,7 +153,10 @@ struct Within<'a> {
     args: &'a VerifyArgs,
     journal: &'a SqliteJournal,
     progress: &'a Progress,
+    /// Whether a sync runs on the state directory.
     running: bool,
+    /// Whether it delivers to this target.
+    delivering: bool,
     telling: Telling,
 }
 
@@ -162,11 +176,11 @@ impl Within<'_> {
         target: &mut T,
         task: Task,
     ) -> Result<(Report, Option<Plan>), Failure> {
-        let Within { pipeline, args, journal, progress, running, .. } = *self;
+        let Within { pipeline, args, journal, progress, running, delivering, .. } = *self;
         let tables = task.tables.clone();
         let custom = progress.custom.as_deref().filter(|_| task.mode == Mode::Flat);
         let telling = self.telling.clone();
-        let verification = Verification::begin(journal, target, task, custom, running, telling);
+        let verification = Verification::begin(journal, target, task, custom, delivering, telling);
         let mut verification = verification.await?;
         verification.pick(args.sample.unwrap_or(0));
         let mut report = Report::new(pipeline, running);
@@ -177,7 +191,10 @@ impl Within<'_> {
                 let shaped = verification.shaper().tables().get(index);
                 let look = verification.looked().tables.get(index);
                 let (Some(shaped), Some(look)) = (shaped, look) else { continue };
-                report.tables.push(TableReport::new(project, table, shaped, look, compared));
+                // How a table stands is said once, beside its first project.
+                let is_first = report.tables.iter().all(|told| told.id != table.id);
+                let columns = if is_first { look.differs.clone() } else { Vec::new() };
+                report.tables.push(TableReport::new(project, table, shaped, columns, compared));
             }
         }
         let broken = report.tables.iter().any(|table| !table.columns.is_empty());

@@ -63,7 +63,7 @@ impl Keepers {
         journal: &impl Journal,
         cancel: &CancellationToken,
     ) -> Result<(), JournalError> {
-        if Keepers::remembered(journal).await? == *self {
+        if Keepers::remembered(journal).await.is_ok_and(|remembered| remembered == *self) {
             return Ok(());
         }
         remember_once_there_is_room(journal, KEPT_BY, &json!(self.0), cancel).await

@@ -211,6 +211,11 @@ async fn what_was_once_told_outlives_the_state_directory() {
     assert_eq!(after.len(), before.len() + 1);
     let ended = hooked.stop(running).await;
     assert!(!ended.stderr.contains("held"), "nothing of it is up for deletion: {ended:?}");
+    // Nor is it for whoever compares: the mirror has only what came since.
+    for arguments in [&["--repair"][..], &[]] {
+        hooked.run("verify", arguments).await.expect(0);
+        assert_eq!(rows(&hooked, Mode::Document).await.len(), after.len());
+    }
     hooked.stage.sim.stop().await;
 }
 

@@ -113,7 +113,7 @@ async fn check_finds_what_stands_where_the_tables_belong() {
     site.run("DROP VIEW issues; CREATE TABLE issues (mine text); INSERT INTO issues VALUES ('x')").await;
     let item = tables().await;
     assert!(item.detail.contains("tributary did not make") && item.detail.contains("`mine`"), "{item:?}");
-    assert!(item.fix.unwrap().contains("Rename or drop"));
+    assert!(item.fix.unwrap().contains("rename or drop"));
     assert_eq!(site.dump("SELECT mine FROM issues").await, ["x"]);
     site.run("DROP TABLE issues").await;
     ready(&site, &plan).await.close().await;

@@ -8,7 +8,7 @@ use engine::position::RebuildReason;
 use engine::row::RowId;
 use engine::schema::{Table, TableId};
 use engine::source::Project;
-use engine::target::{Looked, Owned, TableLook, TargetTable};
+use engine::target::{Looked, Owned, TargetTable};
 use engine::verify::report::{Compared, Difference};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
@@ -19,6 +19,8 @@ use crate::present::text::{count, plural};
 
 /// A value longer than this is cut for people; JSON shows all of it.
 const MAX_CHARS: usize = 60;
+/// So much that two values have in common is shown before their first difference.
+const IN_COMMON: usize = 20;
 
 /// The result.
 #[derive(Debug, Serialize)]
@@ -32,6 +34,12 @@ pub(super) struct Report {
     state: PathBuf,
     /// Whether a sync runs meanwhile.
     running: bool,
+    /// Whether the rebuild of the target has not ended: deletes may be held.
+    #[serde(skip)]
+    rebuilding: bool,
+    /// Whether the first reading of the source has not ended.
+    #[serde(skip)]
+    unread: bool,
     /// Whether nothing differs.
     pub(super) equal: bool,
     /// With `--repair`: how many differences are gone.
@@ -80,12 +88,12 @@ pub(super) struct Side {
 
 impl Serialize for Side {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Compared { expected, found, lacking, extra, changed, undelivered, moving, shown, .. } =
+        let Compared { expected, found, lacking, extra, changed, undelivered, moving, unread, shown, .. } =
             &self.compared;
         let shown: Vec<Value> = shown.iter().map(|(id, difference)| spelled(*id, difference)).collect();
         let side = json!({
             "expected": expected, "found": found, "lacking": lacking, "extra": extra, "changed": changed,
-            "undelivered": undelivered, "moving": moving, "differences": shown,
+            "undelivered": undelivered, "moving": moving, "read": !unread, "differences": shown,
         });
         side.serialize(serializer)
     }
@@ -117,7 +125,7 @@ impl TableReport {
         project: &Project,
         table: &Table,
         shaped: &TargetTable,
-        look: &TableLook,
+        columns: Vec<String>,
         compared: Compared,
     ) -> TableReport {
         TableReport {
@@ -125,7 +133,7 @@ impl TableReport {
             table: table.name,
             target_table: shaped.name.clone(),
             id: table.id,
-            columns: look.differs.clone(),
+            columns,
             counted: None,
             target: Side { compared },
             source: None,
@@ -142,8 +150,11 @@ impl TableReport {
     }
 
     fn of_source(&self) -> u64 {
-        let sides = [&self.source, &self.sample];
-        sides.into_iter().flatten().fold(0, |sum, side| sum.saturating_add(side.compared.different()))
+        self.source.as_ref().map_or(0, |side| side.compared.different()).saturating_add(self.of_sample())
+    }
+
+    fn of_sample(&self) -> u64 {
+        self.sample.as_ref().map_or(0, |side| side.compared.different())
     }
 
     fn different(&self) -> u64 {
@@ -163,6 +174,8 @@ impl Report {
             file: pipeline.file.clone(),
             state: pipeline.state.clone(),
             running,
+            rebuilding: false,
+            unread: false,
             equal: false,
             repaired: None,
             notes: Vec::new(),
@@ -190,9 +203,11 @@ impl Report {
             RebuildReason::Asked => "it was asked for",
         });
         self.notes.extend(why.map(|why| format!("the next sync rebuilds the target: {why}")));
-        if looked.position.as_ref().is_some_and(|position| position.rebuilding) {
-            self.notes.push("a rebuild of the target has not finished".to_owned());
+        self.rebuilding = looked.position.as_ref().is_some_and(|position| position.rebuilding);
+        if self.rebuilding {
+            self.notes.push("a rebuild of the target has not finished, or its deletes are held".to_owned());
         }
+        self.unread = !progress.loaded;
         let is_read = |owned: &&Owned| {
             progress
                 .projects
@@ -205,7 +220,7 @@ impl Report {
                 owned.project
             ));
         }
-        if !progress.loaded {
+        if self.unread {
             self.notes.push("the mirror is not complete yet: its first reading has not finished".to_owned());
         }
         if looked.put_aside > 0 {
@@ -244,6 +259,48 @@ impl Report {
         self.different() > 0
     }
 
+    /// Of the differences of all targets, those of one kind.
+    fn sum(&self, of: impl Fn(&Compared) -> u64) -> u64 {
+        self.tables.iter().fold(0, |sum, table| sum.saturating_add(of(&table.target.compared)))
+    }
+
+    /// What to do about the differences.
+    fn remedy(&self) -> String {
+        let file = self.file.display();
+        let (sampled, stale) =
+            (self.tables.iter().map(TableReport::of_sample).sum::<u64>(), self.stale_tables());
+        if self.unread {
+            return format!("`tributary sync {file} --once` ends the first reading.");
+        }
+        if self.rebuilding && self.sum(|compared| compared.extra) > 0 {
+            return format!(
+                "If the source is right, `tributary sync {file} --accept-deletes` deletes what it no longer shows."
+            );
+        }
+        if self.repaired.is_some() {
+            return format!(
+                "Not all could be repaired; `tributary sync {file} --once` says what stands in the way, `tributary \
+                 resync {file}` writes everything again."
+            );
+        }
+        if self.sum(|compared| compared.undelivered) == self.different() {
+            return match self.running {
+                true => "The running sync has not delivered them yet: run this again later.".to_owned(),
+                false => format!("`tributary sync {file} --once` delivers them."),
+            };
+        }
+        let stop = if self.running { "Stop the sync, then " } else { "" };
+        match (stale.is_empty(), sampled) {
+            (true, _) => format!("{stop}`tributary verify {file} --repair` writes them again."),
+            (false, 0) => format!(
+                "{stop}`tributary verify {file} --deep --repair` reads those tables anew and writes them again."
+            ),
+            (false, _) => format!(
+                "{stop}`tributary resync {file} --from-source` reads everything anew, details too, and writes it again."
+            ),
+        }
+    }
+
     /// Tables of which the mirror is not as the source.
     pub(super) fn stale_tables(&self) -> Vec<TableId> {
         let mut stale: Vec<TableId> =
@@ -269,7 +326,7 @@ impl Display for Report {
             return write!(f, "Equal.");
         }
         let file = self.file.display();
-        let (different, stale) = (self.different(), !self.stale_tables().is_empty());
+        let different = self.different();
         if different == 0 {
             return write!(
                 f,
@@ -277,20 +334,7 @@ impl Display for Report {
                  reads what changed; `tributary verify {file} --deep` names the rows."
             );
         }
-        write!(f, "Different: {}. ", plural(different, "difference"))?;
-        match (self.repaired, stale, self.running) {
-            (Some(_), ..) => {
-                write!(f, "Not all could be repaired; `tributary resync {file}` writes everything again.")
-            }
-            (None, true, _) => write!(
-                f,
-                "`tributary verify {file} --deep --repair` reads those tables anew and writes them again."
-            ),
-            (None, false, false) => write!(f, "`tributary verify {file} --repair` writes them again."),
-            (None, false, true) => {
-                write!(f, "Stop the sync, then `tributary verify {file} --repair` writes them again.")
-            }
-        }
+        write!(f, "Different: {}. {}", plural(different, "difference"), self.remedy())
     }
 }
 
@@ -314,6 +358,9 @@ fn write_table(f: &mut Formatter<'_>, table: &TableReport) -> fmt::Result {
 }
 
 fn summary(compared: &Compared, place: &str) -> String {
+    if compared.unread {
+        return format!("{} not compared: the {place}'s cannot be read", plural(compared.expected, "row"));
+    }
     let mut parts = vec![format!("{} compared", plural(compared.expected.max(compared.found), "row"))];
     for (number, what) in [
         (compared.lacking, format!("missing in the {place}")),
@@ -340,7 +387,7 @@ fn write_differences(f: &mut Formatter<'_>, compared: &Compared) -> fmt::Result 
             Difference::Undelivered => writeln!(f, "  {id}: not delivered yet")?,
             Difference::Changed(values) => {
                 for engine::verify::report::Value { column, expected, found } in values {
-                    let (found, expected) = (short(value(found.clone())), short(value(expected.clone())));
+                    let (found, expected) = short(&value(found.clone()), &value(expected.clone()));
                     writeln!(f, "  {id}: {column} is {found} instead of {expected}")?;
                 }
             }
@@ -353,18 +400,25 @@ fn write_differences(f: &mut Formatter<'_>, compared: &Compared) -> fmt::Result 
     }
 }
 
-/// One line of at most [`MAX_CHARS`] characters; control characters would upset a terminal.
-fn short(value: Value) -> String {
-    if value.is_null() {
-        return "NULL".to_owned();
-    }
-    let text = value.to_string();
-    let mut chars = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    let mut short: String = chars.by_ref().take(MAX_CHARS).collect();
-    if chars.next().is_some() {
-        short.push('…');
-    }
-    short
+/// Two values as lines of about [`MAX_CHARS`] characters that show where they begin to differ.
+fn short(one: &Value, other: &Value) -> (String, String) {
+    let (one, other) = (line(one), line(other));
+    let common = one.iter().zip(&other).take_while(|(one, other)| one == other).count();
+    let cut = one.len().max(other.len()) > MAX_CHARS && common > IN_COMMON;
+    let from = if cut { common.saturating_sub(IN_COMMON) } else { 0 };
+    let shown = |chars: &[char]| {
+        let before = if from > 0 { "…" } else { "" };
+        let shown: String = chars.iter().skip(from).take(MAX_CHARS).collect();
+        let after = if chars.len().saturating_sub(from) > MAX_CHARS { "…" } else { "" };
+        format!("{before}{shown}{after}")
+    };
+    (shown(&one), shown(&other))
+}
+
+/// The characters of a value; control characters would upset a terminal.
+fn line(value: &Value) -> Vec<char> {
+    let text = if value.is_null() { "NULL".to_owned() } else { value.to_string() };
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -379,6 +433,8 @@ mod tests {
             file: "p.yaml".into(),
             state: "p.state".into(),
             running: false,
+            rebuilding: false,
+            unread: false,
             equal: false,
             repaired: None,
             notes: vec!["something".to_owned()],
@@ -408,6 +464,17 @@ mod tests {
         report.tables[0].counted = Some(Counted { source: 4, mirror: 3 });
         report.conclude();
         assert!(!report.equal && report.to_string().contains("CODING says 4 rows, the mirror has 3"));
+    }
+
+    #[test]
+    fn of_long_values_the_place_is_shown_where_they_differ() {
+        let long = |middle: &str| Value::from(format!("{}{middle}{}", "a".repeat(150), "b".repeat(150)));
+        let (one, other) = short(&long("x"), &long("yx"));
+        assert_eq!(one, format!("…{}x{}…", "a".repeat(20), "b".repeat(39)));
+        assert_eq!(other, format!("…{}yx{}…", "a".repeat(20), "b".repeat(38)));
+        assert_eq!(short(&Value::Null, &Value::from("x\ny")), ("NULL".to_owned(), "\"x\\ny\"".to_owned()));
+        let (one, other) = short(&Value::from("a".repeat(70)), &Value::from(""));
+        assert_eq!((one, other), (format!("\"{}…", "a".repeat(59)), "\"\"".to_owned()));
     }
 
     #[test]
