@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use coding_sim::{IssueFields, MutationKind, Operation, ProjectConfig};
+use connectors::coding::BaseUrl;
 use engine::status::{State, Status};
+use test_faults::Proxy;
 
 use crate::harness::{Bench, Following, assert_equal, differences, unlimited};
 use crate::place::{TargetKind, on_each_target};
@@ -176,4 +178,23 @@ async fn who_comes_back_under_another_name_is_called_so_everywhere(target: Targe
     world.apply(&[rename, join]).unwrap();
     bench.once().await;
     assert_equal(&bench).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_was_away_at_a_later_start_is_followed_when_it_is_back() {
+    let mut bench =
+        Bench::new(TargetKind::Sqlite, unlimited(vec![ProjectConfig::new("backend", 30, 3, 5)])).await;
+    let proxy = Proxy::to(&bench.sim.url()).await;
+    bench.settings.base_url = BaseUrl::parse(proxy.url(), false).unwrap();
+    bench.once().await;
+    proxy.refuse(true);
+    let following = bench.follow().await;
+    // Longer than a first start waits for a first answer.
+    tokio::time::sleep(Duration::from_secs(27)).await;
+    let state = following.board.read().capture.state;
+    assert!(matches!(state, State::Waiting { .. }), "{state:?}");
+    let _ = bench.sim.world().mutate(5, &crate::cost::EDITS);
+    proxy.refuse(false);
+    becomes_equal(&bench, &following).await;
+    following.stop().await;
 }

@@ -4,15 +4,21 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use coding_sim::{IssueFields, Operation, ProjectConfig, Shape, Table};
+use coding_sim::{IssueFields, Operation, ProjectConfig, Shape, SimConfig, Table};
+use connectors::coding::config::Details;
 use connectors::coding::tables::{ISSUES, ITERATIONS, TABLES};
 use engine::delivery::filter::{Filter, Rule, Test};
 use engine::delivery::shape::{Deletes, Naming};
 use engine::journal::Journal;
+use engine::position::Sequence;
+use engine::status::Status;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection as _, SqliteConnection};
 use store::journal::SqliteJournal;
 
+use crate::follow::becomes_equal;
 use crate::harness::{Bench, Ran, assert_equal, issue_requests, unlimited};
-use crate::place::{TargetKind, on_each_target};
+use crate::place::{Place, TargetKind, on_each_target};
 
 on_each_target!(
     a_deleted_state_directory_loses_nothing,
@@ -30,7 +36,11 @@ on_each_target!(
 const LONG: Duration = Duration::from_secs(60);
 
 fn project() -> Vec<ProjectConfig> {
-    vec![ProjectConfig::new("backend", 120, 6, 9)]
+    project_of(120)
+}
+
+fn project_of(issues: u32) -> Vec<ProjectConfig> {
+    vec![ProjectConfig::new("backend", issues, 6, 9)]
 }
 
 fn only_iteration(code: i64) -> Filter {
@@ -257,4 +267,44 @@ async fn a_fresh_reading_that_sees_less_holds_what_it_would_delete(target: Targe
     let ran = bench.once().await;
     assert_eq!((ran.written("Issues").rows, ran.written("Issues").deleted), (70, 50));
     assert_equal(&bench).await;
+}
+
+/// The first fill of a target stands still for longer than deletes are remembered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_whose_delete_is_forgotten_during_the_first_fill_leaves_the_target() {
+    let config = SimConfig { latency: Duration::from_millis(150), ..unlimited(project_of(1_300)) };
+    let mut bench = Bench::new(TargetKind::Sqlite, config).await;
+    bench.settings.details = Details::Off;
+    bench.task.listed_only = true;
+    bench.settings.poll_interval = Duration::from_millis(200);
+    bench.settings.census_interval = Duration::from_millis(200);
+    let Place::Sqlite(file) = &bench.place else { panic!("the place is another") };
+    let following = bench.follow().await;
+    let has_rows = |status: &Status| {
+        status
+            .tasks
+            .get("task")
+            .and_then(|task| task.tables.get("Issues"))
+            .is_some_and(|issues| issues.rows > 0)
+    };
+    following.until("the first rows", has_rows).await;
+    let options = SqliteConnectOptions::new().filename(file).busy_timeout(LONG);
+    let mut target = SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut target).await.unwrap();
+    let code: u32 =
+        sqlx::query_scalar("SELECT max(\"Code\") FROM \"Issues\"").fetch_one(&mut target).await.unwrap();
+    let is_loaded = |status: &Status| status.projects["backend"]["Issues"].loaded;
+    assert!(!is_loaded(&following.board.read()), "the fill is over");
+    following.until("everything is read", is_loaded).await;
+    let delete = Operation::DeleteIssue { project: "backend".to_owned(), code };
+    bench.sim.world().apply(&[delete]).unwrap();
+    let is_gone = |status: &Status| status.projects["backend"]["Issues"].rows == 1_299;
+    following.until("the delete is found", is_gone).await;
+    following.journal.prune(Duration::ZERO).await.unwrap();
+    let bounds = following.journal.bounds().await.unwrap();
+    assert!(bounds.horizon > Sequence(0), "nothing is forgotten");
+    sqlx::query("ROLLBACK").execute(&mut target).await.unwrap();
+    target.close().await.unwrap();
+    becomes_equal(&bench, &following).await;
+    following.stop().await;
 }

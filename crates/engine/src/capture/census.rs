@@ -182,6 +182,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
         started: Moment,
     ) -> Result<(), CaptureError> {
         let Reading { project, table, urgency, .. } = reading;
+        let mut tried_again = false;
         loop {
             let (mut found, mut lost) = (Vec::new(), Vec::new());
             let mut vouched = self.control(reading, &read.controls).await?;
@@ -203,8 +204,11 @@ impl<S: Source, J: Journal> Capture<S, J> {
             found.extend(lost);
             self.recorder.observe(found).await?;
             let drain = self.thorough || self.accepts(project, table);
-            let more = unseen.count > u64::try_from(unseen.ids.len()).unwrap_or(u64::MAX);
-            if !drain || !more || settled == 0 {
+            let more =
+                drain && settled > 0 && unseen.count > u64::try_from(unseen.ids.len()).unwrap_or(u64::MAX);
+            // One whose look-up failed would wait for the next census.
+            let failed = settled < unseen.ids.len();
+            if !more && (!failed || std::mem::replace(&mut tried_again, true)) {
                 return Ok(());
             }
             unseen = self.journal.census_unseen(table.id, project.id, started, CANDIDATES).await?;

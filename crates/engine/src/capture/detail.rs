@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::listing::LOOK_UPS;
-use super::{Capture, CaptureError};
+use super::{Capture, CaptureError, bearable};
 use crate::journal::{Detail, Journal, Known};
 use crate::observation::{Channel, Observation, Seen};
 use crate::problem::Problem;
@@ -103,7 +103,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
         loop {
             while looking.len() < LOOK_UPS {
                 if queue.is_empty() {
-                    queue = self.next_pending().await?.into();
+                    queue = bearable(self.next_pending().await)?.unwrap_or_default().into();
                 }
                 let Some(known) = queue.pop_front() else { break };
                 looking.push(self.fetch(known).boxed());
@@ -138,8 +138,8 @@ impl<S: Source, J: Journal> Capture<S, J> {
         }
         let projects: Vec<_> = self.access.visible().iter().map(|project| project.id).collect();
         let keys = self.journal.pending_details(&projects, &busy, PAGE).await?;
-        keys.iter().for_each(|key| self.in_flight.take(*key));
         let known = self.journal.known(&keys).await?;
+        keys.iter().for_each(|key| self.in_flight.take(*key));
         // Rows changed while following come before the backlog of a load.
         let (mut first, rest): (Vec<_>, Vec<_>) =
             known.into_iter().partition(|known| known.version.detail == Detail::Stale);

@@ -70,7 +70,7 @@ impl Details {
             Seen::Whole(row, looked_up) => self.whole(table, before, observation, row, looked_up, digest),
             Seen::Gone => gone(before, *sent),
             Seen::Derived(row) => derived(table, before, row),
-            Seen::Doubted => doubted(table, before),
+            Seen::Doubted => doubted(table, before, *sent),
         }
     }
 
@@ -301,12 +301,14 @@ fn derived(table: &Table, before: Option<&MirrorRow>, row: &Row) -> Verdict {
     }
 }
 
-fn doubted(table: &Table, before: Option<&MirrorRow>) -> Verdict {
+fn doubted(table: &Table, before: Option<&MirrorRow>, sent: Moment) -> Verdict {
     match before {
         Some(MirrorRow { row: Some(_), version, .. })
             if table.has_detail() && version.detail == Detail::Done =>
         {
-            Verdict::Note(Version { detail: Detail::Stale, ..version.clone() })
+            // Only what is asked from here on settles the doubt, not a look-up that is under way.
+            let looked_up = version.looked_up.max(sent);
+            Verdict::Note(Version { detail: Detail::Stale, looked_up, ..version.clone() })
         }
         // Its look-up is due in any case, or nobody asks for it.
         _ => Verdict::Nothing,

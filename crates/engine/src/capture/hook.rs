@@ -23,8 +23,8 @@ use tokio::time::Instant;
 use self::desk::{Batch, Desk, Done};
 use super::listing::LONGEST_SETTLE;
 use super::missed::{self, Missed};
-use super::{Capture, CaptureError, Hooks, prune_every};
-use crate::inbox::{Delivery, Standing};
+use super::{Capture, CaptureError, Hooks, bearable, prune_every};
+use crate::inbox::{Delivery, InboxCounts, Standing};
 use crate::journal::{Journal, JournalError, Limit};
 use crate::observation::{Channel, Observation, Seen};
 use crate::problem::{Problem, Remedy};
@@ -129,7 +129,8 @@ impl<S: Source, J: Journal> Capture<S, J> {
     pub(super) async fn hooks_settled(&self) -> Result<(), CaptureError> {
         let Some(hooked) = &self.hooked else { return Ok(()) };
         let deadline = Instant::now().checked_add(ONCE_PATIENCE);
-        while hooked.settings.inbox.counts().await?.waiting > 0
+        let none_waits = |counts: Option<InboxCounts>| counts.is_some_and(|counts| counts.waiting == 0);
+        while !none_waits(passing(hooked.settings.inbox.counts().await).await?)
             && deadline.is_none_or(|deadline| Instant::now() < deadline)
         {
             tokio::time::sleep(NOTE_EVERY).await;
@@ -318,18 +319,6 @@ async fn passing<T>(answer: Result<T, JournalError>) -> Result<Option<T>, Captur
         Err(error) => {
             tracing::warn!(problem = %error.problem, "the inbox waits");
             tokio::time::sleep(INBOX_PAUSE).await;
-            Ok(None)
-        }
-    }
-}
-
-/// What the journal answered; `None` where it is full or busy: what was asked is asked again later.
-fn bearable<T>(answer: Result<T, CaptureError>) -> Result<Option<T>, CaptureError> {
-    match answer {
-        Ok(answer) => Ok(Some(answer)),
-        Err(error) if error.remedy() == Remedy::NeedsHuman => Err(error),
-        Err(error) => {
-            tracing::debug!(problem = %error.problem(), "the journal waits");
             Ok(None)
         }
     }

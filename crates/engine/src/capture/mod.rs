@@ -277,3 +277,15 @@ async fn recall<T: DeserializeOwned>(journal: &impl Journal, name: &str) -> Resu
 fn document(what: &str, table: &Table, project: ProjectId) -> String {
     format!("{what}/{}/{}", table.name, project.0)
 }
+
+/// What the journal answered; `None` where it is full or busy: what was asked is asked again later.
+pub(super) fn bearable<T>(answer: Result<T, CaptureError>) -> Result<Option<T>, CaptureError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.remedy() == Remedy::NeedsHuman => Err(error),
+        Err(error) => {
+            tracing::debug!(problem = %error.problem(), "the journal waits");
+            Ok(None)
+        }
+    }
+}

@@ -280,7 +280,12 @@ impl<S: Source, J: Journal> Recording<S, J> {
         while after < head {
             let bounds = self.retried(|| self.journal.bounds()).await?;
             let changes: Vec<Change> = if self.logging && after >= bounds.log_floor {
-                self.retried(|| self.journal.log_after(after, CATCH_UP)).await?
+                let changes = self.retried(|| self.journal.log_after(after, CATCH_UP)).await?;
+                if after < self.retried(|| self.journal.bounds()).await?.log_floor {
+                    // Some of them were forgotten while they were read.
+                    continue;
+                }
+                changes
             } else {
                 let rows = self.retried(|| self.journal.mirror_after(after, CATCH_UP)).await?;
                 rows.into_iter().map(as_change).collect()

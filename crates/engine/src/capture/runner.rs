@@ -23,7 +23,7 @@ use super::fields::Fields;
 use super::hook::Hooked;
 use super::recorder::{Onlookers, recorder};
 use super::remembered::{LOG_BEGAN, remembered};
-use super::{Capture, CaptureError, Progress, Projects, Settings, Until, anew, prune_every};
+use super::{Capture, CaptureError, Progress, Projects, Settings, Until, anew, bearable, prune_every};
 use crate::clock::Clock;
 use crate::journal::{Ask, Journal, JournalError};
 use crate::observation::Channel;
@@ -217,21 +217,21 @@ impl<S: Source, J: Journal> Capture<S, J> {
         // A host that never answered is most likely a mistake, one that answers badly is in trouble.
         let mut silent = true;
         let mut last = None;
+        // Somebody waits for the answer; what has followed before is waited for as long as it takes.
+        let gives_up = until == Until::Once || !known;
         loop {
             let patience = if silent { FIRST_ANSWER } else { ONCE_PATIENCE };
-            let answer = tokio::time::timeout(patience.saturating_sub(began.elapsed()), self.look_around());
+            let left = if gives_up { patience.saturating_sub(began.elapsed()) } else { patience };
+            let answer = tokio::time::timeout(left, self.look_around());
             match answer.await.unwrap_or_else(|_| Err(last.take().unwrap_or_else(|| no_answer().into()))) {
                 Ok(()) => {
                     let lost = self.complain_of_lost_access();
-                    if until == Until::Cancelled && known {
-                        return Ok(());
-                    }
-                    return lost;
+                    return if gives_up { lost } else { Ok(()) };
                 }
                 Err(error) if error.is_passing() => {
                     silent &= error.is_silence();
                     let over = began.elapsed() >= if silent { FIRST_ANSWER } else { ONCE_PATIENCE };
-                    if over && (until == Until::Once || !known) {
+                    if over && gives_up {
                         return Err(error);
                     }
                     self.wait(&error, ONCE_PAUSE, since).await;
@@ -517,9 +517,10 @@ impl<S: Source, J: Journal> Capture<S, J> {
     /// Waits until every detail is there that can be had; not for ever where none comes any more.
     async fn await_details(&self) -> Result<(), CaptureError> {
         let (mut least, mut progressed) = (u64::MAX, Instant::now());
-        while !self.details_settled().await? {
-            let pending = self.pending().await?;
-            if pending < least {
+        while bearable(self.details_settled().await)? != Some(true) {
+            if let Some(pending) = bearable(self.pending().await)?
+                && pending < least
+            {
                 (least, progressed) = (pending, Instant::now());
             }
             if progressed.elapsed() > ONCE_PATIENCE {

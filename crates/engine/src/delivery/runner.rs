@@ -78,6 +78,8 @@ pub(super) struct Delivery<J, T> {
     pub(super) held: Vec<u64>,
     /// Whether the target had no row when the session began: then a rebuild has nothing to delete.
     pub(super) was_empty: bool,
+    /// Up to where deletions had been forgotten when the session began. What is forgotten later may be in the target.
+    pub(super) horizon: Sequence,
     /// Whether the mirror may be a fresh reading, so that what it lacks is not deleted without a look.
     pub(super) guarded: bool,
     /// What somebody asked to have rebuilt, until that has begun (all of it) or is done (some tables).
@@ -142,6 +144,7 @@ pub(super) async fn carry_out<J: Journal, T: Target>(
         owned: Vec::new(),
         held: Vec::new(),
         was_empty: false,
+        horizon: Sequence(0),
         guarded: true,
         asked,
     };
@@ -201,6 +204,8 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             self.held.clear();
             let rows: u64 = self.count().await?.iter().sum();
             self.was_empty = reason.is_some() && rows == 0;
+            let Some(bounds) = persistently!(self, self.journal.bounds()) else { return Ok(()) };
+            self.horizon = bounds.horizon;
             if self.deliver(&projects, custom.as_deref()).await? {
                 return self.rebuild_tables().await;
             }
@@ -346,12 +351,19 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         }
         if logging && !self.position.rebuilding && after >= bounds.log_floor {
             let changes = self.journal.log_after(after, limit).await?;
+            if after < self.journal.bounds().await?.log_floor {
+                // Some of them were forgotten while they were read.
+                return Box::pin(self.next_steps(logging)).await;
+            }
             // Asked for after the reading: what was read is of no project that was not in view by then.
             let projects = self.projects();
             let wanted = Wanted { task: self.shaper.task(), projects: &projects };
             return Ok(Some((changes.into_iter().map(|change| wanted.logged(change)).collect(), None)));
         }
         let rows = self.journal.mirror_after(after, limit).await?;
+        if !self.position.rebuilding && after < self.journal.bounds().await?.horizon {
+            return Ok(None);
+        }
         let projects = self.projects();
         let wanted = Wanted { task: self.shaper.task(), projects: &projects };
         let mirrored = u64::try_from(rows.iter().filter(|row| wanted.covers(row)).count()).unwrap_or(0);
@@ -413,6 +425,10 @@ impl<J: Journal, T: Target> Delivery<J, T> {
                 count.updated = known.min(count.updated);
                 count.inserted = effect.inserted;
                 count.deleted = effect.deleted;
+                if rebuilding && !self.was_empty {
+                    // What is written over what was there is no change.
+                    (count.updated, count.detailed) = (0, 0);
+                }
             }
         }
         let delay = Timestamp::now().as_millisecond().saturating_sub(newest.timestamp().as_millisecond());
@@ -461,16 +477,15 @@ impl<J: Journal, T: Target> Delivery<J, T> {
                     }
                 }
                 Some(Err(error)) => {
-                    if let Some(halves) = self.halve(batch, &error).await? {
-                        left.extend(halves);
-                    }
+                    let Some(halves) = self.halve(batch, &error).await? else { return Ok(None) };
+                    left.extend(halves);
                 }
             }
         }
         Ok(Some(effects))
     }
 
-    /// Splits a batch that holds a row which cannot be stored; alone, such a row is put aside.
+    /// Splits a batch that holds a row which cannot be stored; alone, such a row is put aside. `None` when cancelled.
     async fn halve(
         &mut self,
         mut batch: Batch,
@@ -506,7 +521,9 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         };
         tracing::error!(task = %self.shaper.task().name, ?key, problem = %error.problem, "row put aside");
         let reason = error.problem.why.clone();
-        persistently!(self, self.target.put_aside(index, &key, &reason));
+        if persistently!(self, self.target.put_aside(index, &key, &reason)).is_none() {
+            return Ok(None);
+        }
         self.board.task(&self.shaper.task().name, |status| {
             status.put_aside = status.put_aside.saturating_add(1);
         });

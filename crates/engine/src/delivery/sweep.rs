@@ -22,7 +22,8 @@ impl<J: Journal, T: Target> Delivery<J, T> {
     /// Deletes what the mirror lacks and calls the target rebuilt up to `head`, unless the deletes are held. `false`
     /// when cancelled.
     pub(super) async fn finish_rebuild(&mut self, head: Sequence) -> Result<bool, DeliveryError> {
-        if !self.was_empty {
+        let Some(bounds) = persistently!(self, self.journal.bounds()) else { return Ok(false) };
+        if !self.was_empty || bounds.horizon > self.horizon {
             let tables = self.all_tables();
             let Some(held) = self.hold(&tables).await? else { return Ok(false) };
             if held {
