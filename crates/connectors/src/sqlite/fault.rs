@@ -69,7 +69,10 @@ fn explain(file: &Path, error: &sqlx::Error) -> (TargetErrorKind, &'static str, 
     let Some((code, message)) = result_code(error) else {
         return match error {
             sqlx::Error::WorkerCrashed | sqlx::Error::Io(_) => {
-                let why = "the connection to the file ended".to_owned();
+                let why = match error {
+                    sqlx::Error::Io(error) => format!("the connection to the file ended: {error}"),
+                    _ => "the connection to the file ended".to_owned(),
+                };
                 (Kind::Transient, "SQLITE-CONNECTION", why, "It is opened again by itself.".to_owned())
             }
             other => {
