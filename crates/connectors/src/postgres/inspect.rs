@@ -1,5 +1,6 @@
 //! Looking into the target without taking it over: nothing but `mend` writes.
 
+use engine::failpoint::Step;
 use engine::journal::Limit;
 use engine::row::RowId;
 use engine::schema::Kind;
@@ -11,11 +12,13 @@ use sqlx::{AssertSqlSafe, PgConnection, Row, ValueRef};
 use super::encode::{add_column, cell_of, declared_type};
 use super::link::within;
 use super::shape;
-use super::target::PostgresTarget;
+use super::target::{PostgresTarget, committed};
 use super::{WORDS, bookkeeping};
 use crate::definition::{self, Object};
 use crate::fault::Fault;
 use crate::sql::{alive, place_columns, quote, read_columns, size, table_at};
+
+const MEND: Step = Step::named("postgres::mend");
 
 /// What `look` found out.
 #[derive(Debug)]
@@ -149,7 +152,7 @@ impl PostgresTarget {
         for table in &plan.tables {
             shape::examine(&mut transaction, table).await?;
         }
-        transaction.commit().await?;
+        committed(transaction, MEND).await?;
         Ok((mended, connection))
     }
 }

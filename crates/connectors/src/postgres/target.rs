@@ -370,7 +370,7 @@ async fn prepare_table(
 }
 
 /// Commits the transaction of a step.
-async fn committed(transaction: Transaction<'_, Postgres>, step: Step) -> Result<(), Fault> {
+pub(super) async fn committed(transaction: Transaction<'_, Postgres>, step: Step) -> Result<(), Fault> {
     step.before()?;
     transaction.commit().await?;
     Ok(step.after()?)

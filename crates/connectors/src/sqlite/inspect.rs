@@ -1,5 +1,6 @@
 //! Looking into the target without taking it over: nothing but `mend` writes.
 
+use engine::failpoint::Step;
 use engine::journal::Limit;
 use engine::problem::Problem;
 use engine::row::RowId;
@@ -15,11 +16,13 @@ use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection, TypeInfo, ValueRef}
 
 use super::encode::{add_column, declared_type};
 use super::shape;
-use super::target::SqliteTarget;
+use super::target::{SqliteTarget, committed};
 use super::{WORDS, bookkeeping};
 use crate::definition::{self, Object};
 use crate::fault::Fault;
 use crate::sql::{alive, day, place_columns, quote, read_columns, size, table_at, time};
+
+const MEND: Step = Step::named("sqlite::mend");
 
 /// What `look` found out.
 #[derive(Debug)]
@@ -149,7 +152,7 @@ impl SqliteTarget {
         for table in &plan.tables {
             shape::examine(&mut transaction, table).await?;
         }
-        transaction.commit().await?;
+        committed(transaction, MEND).await?;
         Ok(mended)
     }
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail loudly")]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -20,7 +21,7 @@ use crate::compare::compare;
 use crate::hooks::{Hooked, PROJECT, follows, task};
 use crate::place::{Place, TargetKind};
 use crate::storm::{SECRET, TOKEN, signature};
-use crate::support::{PATIENCE, Running, Stage, until};
+use crate::support::{Ended, PATIENCE, Running, Stage, until};
 
 /// Issues of the project that changes.
 const ISSUES: u32 = 8;
@@ -28,6 +29,12 @@ const ISSUES: u32 = 8;
 const OTHER: &str = "lib";
 /// Between two changes.
 const PAUSE: Duration = Duration::from_millis(40);
+/// Changes that a run with many points set is given once it works.
+const CHANGES: u32 = 12;
+
+/// Steps whose errors nobody speaks of, and why.
+const QUIET: [(&str, &str); 1] =
+    [("receiver::accept", "it is the answer to the sender, who is asked to come again")];
 
 /// What the pipeline is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -324,24 +331,31 @@ impl Scene {
 
     /// Strikes a point of a run after having let it pass `skip` times, waits until everything works again, and says
     /// how that came.
-    pub(crate) async fn strike(&mut self, point: &str, skip: usize, action: &str) -> String {
+    pub(crate) async fn strike(&mut self, point: &str, skip: usize, action: &str) -> How {
         let mut run = self.begin(Some(&format!("{point}={skip}*off->1*{action}")));
         self.until_reached(&mut run, point, skip + 1).await;
-        self.get_over(run, point).await
+        self.get_over(run, point, action).await
     }
 
-    /// Runs with many points set until everything works, which it must without ending; says which were reached.
-    pub(crate) async fn bear(&mut self, points: &str) -> BTreeSet<String> {
+    /// Runs with many points set until everything works, and through some changes more, which it must without ending;
+    /// says how often each point was reached.
+    pub(crate) async fn bear(&mut self, points: &str) -> BTreeMap<String, usize> {
         let mut run = self.begin(Some(points));
         let ended = self.until_works(&mut run).await;
         assert!(ended.is_none(), "it ended with {ended:?}\n{}", run.words());
-        let reached = run.reached().into_keys().collect();
+        for _ in 0..CHANGES {
+            self.change().await;
+            tokio::time::sleep(PAUSE).await;
+        }
+        let ended = self.until_works(&mut run).await;
+        assert!(ended.is_none(), "it ended with {ended:?}\n{}", run.words());
+        let reached = run.reached();
         self.stop(run).await;
         reached
     }
 
     /// The same for the points of rows that cannot be stored.
-    pub(crate) async fn strike_aside(&mut self, point: &str, action: &str) -> String {
+    pub(crate) async fn strike_aside(&mut self, point: &str, action: &str) -> How {
         let (forbid, allow) = match &self.place {
             Place::Sqlite(_) => (
                 "CREATE TRIGGER no_poison BEFORE INSERT ON issues WHEN NEW.name = 'poison' \
@@ -361,52 +375,117 @@ impl Scene {
         assert!(run.times(point) > 0, "{}", run.words());
         self.place.execute(allow).await;
         self.hooked.rename(1, "antidote");
-        self.get_over(run, point).await
+        self.get_over(run, point, action).await
     }
 
     /// The same for the points of `hooks replay`.
-    pub(crate) async fn strike_replay(&mut self, point: &str, action: &str) -> String {
+    pub(crate) async fn strike_replay(&mut self, point: &str, action: &str) -> How {
         let mut run = self.recover().await;
         let id = self.acknowledged.iter().next().unwrap().clone();
         let replay = || self.hooked.command("hooks", &["replay", &id]);
         let mut command = replay();
         command.env("FAILPOINTS", format!("{point}=1*{action}")).env("TRIBUTARY_LOG", "failpoint=trace");
         let struck = crate::support::run(command).await;
-        assert!(struck.stderr.contains(&format!("reached point=\"{point}\"")), "{struck:?}");
-        if struck.code != Some(0) {
-            assert!(struck.stderr.contains(&format!("failpoint {point}")), "{struck:?}");
+        if !assert_command_told(&struck, point, action) {
             crate::support::run(replay()).await.expect(0);
         }
         let ended = self.until_works(&mut run).await;
         assert!(ended.is_none(), "{}", run.words());
         self.stop(run).await;
-        format!("the command ended with {:?}", struck.code)
+        How::of(&struck)
+    }
+
+    /// The same for the points of `verify --repair` over columns that somebody changed.
+    pub(crate) async fn strike_mend(&mut self, point: &str, action: &str) -> How {
+        let run = self.recover().await;
+        self.stop(run).await;
+        for sql in [
+            "ALTER TABLE issues DROP COLUMN name",
+            "ALTER TABLE issues ADD COLUMN name DOUBLE PRECISION",
+            "ALTER TABLE iterations DROP COLUMN goal",
+            "DELETE FROM issues WHERE code = 2",
+        ] {
+            self.place.execute(sql).await;
+        }
+        let repair = || self.hooked.command("verify", &["--repair"]);
+        let mut command = repair();
+        command.env("FAILPOINTS", format!("{point}=1*{action}")).env("TRIBUTARY_LOG", "failpoint=trace");
+        let struck = crate::support::run(command).await;
+        // Columns that stand mended have every row written again by whoever comes next.
+        if !assert_command_told(&struck, point, action) && point.ends_with("::before") {
+            crate::support::run(repair()).await.expect(0);
+        }
+        let run = self.recover().await;
+        self.stop(run).await;
+        crate::support::run(self.hooked.command("verify", &[])).await.expect(0);
+        How::of(&struck)
     }
 
     /// Waits until everything works again after a point was struck, in this run or in the next.
-    async fn get_over(&mut self, mut run: Run, point: &str) -> String {
-        let how = match self.until_works(&mut run).await {
-            None => {
-                self.stop(run).await;
-                return "went on".to_owned();
+    async fn get_over(&mut self, mut run: Run, point: &str, action: &str) -> How {
+        let ended = self.until_works(&mut run).await;
+        let said = run.words();
+        let words = format!("failpoint {point}");
+        let last = said.lines().last().unwrap_or_default();
+        let code =
+            last.strip_prefix("tributary: ").and_then(|last| last.rsplit_once('[')?.1.strip_suffix(']'));
+        let (delayed, panicked) = (action.starts_with("sleep"), action == "panic");
+        let quiet = QUIET.iter().any(|(step, _)| point.starts_with(step));
+        let how = match (ended.map(|status| status.code()), code) {
+            (None, _) if delayed || quiet || said.contains(&words) => How::WentOn,
+            (Some(Some(1)), Some("BUG")) if panicked && said.contains(&words) => {
+                How::Ended("1, [BUG]".to_owned())
             }
-            Some(status) => {
-                let said = run.words();
-                let told = said.contains(&format!("failpoint {point}"));
-                let last = said.lines().last().unwrap_or_default();
-                let code = last.rsplit_once('[').filter(|_| last.starts_with("tributary: "));
-                match (status.code(), code) {
-                    (Some(1), Some((_, code))) => format!("ended with 1, [{code}"),
-                    // The main thread itself.
-                    (Some(101), _) if told => "ended with 101".to_owned(),
-                    _ => panic!("{point}: ended with {status}, and nobody says why\n{said}"),
-                }
-            }
+            (Some(Some(1)), Some(code)) if last.contains(&words) => How::Ended(format!("1, [{code}]")),
+            // The main thread itself.
+            (Some(Some(101)), _) if panicked && said.contains(&words) => How::Ended("101".to_owned()),
+            _ => panic!("{point}, {action}: ended with {ended:?}, and nobody says why\n{said}"),
         };
-        let run = self.recover().await;
-        self.stop(run).await;
+        match ended {
+            None => self.stop(run).await,
+            Some(_) => {
+                let run = self.recover().await;
+                self.stop(run).await;
+            }
+        }
         how
     }
+}
+
+/// How it went on after a point was struck.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// The run, or the command, did what it had to.
+    WentOn,
+    /// It ended, and said why.
+    Ended(String),
+}
+
+impl How {
+    fn of(command: &Ended) -> How {
+        match command.code {
+            Some(0) => How::WentOn,
+            code => How::Ended(format!("{code:?}")),
+        }
+    }
+}
+
+impl fmt::Display for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            How::WentOn => f.write_str("went on"),
+            How::Ended(how) => write!(f, "ended with {how}"),
+        }
+    }
+}
+
+/// Fails unless a command that was struck has reached the point, and said what failed where it did not do what it had
+/// to; whether it did.
+fn assert_command_told(struck: &Ended, point: &str, action: &str) -> bool {
+    assert!(struck.stderr.contains(&format!("reached point=\"{point}\"")), "{struck:?}");
+    let told = struck.stderr.contains(&format!("failpoint {point}"));
+    assert!(told || action.starts_with("sleep"), "nobody says why: {struck:?}");
+    struck.code == Some(0)
 }
 
 /// Fails unless every change of a row begins where the one before it ended.

@@ -1,5 +1,5 @@
-//! Strikes every point in every way. An error and a panic get a run each; the delays of all points share one, for
-//! nothing ends by them.
+//! Strikes every point in every way. An error and a panic get a run each; the delays of all points share one, at every
+//! pass, for nothing ends by them.
 //!
 //! A point of what happens while changes are followed is struck then: it is let pass as often as a start passes it.
 //! `TRIBUTARY_CHAOS=full` (`make failpoints`) strikes it at more moments, and has everything shared done with both
@@ -10,19 +10,20 @@ use std::collections::BTreeSet;
 
 use coding_sim::{DEFAULT_TOKEN, ProjectConfig, SimConfig};
 
-use super::scene::{Form, Scene};
+use super::scene::{Form, How, Scene};
 use super::{OF_A_TARGET, SHARED, When};
+use crate::chaos::is_full;
 use crate::place::{TargetKind, on_each_target};
 use crate::support::{Stage, rotating_oauth, run, tributary};
 
-/// How long a delay is: longer than anything waits for a lock without saying so, shorter than any time-out.
-const DELAY: &str = "sleep(120)";
+/// A delay of the first pass, longer than anything waits for a lock without saying so, shorter than any time-out; then a
+/// shorter one of every pass.
+const DELAY: &str = "sleep(120)->sleep(20)";
 /// Errors that are waited out; the disk's own error, which is none of them, has runs of its own.
 const PASSING: &str = "return(busy)";
 
-fn is_full() -> bool {
-    std::env::var("TRIBUTARY_CHAOS").as_deref() == Ok("full")
-}
+/// Steps that no run makes of itself.
+const APART: [When; 3] = [When::Aside, When::Replay, When::Mend];
 
 /// The steps that a pipeline with this target makes.
 fn steps(target: TargetKind) -> Vec<(String, When)> {
@@ -74,6 +75,7 @@ async fn strike_all(target: TargetKind, action: &str) {
     let usual = scene.recover().await;
     let passed = usual.reached();
     scene.stop(usual).await;
+    let (mut strikes, mut went_on) = (0, 0);
     for (step, when) in shares(target) {
         for point in points(&step) {
             let passed = passed.get(&point).copied().unwrap_or(0);
@@ -86,18 +88,26 @@ async fn strike_all(target: TargetKind, action: &str) {
                 let began = std::time::Instant::now();
                 let how = strike(&mut scene, when, &point, skip, action).await;
                 println!("{point} after {skip}, {action}: {how} ({} ms)", began.elapsed().as_millis());
+                strikes += 1;
+                went_on += u32::from(how == How::WentOn);
             }
         }
     }
+    let ended = strikes - went_on;
+    println!(
+        "failpoints: {target:?}, {action}: {strikes} strikes, {went_on} went on, {ended} ended and said why, all exact \
+         afterwards"
+    );
     scene.close().await;
 }
 
-async fn strike(scene: &mut Scene, when: When, point: &str, skip: usize, action: &str) -> String {
+async fn strike(scene: &mut Scene, when: When, point: &str, skip: usize, action: &str) -> How {
     match when {
         When::First => scene.forget_everything().await,
         When::Switch => scene.become_form(Form::Other),
         When::Aside => return scene.strike_aside(point, action).await,
         When::Replay => return scene.strike_replay(point, action).await,
+        When::Mend => return scene.strike_mend(point, action).await,
         When::Start | When::Following | When::Renewal => {}
     }
     let how = scene.strike(point, skip, action).await;
@@ -109,34 +119,39 @@ async fn strike(scene: &mut Scene, when: When, point: &str, skip: usize, action:
     how
 }
 
-/// All of these points in this way, each once a run.
+/// All of these points in this way, an error each once a run.
 fn all(steps: &[(String, When)], action: &str) -> String {
     let points = steps.iter().flat_map(|(step, _)| points(step));
     points.map(|point| format!("{point}=1*{action}")).collect::<Vec<_>>().join(";")
 }
 
-/// Runs the pipeline in each of its forms with all of these points set; says which of them were not reached.
-async fn bear_all(scene: &mut Scene, steps: &[(String, When)], action: &str) -> BTreeSet<String> {
+/// Runs the pipeline in each of its forms with all of these points set; says which of them were not reached, and how
+/// often points were passed.
+async fn bear_all(scene: &mut Scene, steps: &[(String, When)], action: &str) -> (BTreeSet<String>, usize) {
+    let mut passes = 0;
     let set = all(steps, action);
     let mut missed: BTreeSet<String> = steps.iter().flat_map(|(step, _)| points(step)).collect();
     for form in [Form::Usual, Form::Other, Form::Usual] {
         scene.become_form(form);
         let reached = scene.bear(&set).await;
-        missed.retain(|point| !reached.contains(point));
+        missed.retain(|point| !reached.contains_key(point));
+        passes += reached.values().sum::<usize>();
     }
-    missed
+    (missed, passes)
 }
 
 async fn delayed_everywhere_it_is_exact(target: TargetKind) {
     let (mut scene, steps) = (Scene::new(target).await, steps(target));
-    let mut missed = bear_all(&mut scene, &steps, DELAY).await;
-    for (step, when) in steps.iter().filter(|(_, when)| matches!(when, When::Aside | When::Replay)) {
+    let (mut missed, mut passes) = bear_all(&mut scene, &steps, DELAY).await;
+    for (step, when) in steps.iter().filter(|(_, when)| APART.contains(when)) {
         for point in points(step) {
             strike(&mut scene, *when, &point, 0, DELAY).await;
             missed.remove(&point);
+            passes += 1;
         }
     }
     assert!(missed.is_empty(), "not reached: {missed:?}");
+    println!("failpoints: {target:?}, delays: {passes} passes of {} points, exact", steps.len() * 2);
     scene.close().await;
 }
 
@@ -144,15 +159,14 @@ async fn what_passes_is_waited_out(target: TargetKind) {
     let (mut scene, mut steps) = (Scene::new(target).await, steps(target));
     // A start that cannot open its files ends: who started it is there to see why.
     let opens = ["journal::make", "journal::open", "inbox::make", "vault::key", "vault::write"];
-    steps.retain(|(step, when)| {
-        !opens.contains(&step.as_str()) && !matches!(when, When::Aside | When::Replay)
-    });
-    let missed = bear_all(&mut scene, &steps, PASSING).await;
+    steps.retain(|(step, when)| !opens.contains(&step.as_str()) && !APART.contains(when));
+    let (missed, _) = bear_all(&mut scene, &steps, PASSING).await;
     // Not repeated soon, or by the next start only: their later points may not be reached within a run.
     let late = ["::prune", "::delivered"];
     let missed: Vec<_> =
         missed.iter().filter(|point| !late.iter().any(|late| point.contains(late))).collect();
     assert!(missed.is_empty(), "not reached: {missed:?}");
+    println!("failpoints: {target:?}, what passes: {} points, all waited out, exact", steps.len() * 2);
     scene.close().await;
 }
 
