@@ -13,6 +13,13 @@ pub(crate) fn seed() -> u64 {
     given.unwrap_or_else(|| jiff::Timestamp::now().as_microsecond().unsigned_abs()) | 1
 }
 
+/// The command that repeats these tests with a seed.
+pub(crate) fn again(seed: u64, tests: &str) -> String {
+    let full = if is_full() { "TRIBUTARY_CHAOS=full " } else { "" };
+    let tests = format!("cargo test --package tributary --all-features --test main -- {tests} --nocapture");
+    format!("{full}TRIBUTARY_CHAOS_SEED={seed} {tests}")
+}
+
 /// A small generator, so that a seed repeats a run: xorshift. Its state is never 0.
 #[derive(Debug)]
 pub(crate) struct Dice(pub(crate) u64);

@@ -66,9 +66,7 @@ async fn killed_at_random_moments_it_is_exact_at_the_end() {
         }
     }
     println!("{}", figures::table(&survived, began.elapsed()));
-    let full = if chaos::is_full() { "TRIBUTARY_CHAOS=full " } else { "" };
-    let again = "cargo test --package tributary --all-features --test main -- crash:: --nocapture";
-    let repeat = |name: &&str| format!("{full}TRIBUTARY_CHAOS_SEED={seed} {ONLY}={name} {again}");
+    let repeat = |name: &&str| format!("{ONLY}={name} {}", chaos::again(seed, "crash::"));
     let repeat: Vec<String> = failed.iter().map(repeat).collect();
     assert!(failed.is_empty(), "{} did not survive; to repeat:\n{}", failed.join(", "), repeat.join("\n"));
 }

@@ -123,7 +123,7 @@ async fn send(url: String, first: u64, pause: Duration, sent: Arc<Sent>, cancel:
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_in_a_storm_it_has_every_delivery_that_it_acknowledged() {
     let (size, seed) = (Size::chosen(), chaos::seed());
-    println!("seed {seed}");
+    println!("seed {seed}; to repeat: {}", chaos::again(seed, "storm::"));
     let mut dice = Dice(seed);
     let webhook = format!("    register: manual\n    token: {TOKEN}\n    secret: {SECRET}\n");
     let hooked = Hooked::new(team(ISSUES), &webhook, "task: { tables: [Issues, Events] }\n").await;
@@ -159,7 +159,7 @@ async fn killed_in_a_storm_it_has_every_delivery_that_it_acknowledged() {
     let found: BTreeSet<String> = entries.iter().filter_map(|entry| entry.delivery_id.clone()).collect();
     let missing: Vec<&String> = acknowledged.difference(&found).collect();
     println!(
-        "{} kills; {} deliveries sent, {} acknowledged, {} of them found, {} in the inbox",
+        "storm: {} kills; {} deliveries sent, {} acknowledged, {} of them found, {} in the inbox",
         size.kills,
         sent.tried.load(Ordering::Relaxed),
         acknowledged.len(),
