@@ -11,6 +11,9 @@ use crate::disk::Disk;
 /// Where the test that runs inside finds its file system.
 const INSIDE: &str = "TEST_FAULTS_MOUNT";
 
+/// How the lines begin that the test harness prints.
+const HARNESS: [&str; 2] = ["running ", "test "];
+
 /// What became of a test that wants a file system of its own.
 #[derive(Debug)]
 pub enum Inside {
@@ -23,11 +26,12 @@ pub enum Inside {
 }
 
 /// Runs the test `name` (as the test harness calls it) again after `script`, which mounts a file system on `$1`: the
-/// directory `prepared`.
+/// directory `prepared`. What it shows is shown here as well.
 ///
 /// # Panics
 /// The inner run failed.
 #[must_use]
+#[expect(clippy::print_stdout, reason = "the inner run's figures are the test's own")]
 pub fn inside(name: &str, script: &str, prepared: &Path) -> Inside {
     if let Some(mounted) = std::env::var_os(INSIDE) {
         return Inside::Mounted(mounted.into());
@@ -49,6 +53,12 @@ pub fn inside(name: &str, script: &str, prepared: &Path) -> Inside {
     let text = String::from_utf8_lossy(&inner.stdout);
     assert!(inner.status.success(), "{text}{}", String::from_utf8_lossy(&inner.stderr));
     assert!(text.contains("1 passed"), "{text}");
+    // Without what the harness adds: it counts this run itself.
+    for line in
+        text.lines().filter(|line| !line.is_empty() && !HARNESS.iter().any(|word| line.starts_with(word)))
+    {
+        println!("{line}");
+    }
     Inside::Passed
 }
 

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use coding_sim::{ProjectConfig, SimConfig};
 use engine::inbox::StandingKind;
@@ -23,15 +23,19 @@ use futures::StreamExt as _;
 use serde_json::json;
 use test_faults::{Call, Disk, Errno, SmallDisk, Strike};
 
-use crate::chaos::{Dice, is_full, seed};
+use crate::chaos::{Dice, again, is_full, seed};
 use crate::compare::compare;
 use crate::hooks::{Hooked, PROJECT, follows, task, team};
 use crate::place::Place;
 use crate::storm::{SECRET, TOKEN, signature};
-use crate::support::{Ended, Running, Stage, rotating_oauth, run, tributary, until};
+use crate::support::{Ended, PATIENCE, Running, Stage, rotating_oauth, run, tributary, until};
 
 /// Runs side by side: mostly they wait.
 const AT_ONCE: usize = 6;
+/// How long a delivery waits for its answer: a run that hangs is noticed.
+const ANSWER: Duration = Duration::from_secs(10);
+/// Starts that one fault may end: it strikes once.
+const STARTS: u32 = 3;
 /// For ever.
 const ALWAYS: u64 = u64::MAX;
 
@@ -42,7 +46,7 @@ fn numbers(calls: u64, first: u64, slope: u64) -> Vec<u64> {
         return (1..=calls).collect();
     }
     let seed = seed();
-    println!("seed {seed}");
+    println!("seed {seed}; to repeat: {}", again(seed, "disk::"));
     let (mut dice, mut numbers) = (Dice(seed), (1..=first.min(calls)).collect::<Vec<_>>());
     let mut number = first;
     while number < calls {
@@ -98,8 +102,8 @@ impl Try {
         command
     }
 
-    /// Runs it on a disk that fails, and where it ended again on a sound one; whether it did.
-    async fn run(self, disk: &Disk, stage: &Stage, number: u64) -> bool {
+    /// Runs it on a disk that fails, and where it ended again on a sound one; what came of it.
+    async fn run(self, disk: &Disk, stage: &Stage, number: u64) -> Came {
         let mut command = self.command();
         disk.under(&mut command);
         let (ended, _) = Running::start(command).end().await;
@@ -115,8 +119,23 @@ impl Try {
             assert_exact(stage, &place, &context).await;
         }
         std::fs::remove_dir_all(self.dir).unwrap();
-        ended.code != Some(0)
+        Came { number, struck: disk.failed() > 0, ended: ended.code != Some(0) }
     }
+}
+
+/// What came of a run.
+#[derive(Clone, Copy, Debug)]
+struct Came {
+    /// Which call was to fail.
+    number: u64,
+    /// Whether there was such a call.
+    struck: bool,
+    /// Whether the run ended because of it.
+    ended: bool,
+}
+
+fn count(came: &[Came], what: impl Fn(&Came) -> bool) -> usize {
+    came.iter().filter(|came| what(came)).count()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,23 +146,35 @@ async fn any_call_of_a_first_load_may_fail() {
     let file = stage.pipeline("app", webhook, "");
     let sound = Try::new(&file, 0);
     let counting = Disk::below(&sound.dir);
-    assert!(!sound.run(&counting, &stage, 0).await);
+    assert!(!sound.run(&counting, &stage, 0).await.ended);
     let calls = counting.calls();
     assert!(calls > 300, "{calls} calls");
-    let (numbers, ended, struck) = (numbers(calls + 40, 40, 3), AtomicU32::new(0), AtomicU32::new(0));
-    let each = futures::stream::iter(&numbers).for_each_concurrent(AT_ONCE, async |number| {
-        let trial = Try::new(&file, *number);
+    let strike = async |number: u64| {
+        let trial = Try::new(&file, number);
         let disk = counting.beside(&trial.dir);
-        disk.strike(nth(*number, errno(*number)));
-        ended.fetch_add(u32::from(trial.run(&disk, &stage, *number).await), Ordering::Relaxed);
-        struck.fetch_add(u32::from(disk.failed() > 0), Ordering::Relaxed);
-    });
-    each.await;
+        disk.strike(nth(number, errno(number)));
+        trial.run(&disk, &stage, number).await
+    };
+    let each = futures::stream::iter(numbers(calls, 40, 3)).map(&strike).buffer_unordered(AT_ONCE);
+    let mut came: Vec<Came> = each.collect().await;
+    let within = count(&came, |came| came.number <= calls);
+    let struck = count(&came, |came| came.number <= calls && came.struck);
+    // Not every run makes as many calls as the first one: on until one is over before its fault.
+    let mut number = came.iter().map(|came| came.number).max().unwrap();
+    while came.iter().all(|came| came.number < number || came.struck) {
+        assert!(number < calls * 2, "no run is over before call {number}");
+        let next: Vec<u64> = (number + 1..).take(AT_ONCE).collect();
+        number = *next.last().unwrap();
+        let each = futures::stream::iter(next).map(&strike).buffer_unordered(AT_ONCE);
+        came.extend(each.collect::<Vec<Came>>().await);
+    }
     println!(
-        "{} runs, some {calls} calls each; {struck:?} met a fault, {ended:?} ended there",
-        numbers.len()
+        "disk: {} runs of a first load of some {calls} calls, {} met a fault, {} ended there, all exact afterwards",
+        came.len(),
+        count(&came, |came| came.struck),
+        count(&came, |came| came.ended)
     );
-    assert!(struck.into_inner() > 40, "the faults struck nothing");
+    assert!(struck * 10 >= within * 9, "{struck} of {within} faults within {calls} calls struck");
     stage.sim.stop().await;
 }
 
@@ -165,20 +196,27 @@ async fn any_call_of_a_rotation_of_tokens_may_fail() {
     let (stage, sound) = begin(0).await;
     let counting = Disk::below(&sound.dir);
     counting.count(&Call::EVERY, "vault");
-    assert!(!sound.run(&counting, &stage, 0).await);
+    assert!(!sound.run(&counting, &stage, 0).await.ended);
     let calls = counting.calls();
     assert!(calls >= 8, "{calls} calls");
-    let each = futures::stream::iter(1..=calls).for_each_concurrent(AT_ONCE, async |number| {
+    // The last one is not made.
+    let each = futures::stream::iter(1..=calls + 1).map(async |number| {
         let (stage, trial) = begin(number).await;
         let disk = counting.beside(&trial.dir);
         disk.count(&Call::EVERY, "vault");
         disk.strike(nth(number, errno(number)));
-        trial.run(&disk, &stage, number).await;
-        assert_eq!(disk.failed(), 1, "call {number}");
+        let came = trial.run(&disk, &stage, number).await;
+        assert_eq!(came.struck, number <= calls, "call {number} of {calls}");
         stage.sim.stop().await;
+        came
     });
-    each.await;
-    println!("{calls} calls");
+    let came: Vec<Came> = each.buffer_unordered(AT_ONCE).collect().await;
+    println!(
+        "disk: {} runs that renew tokens, {} met a fault at the vault, {} ended there, all exact afterwards",
+        came.len(),
+        count(&came, |came| came.struck),
+        count(&came, |came| came.ended)
+    );
     stage.sim.stop().await;
 }
 
@@ -199,7 +237,7 @@ impl House {
         let webhook = format!("    register: manual\n    token: {TOKEN}\n    secret: \"{SECRET}\"\n");
         let hooked = Hooked::new(config, &webhook, "").await;
         let disk = Disk::below(hooked.stage.dir.path());
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let http = reqwest::Client::builder().no_proxy().timeout(ANSWER).build().unwrap();
         House { hooked, disk, http, acknowledged: BTreeSet::new() }
     }
 
@@ -217,20 +255,21 @@ impl House {
     }
 
     /// Takes note of how a run ended, and begins anew until one follows; how many ended.
-    async fn go_on(&self, mut running: Running, context: &str) -> (Running, u32) {
+    async fn go_on(&self, running: &mut Running, context: &str) -> u32 {
         let mut ended = 0;
         loop {
-            let (over, _) = running.end().await;
+            let over = std::mem::replace(running, self.begin());
+            let (over, _) = over.end().await;
             assert_understood(&over, context);
             assert_ne!(over.code, Some(0), "{context}: {over:?}");
             ended += 1;
-            running = self.begin();
+            assert!(ended <= STARTS, "{context}: one start after the other ends: {over:?}");
             let follows = until("it follows, or ends", async || match running.0.try_wait().unwrap() {
                 Some(_) => Some(false),
                 None => self.hooked.status().is_some_and(|status| follows(&status)).then_some(true),
             });
             if follows.await {
-                return (running, ended);
+                return ended;
             }
         }
     }
@@ -254,6 +293,32 @@ impl House {
             self.acknowledged.insert(id.to_owned());
         }
         Some(status.as_u16())
+    }
+
+    /// Changes an issue, tells of it until it is taken, and waits until the target is exact; how many runs ended
+    /// meanwhile, and were begun anew.
+    async fn change(&mut self, running: &mut Running, context: &str) -> u32 {
+        let (id, mut ended) = (context.replace(' ', "-"), 0);
+        self.hooked.rename(3, context);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if running.0.try_wait().unwrap().is_some() {
+                ended += self.go_on(running, &format!("{context} ({})", self.disk.last())).await;
+            }
+            // The sender comes again until it is told that the delivery has been taken.
+            let told = self.acknowledged.contains(&id) || self.tell(&id, 3, 0).await == Some(200);
+            let world = self.hooked.world();
+            let wrong = compare(&world, &self.hooked.place(), &task()).await.differences;
+            if told && wrong.is_empty() {
+                return ended;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{context} ({}): the delivery is taken: {told}; {wrong:#?}",
+                self.disk.last()
+            );
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
     }
 
     /// Fails unless all that was acknowledged is in the inbox, once, and worked off.
@@ -281,39 +346,34 @@ fn noise(letters: usize) -> String {
 async fn any_call_while_it_follows_may_fail() {
     let mut house = House::new().await;
     let mut running = house.start().await;
-    let (mut struck, mut ended) = (0, 0);
+    house.disk.strike(None);
+    let mut ended = house.change(&mut running, "undisturbed").await;
+    assert_eq!(ended, 0, "a run on a sound disk ended");
+    let calls = house.disk.calls();
     // Some fifty calls take a delivery in, look, record and write; then come those of the next status.
-    let numbers = numbers(120, 3, 1);
+    let (numbers, mut changes) = (numbers(calls.max(120), 3, 1), 1);
+    assert!(calls > 10, "a change costs {calls} calls");
     for number in &numbers {
         house.disk.strike(nth(*number, errno(*number)));
-        let (id, name) = (format!("call-{number}"), format!("at call {number}"));
-        house.hooked.rename(3, &name);
-        let mut exact = false;
-        while !exact {
-            if running.0.try_wait().unwrap().is_some() {
-                let context = format!("call {number} ({})", house.disk.last());
-                let more;
-                (running, more) = house.go_on(running, &context).await;
-                ended += more;
-            }
-            // The sender comes again until it is told that the delivery has been taken.
-            let told = house.acknowledged.contains(&id) || house.tell(&id, 3, 0).await == Some(200);
-            let world = house.hooked.world();
-            exact = told && compare(&world, &house.hooked.place(), &task()).await.differences.is_empty();
-            if !exact {
-                tokio::time::sleep(std::time::Duration::from_millis(30)).await;
-            }
+        let deadline = Instant::now() + 2 * PATIENCE;
+        // Until there was such a call: a change may cost fewer of them.
+        while house.disk.failed() == 0 {
+            assert!(Instant::now() < deadline, "call {number} is never made");
+            changes += 1;
+            ended += house.change(&mut running, &format!("call {number}, change {changes}")).await;
         }
-        struck += u32::from(house.disk.failed() > 0);
     }
     house.disk.strike(None);
     // The last fault may have struck after its change had arrived.
     if running.0.try_wait().unwrap().is_some() {
-        running = house.go_on(running, "the last call").await.0;
+        ended += house.go_on(&mut running, "the last call").await;
     }
-    println!("{} changes told of; {struck} met a fault, {ended} ended the process", numbers.len());
-    assert!(struck > 4, "the faults struck nothing");
     house.assert_kept().await;
+    println!(
+        "disk: {changes} changes told of, some {calls} calls each; {} met a fault, {ended} ended the process, all \
+         exact afterwards",
+        numbers.len()
+    );
     house.hooked.stop(running).await;
     house.hooked.stage.sim.stop().await;
 }
@@ -340,6 +400,7 @@ async fn a_delivery_whose_flush_fails_is_never_acknowledged() {
         assert_eq!(house.tell(id, 3, 0).await, Some(200), "{id}");
     }
     house.assert_kept().await;
+    println!("disk: 6 deliveries whose flush failed, none acknowledged; 3 sent again, all kept");
     house.hooked.stop(running).await;
     house.hooked.stage.sim.stop().await;
 }
@@ -356,7 +417,6 @@ enum Small {
 async fn full(small: Small, name: &str) {
     let below = tempfile::tempdir().unwrap();
     let Some(disk) = SmallDisk::new(&format!("disk::{name}"), 24, below.path()) else { return };
-    println!("{disk}");
     let projects = vec![ProjectConfig::new(PROJECT, 900, 6, 12)];
     let mut house = House::of(SimConfig { projects, ..team(0) }).await;
     let home = house.hooked.stage.dir.path().to_owned();
@@ -418,14 +478,15 @@ async fn full(small: Small, name: &str) {
     }
     house.hooked.becomes_exact().await;
     house.assert_kept().await;
-    println!(
-        "{number} deliveries, {} of them refused at first; {:?} {codes:?}",
-        refused.len(),
-        codes.map(says)
-    );
     running.signal("TERM");
     let code = until("it ends", async || running.0.try_wait().unwrap()).await.code();
     assert_eq!(code, Some(0), "{}", std::fs::read_to_string(&log).unwrap());
+    println!(
+        "disk: {small:?} full ({disk}): {number} deliveries, {} of them refused at first, {:?} times {codes:?}, all \
+         exact afterwards",
+        refused.len(),
+        codes.map(says)
+    );
     house.hooked.stage.sim.stop().await;
 }
 

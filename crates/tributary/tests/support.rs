@@ -15,6 +15,9 @@ use crate::place::Place;
 /// Longer than anything here takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Longer than any command takes that ends by itself.
+const LONGEST: Duration = Duration::from_secs(170);
+
 /// A simulated team without limits, and a directory to work in.
 pub(crate) struct Stage {
     pub(crate) sim: Sim,
@@ -94,9 +97,12 @@ pub(crate) fn tributary(dir: &Path) -> Command {
     command
 }
 
-/// Runs the binary to its end, off the runtime that serves the simulator.
-pub(crate) async fn run(mut command: Command) -> Ended {
-    tokio::task::spawn_blocking(move || Ended::from(command.output().unwrap())).await.unwrap()
+/// Runs the binary to its end; one that hangs is killed.
+pub(crate) async fn run(command: Command) -> Ended {
+    let context = format!("{command:?} hangs");
+    let output = tokio::process::Command::from(command).kill_on_drop(true).output();
+    let output = tokio::time::timeout(LONGEST, output).await;
+    Ended::from(output.unwrap_or_else(|_| panic!("{context}")).unwrap())
 }
 
 /// How a run ended.
