@@ -2,6 +2,7 @@
 //! in the end the target is equal, and nothing waits for ever.
 //!
 //! `TRIBUTARY_CHAOS=full` (`make chaos-network`) cuts at every exchange.
+#![expect(clippy::print_stdout, reason = "how much was endured is shown")]
 
 use std::time::Duration;
 
@@ -52,12 +53,14 @@ async fn a_load_cut_at_any_exchange_is_whole() {
         proxy.passed().cuts
     });
     let struck: u64 = struck.buffer_unordered(AT_ONCE).fold(0, async |sum, cuts| sum + cuts).await;
+    println!("network: {} loads of some {all} exchanges, {struck} cut, all exact", cuts.len());
     // Not every load makes as many exchanges as the first one.
     assert!(struck * 10 > u64::try_from(cuts.len()).unwrap() * 8, "{struck} of {} cuts", cuts.len());
 }
 
-/// Changes the source in each weather, and waits until the target has followed.
-async fn in_every_weather(bench: &Bench, proxy: &Proxy, following: &Following) {
+/// Changes the source in each weather, and waits until the target has followed; how many there were.
+async fn in_every_weather(bench: &Bench, proxy: &Proxy, following: &Following) -> u32 {
+    let mut weathers = 0;
     let change = || drop(bench.sim.world().mutate(8, &crate::cost::EDITS));
     for pace in [
         Pace { bytes: 700, pause: Duration::from_millis(1) },
@@ -67,6 +70,7 @@ async fn in_every_weather(bench: &Bench, proxy: &Proxy, following: &Following) {
         change();
         becomes_equal(bench, following).await;
         proxy.pace(None);
+        weathers += 1;
     }
     // Both sides believe in connections that nothing passes on, until the network forgets them.
     proxy.silence(true);
@@ -87,6 +91,7 @@ async fn in_every_weather(bench: &Bench, proxy: &Proxy, following: &Following) {
     tokio::time::sleep(Duration::from_millis(1_200)).await;
     proxy.refuse(false);
     becomes_equal(bench, following).await;
+    weathers + 3
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,7 +99,8 @@ async fn a_source_behind_a_bad_network_is_followed() {
     let (bench, proxy) = by_proxy(TargetKind::Sqlite, small()).await;
     let following = bench.follow().await;
     following.until("the first reading", settled).await;
-    in_every_weather(&bench, &proxy, &following).await;
+    let weathers = in_every_weather(&bench, &proxy, &following).await;
+    println!("network: the way to the source in {weathers} kinds of trouble, exact after each");
     following.stop().await;
 }
 
@@ -108,13 +114,18 @@ async fn a_target_behind_a_bad_network_is_written() {
     let following = bench.follow().await;
     following.until("the first reading", settled).await;
     assert_eq!(proxy.passed().cuts, 1);
-    for cut in [Cut::Request(2), Cut::Reply(3), Cut::HalfReply(5), Cut::RequestBytes(900)] {
+    let cuts = [Cut::Request(2), Cut::Reply(3), Cut::HalfReply(5), Cut::RequestBytes(900)];
+    for cut in cuts {
         proxy.cut(Some(cut));
         let _ = bench.sim.world().mutate(8, &crate::cost::EDITS);
         becomes_equal(&bench, &following).await;
         assert_eq!(proxy.passed().cuts, 1, "{cut:?}");
     }
-    in_every_weather(&bench, &proxy, &following).await;
+    let weathers = in_every_weather(&bench, &proxy, &following).await;
+    println!(
+        "network: the way to the target cut {} times and in {weathers} kinds of trouble, exact after each",
+        cuts.len() + 1
+    );
     following.stop().await;
 }
 
@@ -137,5 +148,6 @@ async fn a_source_that_falls_silent_is_said_and_asked_again() {
     assert!(said(&following.board.read()), "{:#?}", following.board.read());
     proxy.silence(false);
     becomes_equal(&bench, &following).await;
+    println!("network: a silent source was said and asked again, exact afterwards");
     following.stop().await;
 }

@@ -1,9 +1,10 @@
 //! Connections that are lost at any moment, servers that stop, writers that were overtaken: what is repeated leaves
 //! the target as one execution would.
+#![expect(clippy::print_stdout, reason = "how much was lost is shown")]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use engine::position::{Position, RebuildReason};
 use engine::target::{Batch, Owned, Plan, Target, TargetError, TargetErrorKind};
@@ -16,6 +17,15 @@ use super::super::link::Patience;
 use super::super::target::PostgresTarget;
 use super::{SCHEMA, Schema};
 use crate::contract::{CODES, Deletes, Site, assert_kind, at, batch, issues, key, owned, plan, ready, row};
+
+/// Longer than anything here takes on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Waits for what must come in time.
+async fn in_time<T>(what: &str, done: impl Future<Output = T>) -> T {
+    let done = tokio::time::timeout(DEADLINE, done).await;
+    done.unwrap_or_else(|_| panic!("waited in vain until {what}"))
+}
 
 /// Repeats a call as the engine does, until it succeeds; counts the errors, all of which must pass by themselves.
 macro_rules! persist {
@@ -93,16 +103,19 @@ async fn cut_at(places: impl Fn(Passed) -> Vec<Cut>) -> usize {
     let expected = everything(&site).await;
     let all = proxy.passed();
     assert!(all.request_bytes > 1_000 && all.reply_bytes > 1_000 && all.exchanges > 20, "{all:?}");
-    let mut noticed = 0;
+    let (mut cuts, mut noticed) = (0, 0);
     for cut in places(all) {
+        cuts += 1;
         wipe(&site).await;
         proxy.cut(Some(cut));
-        let errors = scenario(proxy.url(), &plan).await;
+        let over = format!("the scenario is over, {cut:?} of {all:?}");
+        let errors = in_time(&over, Box::pin(scenario(proxy.url(), &plan))).await;
         assert_eq!(proxy.passed().cuts, 1, "{cut:?} of {all:?}");
         assert!(errors <= 1, "{errors} errors, {cut:?} of {all:?}");
         noticed += usize::try_from(errors).unwrap();
         assert_eq!(everything(&site).await, expected, "{cut:?} of {all:?}");
     }
+    println!("lost: {cuts} cuts of a connection, {noticed} noticed, all exact afterwards");
     noticed
 }
 
@@ -123,12 +136,19 @@ async fn a_connection_cut_in_a_reply_changes_nothing() {
     assert_eq!(cut_at(cuts).await, 18);
 }
 
-/// Exchanges but for the last, which says good-bye: every third, from another one each time; all with
-/// `TRIBUTARY_CHAOS=full` (`make chaos-network`).
+/// Exchanges but for the last, which says good-bye: every third, from another one each time, which
+/// `TRIBUTARY_CHAOS_SEED` chooses again; all with `TRIBUTARY_CHAOS=full` (`make chaos-network`).
 fn each_exchange(cut: impl Fn(u64) -> Cut) -> impl Fn(Passed) -> Vec<Cut> {
     let (first, step) = match std::env::var("TRIBUTARY_CHAOS").as_deref() {
         Ok("full") => (1, 1),
-        _ => (1 + u64::from(Timestamp::now().subsec_nanosecond().unsigned_abs() % 3), 3),
+        _ => {
+            let given = std::env::var("TRIBUTARY_CHAOS_SEED").ok().map(|seed| seed.parse().unwrap());
+            let seed: u64 =
+                given.unwrap_or_else(|| Timestamp::now().subsec_nanosecond().unsigned_abs().into());
+            let again = "cargo test --package connectors --all-features --lib -- lost:: --nocapture";
+            println!("seed {seed}; to repeat: TRIBUTARY_CHAOS_SEED={seed} {again}");
+            (1 + seed % 3, 3)
+        }
     };
     move |all| (first..all.exchanges).step_by(step).map(&cut).collect()
 }
@@ -180,6 +200,7 @@ async fn a_lost_reply_to_a_commit_doubles_nothing() {
         while let Err(error) = target.write(&write(sequence)).await {
             assert_transient(&error);
             errors += 1;
+            assert!(errors < 10, "it is never written: {error}");
             let stored = site.dump("SELECT sequence FROM _tributary_tasks").await;
             committed += u32::from(stored == [sequence.to_string()]);
         }
@@ -188,6 +209,7 @@ async fn a_lost_reply_to_a_commit_doubles_nothing() {
         codes.extend(sequence..sequence + 5);
         assert_eq!(site.dump("SELECT sequence FROM _tributary_tasks").await, [sequence.to_string()]);
     }
+    println!("lost: {lost} replies to a write, {committed} of them to what was committed, none doubled");
     assert!(committed > 0 && committed < lost, "{committed} of {lost} were committed");
     assert_eq!(target.count(0, &[owned(7, "p")]).await.unwrap(), u64::try_from(codes.len()).unwrap());
 }
@@ -205,18 +227,25 @@ async fn sessions_that_the_server_ends_are_made_anew() {
     assert_eq!(scenario(&site.url, &plan).await, 0);
     let expected = everything(&site).await;
     let mut other = site.other().await;
-    let mut total = 0;
+    let (mut total, mut rounds) = (0, 0);
     while total < 20 {
+        rounds += 1;
+        assert!(rounds <= 200, "{total} sessions ended in the middle of {rounds} scenarios");
         wipe(&site).await;
         let (url, plan) = (site.url.clone(), plan.clone());
         let run = tokio::spawn(async move { scenario(&url, &plan).await });
         let mut ended = 0;
+        let deadline = Instant::now() + DEADLINE;
         while !run.is_finished() && ended < 3 {
+            assert!(Instant::now() < deadline, "the scenario goes on, and has no session to end");
             ended += terminate(&mut other).await;
         }
-        total += run.await.unwrap();
+        total += in_time("the scenario is over", run).await.unwrap();
         assert_eq!(everything(&site).await, expected);
     }
+    println!(
+        "lost: {total} calls whose session the server ended, in {rounds} scenarios, all exact afterwards"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -277,7 +306,13 @@ async fn a_server_that_lost_what_it_had_committed_is_not_written_on() {
 async fn waiting(other: &mut PgConnection, sessions: i64) {
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
                AND application_name = 'tributary' AND wait_event_type = 'Lock'";
-    while sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut *other).await.unwrap() < sessions {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let found: i64 = sqlx::query_scalar(sql).fetch_one(&mut *other).await.unwrap();
+        if found >= sessions {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{found} sessions wait for a lock, not {sessions}");
         tokio::task::yield_now().await;
     }
 }
@@ -313,8 +348,8 @@ async fn invariant_6_an_opener_waits_for_a_writer_in_its_middle() {
         } else {
             block.rollback().await.unwrap();
         }
-        let (returned, written) = writer.await.unwrap();
-        let (mut current, opened) = opener.await.unwrap();
+        let (returned, written) = in_time("the writer is through", writer).await.unwrap();
+        let (mut current, opened) = in_time("the opener is through", opener).await.unwrap();
         let opened = opened.unwrap();
         if ends {
             assert_kind(written, TargetErrorKind::Transient);
@@ -366,7 +401,10 @@ async fn a_connection_that_was_idle_is_tried_before_it_is_used() {
     for batch in batches(&plan) {
         assert!(terminate(&mut other).await > 0);
         // Until the last of them is gone.
-        while terminate(&mut other).await > 0 {}
+        let deadline = Instant::now() + DEADLINE;
+        while terminate(&mut other).await > 0 {
+            assert!(Instant::now() < deadline, "a session that was ended does not end");
+        }
         target.write(&batch).await.unwrap();
     }
 }
