@@ -1,4 +1,4 @@
-//! The body of an answer: the envelope around a page of rows is read, or refused.
+//! The body of an answer: the envelope around a page of rows is read, and each row's numbers, texts and times; or refused.
 
 #![no_main]
 

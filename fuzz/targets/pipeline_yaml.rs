@@ -2,8 +2,6 @@
 
 #![no_main]
 
-use std::path::Path;
-
 use libfuzzer_sys::fuzz_target;
 
 /// The binary has no library: its reader of files is taken in as it stands.
@@ -11,22 +9,7 @@ use libfuzzer_sys::fuzz_target;
 #[path = "../../crates/tributary/src/pipeline/mod.rs"]
 mod pipeline;
 
-/// No message may show it.
-const SECRET: &str = "9f3c1b7a55d2";
+#[path = "../../crates/tributary/src/pipeline/tests/fuzzing.rs"]
+mod fuzzing;
 
-fuzz_target!(|text: &str| {
-    let variable = |name: &str| match name {
-        "TOKEN" => Some(SECRET.to_owned()),
-        "RATE" => Some("7".to_owned()),
-        _ => None,
-    };
-    let Err(findings) = pipeline::read(Path::new("conf/pipeline.yaml"), text, &variable) else { return };
-    assert!(!findings.is_empty(), "it is refused without a reason");
-    for finding in findings {
-        let said = finding.problem.to_string();
-        // What is no pipeline at all is so as a whole.
-        assert!(!finding.path.is_empty() || finding.problem.code == "CONFIG-SYNTAX", "where? {said}");
-        assert!(!finding.problem.why.is_empty() && !finding.problem.fix.is_empty(), "{said}");
-        assert!(!finding.path.starts_with("source.auth") || !said.contains(SECRET), "{said}");
-    }
-});
+fuzz_target!(|text: &str| fuzzing::pipeline_yaml(text));

@@ -18,6 +18,8 @@ mod oauth;
 mod pages;
 mod recorded;
 mod retries;
+#[cfg(feature = "fuzzing")]
+mod seeds;
 mod server;
 mod service_hooks;
 mod simulator;

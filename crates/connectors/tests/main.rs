@@ -20,3 +20,5 @@ mod projects;
 mod rebuild;
 mod renamed;
 mod rounds;
+#[cfg(feature = "fuzzing")]
+mod seeds;

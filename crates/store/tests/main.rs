@@ -4,6 +4,8 @@
 mod golden;
 mod inbox;
 mod journal;
+#[cfg(feature = "fuzzing")]
+mod seeds;
 mod state_dir;
 mod tokens;
 mod vault;

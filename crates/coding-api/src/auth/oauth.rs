@@ -262,25 +262,36 @@ impl Shared {
         if status == 429 || status == 408 || status >= 500 {
             return Err(answer.refusal(REFRESH, self.clock.as_ref()));
         }
-        let sane = crate::sanitize::sanitize(answer.body);
-        let parsed: Option<Answer> = serde_json::from_str(&sane.text).ok();
-        let Some(parsed) = parsed else {
-            // HTML with a 200 is a gateway between us and CODING; with a 4xx it is a plain no.
-            return Err(if status < 300 { Error::new(ErrorKind::NotJson, REFRESH) } else { refused() });
-        };
-        let Some(access_token) = parsed.access_token.filter(|token| !token.expose_secret().is_empty()) else {
-            return Err(refused());
-        };
-        let refresh_token = parsed
-            .refresh_token
-            .filter(|token| !token.expose_secret().is_empty())
-            .unwrap_or_else(|| refresh_token.clone());
-        let expires_at = parsed
-            .expires_in
-            .as_ref()
-            .and_then(integer)
-            .filter(|seconds| *seconds > 0)
-            .and_then(|seconds| issued_at.saturating_add(SignedDuration::from_secs(seconds)).ok());
-        Ok(RotatedTokens { access_token, refresh_token, issued_at, expires_at })
+        read(status, answer.body, refresh_token, issued_at)
     }
+}
+
+/// Reads what the token endpoint answered to a request of `issued_at`; without another refresh token the one that was
+/// used stays good.
+pub(crate) fn read(
+    status: u16,
+    body: Vec<u8>,
+    refresh_token: &SecretString,
+    issued_at: Timestamp,
+) -> Result<RotatedTokens, Error> {
+    let sane = crate::sanitize::sanitize(body);
+    let parsed: Option<Answer> = serde_json::from_str(&sane.text).ok();
+    let Some(parsed) = parsed else {
+        // HTML with a 200 is a gateway between us and CODING; with a 4xx it is a plain no.
+        return Err(if status < 300 { Error::new(ErrorKind::NotJson, REFRESH) } else { refused() });
+    };
+    let Some(access_token) = parsed.access_token.filter(|token| !token.expose_secret().is_empty()) else {
+        return Err(refused());
+    };
+    let refresh_token = parsed
+        .refresh_token
+        .filter(|token| !token.expose_secret().is_empty())
+        .unwrap_or_else(|| refresh_token.clone());
+    let expires_at = parsed
+        .expires_in
+        .as_ref()
+        .and_then(integer)
+        .filter(|seconds| *seconds > 0)
+        .and_then(|seconds| issued_at.saturating_add(SignedDuration::from_secs(seconds)).ok());
+    Ok(RotatedTokens { access_token, refresh_token, issued_at, expires_at })
 }

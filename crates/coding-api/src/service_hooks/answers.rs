@@ -78,7 +78,7 @@ pub struct EventOffer {
 
 impl ServiceHook {
     /// Reads a row; `None` if it has no id.
-    pub(super) fn read(row: Row) -> Option<Self> {
+    pub(crate) fn read(row: Row) -> Option<Self> {
         let id = string(&row, "Id")?;
         // Asked for and answered under different names.
         let either = |one: &str, other: &str| string(&row, one).or_else(|| string(&row, other));
@@ -152,7 +152,7 @@ impl fmt::Debug for ServiceHook {
 
 impl HookLog {
     /// Reads a row; `None` if it has no id.
-    pub(super) fn read(row: Row) -> Option<Self> {
+    pub(crate) fn read(row: Row) -> Option<Self> {
         let millis = |name: &str| row.time(name).map(jiff::Timestamp::as_millisecond);
         let status = row.integer("ResponseStatus").and_then(|status| u16::try_from(status).ok());
         let status = status.filter(|status| *status > 0);
@@ -190,7 +190,7 @@ impl fmt::Debug for HookLog {
 }
 
 impl EventOffer {
-    pub(super) fn read(row: &Row) -> Option<Self> {
+    pub(crate) fn read(row: &Row) -> Option<Self> {
         Some(Self {
             code: string(row, "Name")?,
             label: string(row, "Label"),
@@ -202,7 +202,7 @@ impl EventOffer {
 
 /// Whether an answer says that it was not done: `Succeed`, or `Success` inside an object, printed as a boolean
 /// or as a text. Anything else is no denial.
-pub(super) fn denies(said: &Value) -> bool {
+pub(crate) fn denies(said: &Value) -> bool {
     let said = match said {
         Value::Object(data) => data.get("Success").or_else(|| data.get("Succeed")),
         said => Some(said),

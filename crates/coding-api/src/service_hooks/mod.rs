@@ -4,7 +4,7 @@
 //! error says never quotes what a hook is set up with. How answers are read is in `answers.rs`, what deliveries
 //! are is in [`crate::hook`].
 
-mod answers;
+pub(crate) mod answers;
 
 use std::collections::HashSet;
 use std::fmt;

@@ -1,5 +1,9 @@
 //! Golden tests: the very sentences that a user reads.
 
+mod fuzzing;
+#[path = "../../../../fuzz/replay.rs"]
+mod replay;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -498,4 +502,10 @@ fn a_postgresql_target_shows_no_password() {
         wrong(&file("{}")),
         ["target: Nothing is chosen: `sqlite` or `postgres` is expected. Add one of them. [CONFIG-MISSING]"]
     );
+}
+
+/// The seeds of the fuzz target, once each: what a fuzzer found is kept there, and is not found again.
+#[test]
+fn every_seed_of_the_fuzz_target_is_read() {
+    replay::replay("pipeline_yaml", |bytes| fuzzing::pipeline_yaml(&String::from_utf8_lossy(bytes)));
 }

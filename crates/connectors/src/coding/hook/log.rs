@@ -68,9 +68,9 @@ impl CodingSource {
 }
 
 /// Goes through a log, newest first.
-struct Missed {
+pub(super) struct Missed {
     since_ms: i64,
-    found: MissedDeliveries,
+    pub(super) found: MissedDeliveries,
     /// Ids of log entries.
     without_body: Vec<String>,
     /// Delivery ids that came through, or are fetched already.
@@ -82,7 +82,7 @@ struct Missed {
 }
 
 impl Missed {
-    fn new(since: Timestamp) -> Missed {
+    pub(super) fn new(since: Timestamp) -> Missed {
         Missed {
             since_ms: since.as_millisecond(),
             found: MissedDeliveries::default(),
@@ -95,7 +95,7 @@ impl Missed {
     }
 
     /// Takes an entry; whether more are wanted.
-    fn take(&mut self, log: HookLog) -> bool {
+    pub(super) fn take(&mut self, log: HookLog) -> bool {
         if !self.seen.insert(log.id.clone()) {
             return true;
         }

@@ -5,6 +5,8 @@
 //! what a user configures of all this.
 
 pub mod check;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod hear;
 pub mod log;
 mod manual;
