@@ -5,16 +5,20 @@
 //! `TRIBUTARY_CHAOS=full` (`make failpoints`) strikes it at more moments, and has everything shared done with both
 //! targets.
 #![expect(clippy::print_stdout, reason = "a sweep shows what was struck, and how that ended")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail loudly")]
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use coding_sim::{DEFAULT_TOKEN, ProjectConfig, SimConfig};
+use coding_sim::{DEFAULT_TOKEN, FaultKind, Faults, MutationKind, OAuthConfig, ProjectConfig, SimConfig};
 
 use super::scene::{Form, How, Scene};
 use super::{OF_A_TARGET, SHARED, When};
 use crate::chaos::is_full;
 use crate::place::{TargetKind, on_each_target};
-use crate::support::{Stage, rotating_oauth, run, tributary};
+use crate::support::{Running, Stage, rotating_oauth, run, tributary, until};
 
 /// A delay of the first pass, longer than anything waits for a lock without saying so, shorter than any time-out; then a
 /// shorter one of every pass.
@@ -170,32 +174,90 @@ async fn what_passes_is_waited_out(target: TargetKind) {
     scene.close().await;
 }
 
+/// A pipeline with OAuth.
+async fn with_oauth(oauth: OAuthConfig) -> (Stage, PathBuf) {
+    let stage = Stage::with(SimConfig {
+        projects: vec![ProjectConfig::new("app", 5, 1, 2)],
+        rate_limit: 0,
+        oauth: Some(oauth),
+        ..SimConfig::default()
+    })
+    .await;
+    let file = stage.pipeline("app", "", "");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let oauth =
+        "{ oauth: { client_id: app, client_secret: app-secret, refresh_token: first-refresh-token } }";
+    std::fs::write(&file, text.replace(&format!("{{ token: \"{DEFAULT_TOKEN}\" }}"), oauth)).unwrap();
+    (stage, file)
+}
+
+/// A sync of it that says which points it reaches.
+fn traced(stage: &Stage, file: &Path) -> Command {
+    let mut command = tributary(stage.dir.path());
+    command.env("TRIBUTARY_LOG", "info,failpoint=trace").arg("sync").arg(file).arg("--once");
+    command
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_could_not_be_kept_is_not_lost() {
     for point in points("tokens::keep") {
         for action in ["return", "panic", DELAY] {
-            let stage = Stage::with(SimConfig {
-                projects: vec![ProjectConfig::new("app", 5, 1, 2)],
-                rate_limit: 0,
-                oauth: Some(rotating_oauth()),
-                ..SimConfig::default()
-            })
-            .await;
-            let file = stage.pipeline("app", "", "");
-            let text = std::fs::read_to_string(&file).unwrap();
-            let oauth = "{ oauth: { client_id: app, client_secret: app-secret, refresh_token: first-refresh-token } }";
-            std::fs::write(&file, text.replace(&format!("{{ token: \"{DEFAULT_TOKEN}\" }}"), oauth)).unwrap();
-            let sync = || {
-                let mut command = tributary(stage.dir.path());
-                command.env("TRIBUTARY_LOG", "info,failpoint=trace").arg("sync").arg(&file).arg("--once");
-                command
-            };
+            let (stage, file) = with_oauth(rotating_oauth()).await;
+            let sync = || traced(&stage, &file);
             let mut struck = sync();
             struck.env("FAILPOINTS", format!("{point}=1*{action}"));
             let ended = run(struck).await.expect(0);
             assert!(ended.stderr.contains(&format!("reached point=\"{point}\"")), "{ended:?}");
             run(sync()).await.expect(0);
             assert_eq!(stage.count("app.db", "issues").await, 5);
+            stage.sim.stop().await;
+        }
+    }
+}
+
+/// Killed around the keeping of a new token, it goes on by itself: with what it kept, or with the refresh token before,
+/// where CODING leaves that good. What cannot be saved is what CODING has given out, in place of a refresh token that
+/// is void from then on, and what is not on the disk yet: then the next start says what is to be done.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_around_the_keeping_of_a_token_it_goes_on_or_says_what_to_do() {
+    const SECRETS: [&str; 2] = ["first-refresh-token", "app-secret"];
+    for point in points("tokens::keep") {
+        for rotate_refresh_token in [false, true] {
+            let (stage, file) = with_oauth(OAuthConfig { rotate_refresh_token, ..rotating_oauth() }).await;
+            run(traced(&stage, &file)).await.expect(0);
+            // The token in use is refused, so another one is fetched.
+            let world = stage.sim.world();
+            world.set_faults(Faults::only(FaultKind::Http401, 1.0));
+            let said = stage.path("said.log");
+            let mut struck = traced(&stage, &file);
+            struck.env("FAILPOINTS", format!("{point}=1*sleep(600000)"));
+            struck.stdout(Stdio::null()).stderr(File::create(&said).unwrap());
+            let mut struck = Running::start(struck);
+            until("it keeps a token", async || {
+                let said = std::fs::read_to_string(&said).unwrap();
+                said.contains(&format!("reached point=\"{point}\"")).then_some(())
+            })
+            .await;
+            struck.signal("KILL");
+            struck.0.wait().unwrap();
+            world.set_faults(Faults::default());
+            let _ = world.mutate(3, &[MutationKind::EditIssue]);
+
+            let ended = run(traced(&stage, &file)).await;
+            match point.ends_with("::before") && rotate_refresh_token {
+                false => {
+                    ended.expect(0);
+                    let mut verify = tributary(stage.dir.path());
+                    verify.arg("verify").arg(&file).arg("--deep");
+                    run(verify).await.expect(0);
+                }
+                true => {
+                    let ended = ended.expect(1);
+                    assert!(ended.stderr.contains("[CODING-AUTH]"), "{ended:?}");
+                    assert!(ended.stderr.contains("authorise the app again"), "{ended:?}");
+                    assert!(!SECRETS.iter().any(|secret| ended.stderr.contains(secret)), "{ended:?}");
+                }
+            }
             stage.sim.stop().await;
         }
     }
