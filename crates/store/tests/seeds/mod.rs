@@ -1,6 +1,6 @@
 //! The seeds of the fuzz targets, once each: what a fuzzer found is kept there, and is not found again.
 
-#[path = "../../../fuzz/replay.rs"]
+#[path = "../../../../fuzz/replay.rs"]
 mod replay;
 
 #[test]
