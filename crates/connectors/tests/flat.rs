@@ -10,6 +10,7 @@ use coding_sim::{
 use connectors::coding::config::{Details, Projects};
 use engine::delivery::shape::{Deletes, Mode, Naming};
 use engine::schema::Kind;
+use engine::status::{State, Status};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -28,6 +29,7 @@ on_each_target!(
     fields_of_one_name_and_of_taken_names_have_columns_of_their_own,
     a_removed_field_keeps_its_column_empty,
     a_field_without_a_definition_is_a_text,
+    fields_that_cannot_be_asked_for_keep_their_columns_and_values,
     a_fresh_reading_of_fewer_fields_deletes_nothing_unasked,
     stopped_at_any_moment_it_goes_on,
     a_document_and_a_flat_task_share_one_reading,
@@ -355,6 +357,44 @@ async fn a_field_without_a_definition_is_a_text(target: TargetKind) {
 }
 
 /// That a fresh reading knows other fields is no reason to believe that rows which it lacks are gone.
+/// While the source refuses to name the fields, those that are known stay as they are, rows go on, and it is said.
+async fn fields_that_cannot_be_asked_for_keep_their_columns_and_values(target: TargetKind) {
+    let bench = flat(target, small()).await;
+    bench.once().await;
+    let mut made = first();
+    assert_flat(&bench, &made).await;
+    let before = noted(&bench.place, &bench.task.team).await;
+    let refused = Faults {
+        actions: vec!["DescribeProjectIssueFieldList".to_owned()],
+        ..Faults::only(FaultKind::Http403, 1.0)
+    };
+    let is_said = |status: &Status| {
+        let said = status.capture.last_problem.as_ref();
+        said.is_some_and(|(_, problem)| {
+            problem.what.starts_with("Cannot read the custom fields of project `")
+        })
+    };
+
+    // Refused while it follows, and from a start on.
+    let mut following = bench.follow().await;
+    following.until("it follows", |status| matches!(status.capture.state, State::Following { .. })).await;
+    bench.sim.world().set_faults(refused);
+    for _ in 0..2 {
+        following.until("it is said", is_said).await;
+        let _ = bench.sim.world().mutate(20, &[]);
+        becomes_flat(&bench, &following, &made).await;
+        assert_eq!(noted(&bench.place, &bench.task.team).await, before);
+        following.stop().await;
+        following = bench.follow().await;
+    }
+
+    let field = add(&bench, &mut made, "Root Cause", "TEXT_SINGLE_LINE", &[]);
+    give(&bench, "backend", field, &["one", "two"]);
+    bench.sim.world().set_faults(Faults::default());
+    becomes_flat(&bench, &following, &made).await;
+    following.stop().await;
+}
+
 async fn a_fresh_reading_of_fewer_fields_deletes_nothing_unasked(target: TargetKind) {
     let bench = flat(target, small()).await;
     bench.once().await;

@@ -399,7 +399,7 @@ impl Source for CodingSource {
         urgency: Urgency,
     ) -> Result<Vec<CustomField>, SourceError> {
         let client = self.at(urgency);
-        let what = format!("Cannot read the custom fields of project `{}`", project.name);
+        let what = format!("read the custom fields of project `{}`", project.name);
         let failed = |error| source_error(&what, error);
         // Each type of issue has fields of its own; one is shown with every type that has it.
         let types = client.project_issue_types(&project.name).await.map_err(failed)?;

@@ -352,7 +352,14 @@ impl<S: Source, J: Journal> Capture<S, J> {
     async fn first_round(&self, began: bool) -> Result<(), CaptureError> {
         self.look_around().await?;
         let began = began || self.progress.borrow().logging;
-        self.load_all(began).await
+        let loaded = self.load_all(began).await;
+        // Where only the custom fields could not be read and earlier ones are known, changes need not wait for that:
+        // every poll asks for them again, and says what is wrong.
+        let (all_loaded, custom) = {
+            let progress = self.progress.borrow();
+            (progress.loaded, progress.custom.is_some())
+        };
+        if all_loaded && custom { Ok(()) } else { loaded }
     }
 
     async fn polls(&self, first: &FirstRound) -> Result<(), CaptureError> {
