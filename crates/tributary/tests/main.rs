@@ -14,6 +14,7 @@ mod configuration;
 mod crash;
 mod disk;
 mod failpoints;
+mod first_load;
 #[path = "../../connectors/tests/harness.rs"]
 mod harness;
 mod heavy;
