@@ -20,7 +20,7 @@ use engine::observation::Channel;
 use engine::position::Sequence;
 use engine::row::{ProjectId, RowId, RowKey};
 use engine::status::{Board, Written};
-use engine::target::{Plan, Target, TargetErrorKind};
+use engine::target::{Inspect, Looked, Plan, TargetErrorKind};
 use serde_json::json;
 use store::journal::{FILE, SqliteJournal};
 use tokio::sync::watch;
@@ -35,45 +35,90 @@ on_each_target!(
     todays_version_has_golden_files,
 );
 
-/// The golden files of today's versions.
-const NEWEST: [(TargetKind, &str); 2] =
-    [(TargetKind::Sqlite, "sqlite-1"), (TargetKind::Postgres, "postgres-1")];
+/// Golden files of one version of a target, and the form of their rows.
+struct Golden {
+    target: TargetKind,
+    mode: Mode,
+    folder: &'static str,
+    /// Rows that were put aside.
+    aside: u64,
+}
+
+/// Each target in both forms: together they make every table of its bookkeeping.
+const VERSION_1: [Golden; 4] = [
+    Golden { target: TargetKind::Sqlite, mode: Mode::Document, folder: "sqlite-1", aside: 0 },
+    Golden { target: TargetKind::Sqlite, mode: Mode::Flat, folder: "sqlite-1-flat", aside: 1 },
+    Golden { target: TargetKind::Postgres, mode: Mode::Document, folder: "postgres-1-document", aside: 1 },
+    Golden { target: TargetKind::Postgres, mode: Mode::Flat, folder: "postgres-1", aside: 0 },
+];
 
 const PROJECT: &str = "backend";
 /// Issues of the golden target.
 const LEFT: i64 = 5;
 
-fn golden(folder: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(folder)
+fn folder_of(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
-fn newest(target: TargetKind) -> &'static str {
-    NEWEST.iter().find(|(kind, _)| *kind == target).unwrap().1
+/// The golden files of today's version.
+fn newest(target: TargetKind) -> impl Iterator<Item = &'static Golden> {
+    VERSION_1.iter().filter(move |golden| golden.target == target)
 }
 
-/// Where the golden files came from. A form of rows for each target: together they make every table of the bookkeeping.
-async fn bench(target: TargetKind) -> Bench {
-    let mut bench = Bench::new(target, unlimited(vec![ProjectConfig::new(PROJECT, 6, 2, 3)])).await;
-    (bench.task.mode, bench.task.naming) = match target {
-        TargetKind::Sqlite => (Mode::Document, Naming::Original),
-        TargetKind::Postgres => (Mode::Flat, Naming::SnakeCase),
+/// Where the golden files came from.
+async fn bench(Golden { target, mode, .. }: &Golden) -> Bench {
+    let mut bench = Bench::new(*target, unlimited(vec![ProjectConfig::new(PROJECT, 6, 2, 3)])).await;
+    bench.task.mode = *mode;
+    bench.task.naming = match mode {
+        Mode::Document => Naming::Original,
+        Mode::Flat => Naming::SnakeCase,
     };
     bench
 }
 
-/// Loads, has a row changed and one deleted, and catches up.
+/// Another name for an issue.
+fn named(code: u32, name: &str) -> Operation {
+    let fields = IssueFields { name: Some(name.to_owned()), ..IssueFields::default() };
+    Operation::SetIssue { project: PROJECT.to_owned(), code, fields: fields.into(), touch: true }
+}
+
+/// Makes those that are not there.
 async fn make(target: TargetKind) {
-    let bench = bench(target).await;
+    for golden in newest(target) {
+        if !folder_of(golden.folder).exists() {
+            make_one(golden).await;
+        }
+    }
+}
+
+/// Loads, has a row changed and one deleted, and catches up; then one row cannot be stored.
+async fn make_one(golden: &Golden) {
+    let bench = bench(golden).await;
     bench.once().await;
-    let fields = IssueFields { name: Some("renamed".to_owned()), ..IssueFields::default() };
-    let changes = [
-        Operation::SetIssue { project: PROJECT.to_owned(), code: 2, fields: fields.into(), touch: true },
-        Operation::DeleteIssue { project: PROJECT.to_owned(), code: 6 },
-    ];
-    bench.sim.world().apply(&changes).unwrap();
+    let delete = Operation::DeleteIssue { project: PROJECT.to_owned(), code: 6 };
+    bench.sim.world().apply(&[named(2, "renamed"), delete]).unwrap();
     bench.once().await;
-    let folder = golden(newest(target));
-    assert!(!folder.exists(), "{} stands for files that people have: it is never changed", folder.display());
+    let Names { issues, name, .. } = names(golden.mode);
+    let (forbid, allow) = match golden.target {
+        TargetKind::Sqlite => (
+            format!(
+                "CREATE TRIGGER no_poison BEFORE INSERT ON {issues} WHEN NEW.{name} = 'poison' \
+                 BEGIN SELECT RAISE(ABORT, 'poison'); END"
+            ),
+            "DROP TRIGGER no_poison".to_owned(),
+        ),
+        TargetKind::Postgres => (
+            format!("ALTER TABLE {issues} ADD CONSTRAINT no_poison CHECK ({name} <> 'poison')"),
+            format!("ALTER TABLE {issues} DROP CONSTRAINT no_poison"),
+        ),
+    };
+    if golden.aside > 0 {
+        bench.place.execute(&forbid).await;
+        bench.sim.world().apply(&[named(3, "poison")]).unwrap();
+        bench.once().await;
+        bench.place.execute(&allow).await;
+    }
+    let folder = folder_of(golden.folder);
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::copy(bench.state().join(FILE), folder.join(FILE)).unwrap();
     match &bench.place {
@@ -110,7 +155,7 @@ async fn make_postgres() {
 
 /// Puts copies of golden files where the bench has its own.
 async fn unpack(bench: &Bench, folder: &str) {
-    let folder = golden(folder);
+    let folder = folder_of(folder);
     std::fs::create_dir_all(bench.state()).unwrap();
     std::fs::write(bench.state().join(FILE), std::fs::read(folder.join(FILE)).unwrap()).unwrap();
     match &bench.place {
@@ -132,10 +177,26 @@ struct Names {
     name: &'static str,
 }
 
-fn names(target: TargetKind) -> Names {
-    match target {
-        TargetKind::Sqlite => Names { issues: "\"Issues\"", code: "\"Code\"", name: "\"Name\"" },
-        TargetKind::Postgres => Names { issues: "issues", code: "code", name: "name" },
+fn names(mode: Mode) -> Names {
+    match mode {
+        Mode::Document => Names { issues: "\"Issues\"", code: "\"Code\"", name: "\"Name\"" },
+        Mode::Flat => Names { issues: "issues", code: "code", name: "name" },
+    }
+}
+
+/// What whoever only looks finds in the target.
+async fn look(bench: &Bench) -> Looked {
+    async fn look(mut target: impl Inspect, plan: &Plan) -> Looked {
+        let looked = target.look(plan).await.unwrap();
+        target.close().await;
+        looked
+    }
+    let plan = Shaper::new(bench.task.clone()).plan();
+    match &bench.place {
+        Place::Sqlite(file) => look(sqlite(file), &plan).await,
+        Place::Postgres { database, schema } => {
+            look(postgres(database.url().to_string(), schema), &plan).await
+        }
     }
 }
 
@@ -184,17 +245,20 @@ async fn deliver(bench: &Bench, journal: &Arc<SqliteJournal>, progress: Progress
 }
 
 async fn todays_code_goes_on_from_version_1(target: TargetKind) {
-    let bench = bench(target).await;
-    let folder = match target {
-        TargetKind::Sqlite => "sqlite-1",
-        TargetKind::Postgres => "postgres-1",
-    };
-    unpack(&bench, folder).await;
-    let Names { issues, code, name } = names(target);
+    for golden in VERSION_1.iter().filter(|golden| golden.target == target) {
+        goes_on(golden).await;
+    }
+}
+
+async fn goes_on(golden: &Golden) {
+    let bench = bench(golden).await;
+    unpack(&bench, golden.folder).await;
+    let Names { issues, code, name } = names(golden.mode);
     let count =
         async |what: &str| bench.place.number(&format!("SELECT count(*) FROM {issues} WHERE {what}")).await;
     assert_eq!(count("1 = 1").await, LEFT);
     assert_eq!(count(&format!("{code} = 2 AND {name} = 'renamed'")).await, 1);
+    assert_eq!(look(&bench).await.put_aside, golden.aside);
 
     // What the capture remembered is understood: nothing would be read anew.
     let journal = Arc::new(SqliteJournal::open(&bench.state()).await.unwrap());
@@ -228,19 +292,27 @@ async fn todays_code_goes_on_from_version_1(target: TargetKind) {
     if bench.task.mode == Mode::Flat {
         assert!(bench.place.number("SELECT count(*) FROM _tributary_fields").await > 0);
     }
+    assert_eq!(look(&bench).await.put_aside, golden.aside);
     Arc::into_inner(journal).unwrap().close().await.unwrap();
 }
 
 async fn what_a_newer_version_made_is_refused_and_left_as_it_is(target: TargetKind) {
-    async fn refused(mut target: impl Target, plan: &Plan) -> String {
-        let error = target.open(plan).await.unwrap_err();
-        target.close().await;
-        assert_eq!(error.kind, TargetErrorKind::Fatal);
-        assert!(error.problem.code.ends_with("-NEWER"), "{error}");
-        error.to_string()
+    /// By whoever writes, and by whoever only looks.
+    async fn refused<T: Inspect>(target: impl Fn() -> T, plan: &Plan) -> [String; 2] {
+        let (mut writes, mut looks) = (target(), target());
+        let refused = [writes.open(plan).await.map(drop), looks.look(plan).await.map(drop)];
+        writes.close().await;
+        looks.close().await;
+        refused.map(|refused| {
+            let error = refused.unwrap_err();
+            assert_eq!(error.kind, TargetErrorKind::Fatal);
+            assert!(error.problem.code.ends_with("-NEWER"), "{error}");
+            error.to_string()
+        })
     }
-    let bench = bench(target).await;
-    unpack(&bench, newest(target)).await;
+    let golden = newest(target).next().unwrap();
+    let bench = bench(golden).await;
+    unpack(&bench, golden.folder).await;
     // Bookkeeping of which today's code understands nothing but the version.
     bench.place.execute("UPDATE _tributary_format SET version = 2").await;
     bench.place.execute("UPDATE _tributary_tables SET definition = '{\"another\": \"form\"}'").await;
@@ -249,16 +321,18 @@ async fn what_a_newer_version_made_is_refused_and_left_as_it_is(target: TargetKi
     let said = match &bench.place {
         Place::Sqlite(file) => {
             let before = std::fs::read(file).unwrap();
-            let said = refused(sqlite(file), &plan).await;
+            let said = refused(|| sqlite(file), &plan).await;
             assert!(std::fs::read(file).unwrap() == before);
             said
         }
         Place::Postgres { database, schema } => {
-            refused(postgres(database.url().to_string(), schema), &plan).await
+            refused(|| postgres(database.url().to_string(), schema), &plan).await
         }
     };
-    assert!(said.contains("its bookkeeping has version 2, this tributary knows up to 1"), "{said}");
-    assert!(said.contains("Use the newer tributary that made it"), "{said}");
+    for said in said {
+        assert!(said.contains("its bookkeeping has version 2, this tributary knows up to 1"), "{said}");
+        assert!(said.contains("Use the newer tributary that made it"), "{said}");
+    }
     let made = match target {
         TargetKind::Sqlite => "SELECT count(*) FROM sqlite_schema WHERE name = '_tributary_aside'",
         TargetKind::Postgres => "SELECT count(*) FROM pg_tables WHERE tablename = '_tributary_aside'",
@@ -268,8 +342,9 @@ async fn what_a_newer_version_made_is_refused_and_left_as_it_is(target: TargetKi
 
 async fn todays_version_has_golden_files(target: TargetKind) {
     let version = "SELECT max(version) FROM _tributary_format";
-    let (old, new) = (bench(target).await, bench(target).await);
-    unpack(&old, newest(target)).await;
+    let golden = newest(target).next().unwrap();
+    let (old, new) = (bench(golden).await, bench(golden).await);
+    unpack(&old, golden.folder).await;
     new.once().await;
     let (golden, today) = (old.place.number(version).await, new.place.number(version).await);
     assert_eq!(golden, today, "make some, and never change old ones");

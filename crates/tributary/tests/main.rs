@@ -15,6 +15,7 @@ mod crash;
 mod disk;
 mod failpoints;
 mod first_load;
+mod golden;
 #[path = "../../connectors/tests/harness.rs"]
 mod harness;
 mod heavy;
