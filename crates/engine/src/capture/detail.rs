@@ -186,12 +186,12 @@ impl<S: Source, J: Journal> Capture<S, J> {
         Ok(None)
     }
 
-    /// A failing look-up is on the board at once, and in the log when it is another problem than the last.
+    /// What failed and keeps nothing waiting is on the board at once, and in the log when it is another problem than the last.
     pub(super) fn say_failed(&self, problem: Problem) {
         self.board.update(|status| {
             let last = &mut status.capture.last_problem;
             if last.as_ref().is_none_or(|(_, known)| known.code != problem.code) {
-                tracing::warn!(%problem, "a look-up failed and is tried again later");
+                tracing::warn!(%problem, "a request failed and is made again later");
             }
             *last = Some((Timestamp::now(), problem));
         });

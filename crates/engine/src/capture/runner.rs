@@ -391,7 +391,13 @@ impl<S: Source, J: Journal> Capture<S, J> {
     }
 
     async fn census_round(&self) -> Result<(), CaptureError> {
-        self.census_all().await.and(self.read_fields(Urgency::Census).await)
+        self.census_all().await?;
+        match self.read_fields(Urgency::Census).await {
+            // That is no reason to list everything again.
+            Err(CaptureError::Source(error)) => self.say_failed(error.problem),
+            other => return other,
+        }
+        Ok(())
     }
 
     async fn prunes(&self) -> Result<(), CaptureError> {
