@@ -73,6 +73,12 @@ impl Run {
         self.running.0.try_wait().unwrap()
     }
 
+    /// Has it end, and waits for that.
+    async fn terminated(&mut self) -> ExitStatus {
+        self.running.signal("TERM");
+        until("the process ends", async || self.ended()).await
+    }
+
     fn said(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
@@ -316,9 +322,13 @@ impl Scene {
 
     /// Stops a run, and looks at what it left.
     pub(crate) async fn stop(&mut self, mut run: Run) {
-        run.running.signal("TERM");
-        let ended = until("the process ends", async || run.ended()).await;
+        let ended = run.terminated().await;
         assert_eq!(ended.code(), Some(0), "{}", run.words());
+        self.assert_kept().await;
+    }
+
+    /// Fails unless what was acknowledged is there, once, and the log tells what can have happened.
+    async fn assert_kept(&self) {
         let entries = self.hooked.entries().await;
         let found: BTreeSet<String> = entries.iter().filter_map(|entry| entry.delivery_id.clone()).collect();
         assert_eq!(found.len(), entries.len(), "a delivery is there twice");
@@ -397,33 +407,63 @@ impl Scene {
 
     /// The same for the points of `verify --repair` over columns that somebody changed.
     pub(crate) async fn strike_mend(&mut self, point: &str, action: &str) -> How {
-        let run = self.recover().await;
-        self.stop(run).await;
-        for sql in [
+        let spoilt = [
             "ALTER TABLE issues DROP COLUMN name",
             "ALTER TABLE issues ADD COLUMN name DOUBLE PRECISION",
             "ALTER TABLE iterations DROP COLUMN goal",
             "DELETE FROM issues WHERE code = 2",
-        ] {
+        ];
+        // Columns that stand mended have every row written again by whoever comes next.
+        let heals = point.ends_with("::after");
+        self.strike_over(&spoilt, ("verify", &["--repair"]), heals, point, action).await
+    }
+
+    /// The same for points of `resync` over rows that somebody changed.
+    pub(crate) async fn strike_resync(&mut self, point: &str, action: &str) -> How {
+        let spoilt = [
+            "UPDATE issues SET name = 'spoilt' WHERE code % 3 = 0",
+            "UPDATE iterations SET name = 'spoilt'",
+            "DELETE FROM issues WHERE code = 2",
+        ];
+        // A rebuild that has begun is gone on with by whoever comes next.
+        let heals = point.contains("::write::") || point.ends_with("::prepare::after");
+        self.strike_over(&spoilt, ("resync", &[]), heals, point, action).await
+    }
+
+    /// Strikes a point of a command over a target that somebody spoilt. Where it fails, a sync makes the target exact;
+    /// unless that `heals` alone, after the command has been repeated.
+    async fn strike_over(
+        &mut self,
+        spoilt: &[&str],
+        (name, arguments): (&str, &[&str]),
+        heals: bool,
+        point: &str,
+        action: &str,
+    ) -> How {
+        let run = self.recover().await;
+        self.stop(run).await;
+        for sql in spoilt {
             self.place.execute(sql).await;
         }
-        let repair = || self.hooked.command("verify", &["--repair"]);
-        let mut command = repair();
-        command.env("FAILPOINTS", format!("{point}=1*{action}")).env("TRIBUTARY_LOG", "failpoint=trace");
+        let mut command = self.hooked.command(name, arguments);
+        command.env("FAILPOINTS", format!("{point}=1*{action}"));
+        command.env("TRIBUTARY_LOG", "info,failpoint=trace");
         let struck = crate::support::run(command).await;
-        // Columns that stand mended have every row written again by whoever comes next.
-        if !assert_command_told(&struck, point, action) && point.ends_with("::before") {
-            crate::support::run(repair()).await.expect(0);
+        if !assert_command_told(&struck, point, action) && !heals {
+            self.hooked.run(name, arguments).await.expect(0);
         }
         let run = self.recover().await;
         self.stop(run).await;
-        crate::support::run(self.hooked.command("verify", &[])).await.expect(0);
         How::of(&struck)
     }
 
     /// Waits until everything works again after a point was struck, in this run or in the next.
     async fn get_over(&mut self, mut run: Run, point: &str, action: &str) -> How {
-        let ended = self.until_works(&mut run).await;
+        let ended = match self.until_works(&mut run).await {
+            Some(ended) => ended,
+            // What a fault ends may work a moment longer.
+            None => run.terminated().await,
+        };
         let said = run.words();
         let words = format!("failpoint {point}");
         let last = said.lines().last().unwrap_or_default();
@@ -431,22 +471,19 @@ impl Scene {
             last.strip_prefix("tributary: ").and_then(|last| last.rsplit_once('[')?.1.strip_suffix(']'));
         let (delayed, panicked) = (action.starts_with("sleep"), action == "panic");
         let quiet = QUIET.iter().any(|(step, _)| point.starts_with(step));
-        let how = match (ended.map(|status| status.code()), code) {
-            (None, _) if delayed || quiet || said.contains(&words) => How::WentOn,
-            (Some(Some(1)), Some("BUG")) if panicked && said.contains(&words) => {
-                How::Ended("1, [BUG]".to_owned())
-            }
-            (Some(Some(1)), Some(code)) if last.contains(&words) => How::Ended(format!("1, [{code}]")),
+        let how = match (ended.code(), code) {
+            (Some(0), _) if delayed || quiet || said.contains(&words) => How::WentOn,
+            (Some(1), Some("BUG")) if panicked && said.contains(&words) => How::Ended("1, [BUG]".to_owned()),
+            (Some(1), Some(code)) if last.contains(&words) => How::Ended(format!("1, [{code}]")),
             // The main thread itself.
-            (Some(Some(101)), _) if panicked && said.contains(&words) => How::Ended("101".to_owned()),
-            _ => panic!("{point}, {action}: ended with {ended:?}, and nobody says why\n{said}"),
+            (Some(101), _) if panicked && said.contains(&words) => How::Ended("101".to_owned()),
+            _ => panic!("{point}, {action}: ended with {ended}, and nobody says why\n{said}"),
         };
-        match ended {
-            None => self.stop(run).await,
-            Some(_) => {
-                let run = self.recover().await;
-                self.stop(run).await;
-            }
+        if how == How::WentOn {
+            self.assert_kept().await;
+        } else {
+            let run = self.recover().await;
+            self.stop(run).await;
         }
         how
     }

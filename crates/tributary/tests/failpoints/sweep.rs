@@ -29,13 +29,16 @@ const PASSING: &str = "return(busy)";
 /// Steps that no run makes of itself.
 const APART: [When; 3] = [When::Aside, When::Replay, When::Mend];
 
-/// The steps that a pipeline with this target makes.
-fn steps(target: TargetKind) -> Vec<(String, When)> {
-    let room = match target {
+fn room(target: TargetKind) -> &'static str {
+    match target {
         TargetKind::Sqlite => "sqlite",
         TargetKind::Postgres => "postgres",
-    };
-    let own = OF_A_TARGET.iter().map(|(step, when)| (format!("{room}::{step}"), *when));
+    }
+}
+
+/// The steps that a pipeline with this target makes.
+fn steps(target: TargetKind) -> Vec<(String, When)> {
+    let own = OF_A_TARGET.iter().map(|(step, when)| (format!("{}::{step}", room(target)), *when));
     let shared = SHARED.iter().filter(|(_, when)| *when != When::Renewal);
     shared.map(|(step, when)| ((*step).to_owned(), *when)).chain(own).collect()
 }
@@ -59,6 +62,7 @@ fn points(step: &str) -> [String; 2] {
 on_each_target!(
     after_an_error_it_goes_on_or_ends_and_comes_back_exact,
     after_a_panic_it_goes_on_or_ends_and_comes_back_exact,
+    a_resync_that_fails_comes_back_exact,
     delayed_everywhere_it_is_exact,
     what_passes_is_waited_out,
 );
@@ -142,6 +146,29 @@ async fn bear_all(scene: &mut Scene, steps: &[(String, When)], action: &str) -> 
         passes += reached.values().sum::<usize>();
     }
     (missed, passes)
+}
+
+async fn a_resync_that_fails_comes_back_exact(target: TargetKind) {
+    let mut scene = Scene::new(target).await;
+    let (mut strikes, mut went_on) = (0, 0);
+    let steps: &[_] =
+        if is_full() { &["prepare", "write", "open", "position"] } else { &["prepare", "write"] };
+    for step in steps {
+        for point in points(&format!("{}::{step}", room(target))) {
+            for action in ["return", "panic"] {
+                let how = scene.strike_resync(&point, action).await;
+                println!("resync: {point}, {action}: {how}");
+                strikes += 1;
+                went_on += u32::from(how == How::WentOn);
+            }
+        }
+    }
+    println!(
+        "failpoints: {target:?}, resync: {strikes} strikes, {went_on} went on, {} ended and said why, all exact \
+         afterwards",
+        strikes - went_on
+    );
+    scene.close().await;
 }
 
 async fn delayed_everywhere_it_is_exact(target: TargetKind) {
