@@ -70,5 +70,6 @@ pub(super) fn show(report: &Report, once: bool, json: bool) -> Result<Done, Fail
         "{} held because too many rows vanished at once; if the source is right, run `tributary sync` with --accept-deletes",
         if held == 1 { "1 delete is".to_owned() } else { format!("{held} deletes are") }
     );
-    Ok(Done::Held)
+    // Who follows is told meanwhile; a stop is no result.
+    Ok(if once { Done::Held } else { Done::All })
 }

@@ -41,6 +41,8 @@ const ATTEMPTS: u32 = 3;
 const BETWEEN: Duration = Duration::from_secs(2);
 /// How long the source may take to say how many rows it has.
 const COUNTING: Duration = Duration::from_secs(30);
+/// A run has said by then which tasks it has.
+const STATUS_IS_NEW: Duration = Duration::from_secs(2);
 /// However seldom somebody polls, a row is not looked at again for longer.
 const LONGEST: Duration = Duration::from_secs(300);
 
@@ -98,9 +100,7 @@ async fn verify(
         return Err(rebuild::never_read(pipeline, "its state directory has no journal yet").into());
     }
     let running = StateDir::is_running(&pipeline.state).map_err(|error| error.problem)?;
-    // Whoever runs may run without this pipeline.
-    let status = StateDir::read_status(&pipeline.state).ok().flatten().unwrap_or_default();
-    let delivering = running && status.tasks.contains_key(&pipeline.name);
+    let delivering = running && is_delivered(pipeline).await;
     let journal = SqliteJournal::open_read_only(&pipeline.state).await.map_err(|error| error.problem)?;
     let (telling, told) = Telling::new();
     let comparing = async {
@@ -145,6 +145,21 @@ async fn verify(
         tracing::debug!(problem = %error.problem, "the journal was not closed cleanly");
     }
     result
+}
+
+/// Whether whoever runs on the state directory delivers for this pipeline: it may run without it.
+async fn is_delivered(pipeline: &Pipeline) -> bool {
+    let names_it = || match StateDir::read_status(&pipeline.state) {
+        Ok(Some(status)) => status.tasks.contains_key(&pipeline.name),
+        // Nobody has said anything yet.
+        Ok(None) | Err(_) => true,
+    };
+    if names_it() {
+        return true;
+    }
+    // What was read may be of the run before.
+    tokio::time::sleep(STATUS_IS_NEW).await;
+    names_it()
 }
 
 /// What a comparison works with.
