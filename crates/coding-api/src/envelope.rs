@@ -4,14 +4,11 @@
 //! envelope by hand and hands the payload's deserializer through. Start with [`read`].
 
 use std::fmt;
-use std::marker::PhantomData;
 
-use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor,
-};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use crate::row::{Row, integer};
+use crate::row::{RowForm, integer};
 
 /// What a body turned out to be.
 pub(crate) enum Read<T> {
@@ -29,13 +26,15 @@ pub(crate) enum Read<T> {
     Empty { request_id: Option<String> },
 }
 
-/// Reads an envelope whose payload lies under one of `keys` (several where CODING disagrees with itself).
-pub(crate) fn read<T: DeserializeOwned>(
-    text: &str,
+/// Reads an envelope whose payload lies under one of `keys` (several where CODING disagrees with itself); `payload`
+/// reads that.
+pub(crate) fn read<'de, S: DeserializeSeed<'de> + Clone>(
+    text: &'de str,
     keys: &'static [&'static str],
-) -> serde_json::Result<Read<T>> {
+    payload: S,
+) -> serde_json::Result<Read<S::Value>> {
     let mut json = serde_json::Deserializer::from_str(text);
-    let seen = Envelope::<T> { keys, depth: Depth::Top, payload: PhantomData }.deserialize(&mut json)?;
+    let seen = Envelope { keys, depth: Depth::Top, payload }.deserialize(&mut json)?;
     json.end()?;
     let Seen { payload, error, request_id } = seen;
     Ok(match (error, payload) {
@@ -65,38 +64,38 @@ enum Depth {
     Response,
 }
 
-struct Envelope<T> {
+struct Envelope<S> {
     keys: &'static [&'static str],
     depth: Depth,
-    payload: PhantomData<T>,
+    payload: S,
 }
 
-impl<'de, T: DeserializeOwned> DeserializeSeed<'de> for Envelope<T> {
-    type Value = Seen<T>;
+impl<'de, S: DeserializeSeed<'de> + Clone> DeserializeSeed<'de> for Envelope<S> {
+    type Value = Seen<S::Value>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Seen<T>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Seen<S::Value>, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de, T: DeserializeOwned> Visitor<'de> for Envelope<T> {
-    type Value = Seen<T>;
+impl<'de, S: DeserializeSeed<'de> + Clone> Visitor<'de> for Envelope<S> {
+    type Value = Seen<S::Value>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an envelope")
     }
 
-    fn visit_unit<E>(self) -> Result<Seen<T>, E> {
+    fn visit_unit<E>(self) -> Result<Seen<S::Value>, E> {
         Ok(Seen::nothing())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Seen<T>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Seen<S::Value>, A::Error> {
         let mut seen = Seen::nothing();
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "Response" if self.depth == Depth::Top => {
-                    let inner =
-                        map.next_value_seed(Envelope { depth: Depth::Response, ..Envelope::<T> { ..self } })?;
+                    let (keys, payload) = (self.keys, self.payload.clone());
+                    let inner = map.next_value_seed(Envelope { keys, depth: Depth::Response, payload })?;
                     seen.payload = inner.payload.or(seen.payload);
                     seen.error = inner.error.or(seen.error);
                     seen.request_id = inner.request_id.or(seen.request_id);
@@ -109,7 +108,7 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for Envelope<T> {
                     }
                 }
                 key if seen.payload.is_none() && self.keys.contains(&key) => {
-                    seen.payload = map.next_value::<Option<T>>()?;
+                    seen.payload = map.next_value_seed(Optional(self.payload.clone()))?;
                 }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
@@ -117,6 +116,37 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for Envelope<T> {
             }
         }
         Ok(seen)
+    }
+}
+
+/// Reads what may be null.
+struct Optional<S>(S);
+
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Optional<S> {
+    type Value = Option<S::Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_option(self)
+    }
+}
+
+impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for Optional<S> {
+    type Value = Option<S::Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value or null")
+    }
+
+    fn visit_none<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        self.0.deserialize(deserializer).map(Some)
     }
 }
 
@@ -144,9 +174,9 @@ impl<'de> serde::Deserialize<'de> for Refusal {
 }
 
 /// The payload of a listing: rows and what the answer says about paging.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Rows {
-    pub(crate) rows: Vec<Row>,
+#[derive(Debug, PartialEq)]
+pub(crate) struct Rows<R> {
+    pub(crate) rows: Vec<R>,
     /// The page size by the server's own word; it may have cut the one that was asked for.
     pub(crate) page_size: Option<u64>,
     /// `TotalCount` or `TotalRow`.
@@ -156,23 +186,27 @@ pub(crate) struct Rows {
 /// Under which names listings carry their rows.
 const ROW_KEYS: [&str; 6] = ["List", "ProjectList", "ProjectMembers", "TeamMembers", "ServiceHook", "Log"];
 
-impl<'de> serde::Deserialize<'de> for Rows {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(RowsVisitor)
+/// Reads [`Rows`], each row in the given form.
+#[derive(Clone)]
+pub(crate) struct ReadRows<F>(pub(crate) F);
+
+impl<'de, F: RowForm> DeserializeSeed<'de> for ReadRows<F> {
+    type Value = Rows<F::Row>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
     }
 }
 
-struct RowsVisitor;
-
-impl<'de> Visitor<'de> for RowsVisitor {
-    type Value = Rows;
+impl<'de, F: RowForm> Visitor<'de> for ReadRows<F> {
+    type Value = Rows<F::Row>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a page of rows")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Rows, A::Error> {
-        let mut rows: Option<Vec<Row>> = None;
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut rows: Option<Vec<F::Row>> = None;
         let (mut page_size, mut total) = (None, None);
         let count = |value: &Value| integer(value).and_then(|number| u64::try_from(number).ok());
         while let Some(key) = map.next_key::<String>()? {
@@ -181,7 +215,7 @@ impl<'de> Visitor<'de> for RowsVisitor {
                 "TotalCount" | "TotalRow" => total = count(&map.next_value()?).or(total),
                 key if ROW_KEYS.contains(&key) => {
                     // An empty list is printed as null by some servers.
-                    rows = Some(map.next_value::<Option<Vec<Row>>>()?.unwrap_or_default());
+                    rows = Some(map.next_value_seed(Optional(List(&mut self.0)))?.unwrap_or_default());
                 }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
@@ -196,13 +230,53 @@ impl<'de> Visitor<'de> for RowsVisitor {
     }
 }
 
+/// The rows of a page.
+struct List<'f, F>(&'f mut F);
+
+impl<'de, F: RowForm> DeserializeSeed<'de> for List<'_, F> {
+    type Value = Vec<F::Row>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de, F: RowForm> Visitor<'de> for List<'_, F> {
+    type Value = Vec<F::Row>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of rows")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut rows = Vec::new();
+        while let Some(row) = list.next_element_seed(One(self.0))? {
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+}
+
+/// One row.
+struct One<'f, F>(&'f mut F);
+
+impl<'de, F: RowForm> DeserializeSeed<'de> for One<'_, F> {
+    type Value = F::Row;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<F::Row, D::Error> {
+        self.0.read(deserializer)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Read, Rows, read};
-    use crate::row::Row;
+    use std::marker::PhantomData;
+
+    use super::{Read, ReadRows, read};
+    use crate::row::{Maps, Row};
 
     fn row(text: &str) -> String {
-        match read::<Row>(text, &["Issue"]) {
+        match read(text, &["Issue"], PhantomData::<Row>) {
             Ok(Read::Payload(row)) => serde_json::to_string(&row).unwrap(),
             Ok(Read::Refused { code, message, .. }) => format!("refused {code}: {message}"),
             Ok(Read::Empty { .. }) => "empty".to_owned(),
@@ -239,7 +313,7 @@ mod tests {
     }
 
     fn rows(text: &str) -> Option<(usize, Option<u64>, Option<u64>)> {
-        match read::<Rows>(text, &["Data", "data"]).ok()? {
+        match read(text, &["Data", "data"], ReadRows(Maps)).ok()? {
             Read::Payload(rows) => Some((rows.rows.len(), rows.page_size, rows.total)),
             _ => None,
         }

@@ -1,6 +1,7 @@
 //! The parsers of foreign input, for fuzz targets. Each takes any bytes; the target is that it returns, and that what
 //! it asserts holds.
 
+use std::marker::PhantomData;
 use std::str;
 
 use bytes::Bytes;
@@ -10,16 +11,16 @@ use serde_json::{Map, Value};
 
 use crate::auth::credential::bearer;
 use crate::auth::oauth;
-use crate::envelope::{self, Read, Rows};
+use crate::envelope::{self, Read, ReadRows};
 use crate::hook::{Proof, Unverified, is_kept, read};
-use crate::row::{Row, RowExt};
+use crate::row::{Maps, Row, RowExt};
 use crate::sanitize::sanitize;
 use crate::service_hooks::answers::{EventOffer, HookLog, ServiceHook, denies};
 
 /// Reads an answer whose payload is one row.
 pub fn envelope(body: &[u8]) {
     let sane = sanitize(body.to_vec());
-    let _read = envelope::read::<Map<String, Value>>(&sane.text, &["Issue", "Data"]);
+    let _read = envelope::read(sane.text(), &["Issue", "Data"], PhantomData::<Map<String, Value>>);
 }
 
 /// Reads an answer whose payload is a page of rows, and of each row every number, text and time.
@@ -40,7 +41,7 @@ pub fn list_rows(body: &[u8]) {
 
 fn rows(body: &[u8]) -> Vec<Row> {
     let sane = sanitize(body.to_vec());
-    match envelope::read::<Rows>(&sane.text, &["Data", "data"]) {
+    match envelope::read(sane.text(), &["Data", "data"], ReadRows(Maps)) {
         Ok(Read::Payload(page)) => page.rows,
         _ => Vec::new(),
     }

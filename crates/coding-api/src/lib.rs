@@ -63,5 +63,5 @@ pub use issues::{Condition, IssueQuery, IssueType, Order, PageSize, PageSizeErro
 pub use iterations::{IterationQuery, IterationStatus};
 pub use paging::{Listing, Page};
 pub use retry::RetryPolicy;
-pub use row::{Row, RowExt};
+pub use row::{Maps, Row, RowExt, RowForm};
 pub use service_hooks::{EventOffer, HookLog, HookSettings, ServiceHook};

@@ -1,10 +1,51 @@
 //! A row as the API gave it, and lenient looks at the fields that every table shares.
 
+use std::hash::{Hash, Hasher};
+
 use jiff::Timestamp;
+use serde::de::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 /// One object of an answer, whole: unknown fields survive, nothing is renamed or coerced.
 pub type Row = Map<String, Value>;
+
+/// In which form a listing hands its rows on: as maps ([`Maps`]), or as whoever reads it wants to have them, so that
+/// no tree of values is made of what is only passed on.
+pub trait RowForm: Clone + Send + Sync + 'static {
+    /// One row.
+    type Row: Send + 'static;
+
+    /// Reads one row, an object. Of each page a clone reads all rows, one after the other.
+    ///
+    /// # Errors
+    /// What is there is no row. The whole page is refused then.
+    fn read<'de, D: Deserializer<'de>>(&mut self, deserializer: D) -> Result<Self::Row, D::Error>;
+
+    /// Hashes what a row is known again by: its `key`, as a number where it is one; all of it, if it has none.
+    fn mark<H: Hasher>(&self, row: &Self::Row, key: &str, hasher: &mut H);
+}
+
+/// Rows as maps, [`Row`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Maps;
+
+impl RowForm for Maps {
+    type Row = Row;
+
+    fn read<'de, D: Deserializer<'de>>(&mut self, deserializer: D) -> Result<Row, D::Error> {
+        Row::deserialize(deserializer)
+    }
+
+    fn mark<H: Hasher>(&self, row: &Row, key: &str, hasher: &mut H) {
+        match row.get(key) {
+            Some(value) => match integer(value) {
+                Some(number) => number.hash(hasher),
+                None => value.hash(hasher),
+            },
+            None => row.hash(hasher),
+        }
+    }
+}
 
 /// Lenient looks at a [`Row`]: numbers may be printed as strings, and `0`, `""`, `null` and absence all mean
 /// "unset".

@@ -4,14 +4,21 @@
 //! alone), an escaped U+0000, and bytes that are not UTF-8. Each becomes U+FFFD; all else stays byte for byte.
 
 use memchr::{memchr_iter, memmem};
+use simdutf8::basic::from_utf8;
 
 /// A body ready for the parser.
 #[derive(Debug)]
 pub(crate) struct Sane {
-    /// The text, without a byte order mark.
-    pub(crate) text: String,
+    bytes: Vec<u8>,
     /// How many characters were replaced.
     pub(crate) replaced: u64,
+}
+
+impl Sane {
+    /// The text, without a byte order mark.
+    pub(crate) fn text(&self) -> &str {
+        from_utf8(&self.bytes).expect("it was checked")
+    }
 }
 
 /// Replaces what the parser could not read.
@@ -20,18 +27,14 @@ pub(crate) fn sanitize(mut body: Vec<u8>) -> Sane {
     if body.starts_with(b"\xef\xbb\xbf") {
         body.drain(..3);
     }
-    let text = match String::from_utf8(body) {
-        Ok(text) => text,
-        Err(error) => {
-            let bytes = error.into_bytes();
-            let text = String::from_utf8_lossy(&bytes);
-            let had = bytes.windows(REPLACEMENT.len()).filter(|window| *window == REPLACEMENT).count();
-            let has = text.matches(char::REPLACEMENT_CHARACTER).count();
-            replaced += u64::try_from(has.saturating_sub(had)).unwrap_or(u64::MAX);
-            text.into_owned()
-        }
-    };
-    Sane { text, replaced }
+    if from_utf8(&body).is_err() {
+        let text = String::from_utf8_lossy(&body);
+        let had = body.windows(REPLACEMENT.len()).filter(|window| *window == REPLACEMENT).count();
+        let has = text.matches(char::REPLACEMENT_CHARACTER).count();
+        replaced += u64::try_from(has.saturating_sub(had)).unwrap_or(u64::MAX);
+        body = text.into_owned().into_bytes();
+    }
+    Sane { bytes: body, replaced }
 }
 
 const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
@@ -87,7 +90,7 @@ mod tests {
 
     fn check(input: &[u8], expected: &str, replaced: u64) {
         let sane = sanitize(input.to_vec());
-        assert_eq!(sane.text, expected);
+        assert_eq!(sane.text(), expected);
         assert_eq!(sane.replaced, replaced, "{expected}");
     }
 
@@ -130,17 +133,17 @@ mod tests {
         fn valid_json_keeps_its_meaning(text in any::<String>().prop_map(|text| text.replace('\0', " "))) {
             let plain = serde_json::to_string(&text).unwrap();
             let sane = sanitize(plain.clone().into_bytes());
-            assert_eq!((sane.text, sane.replaced), (plain, 0));
+            assert_eq!((sane.text(), sane.replaced), (plain.as_str(), 0));
             let full = escaped(&text);
             let sane = sanitize(full.clone().into_bytes());
-            assert_eq!((sane.text.as_str(), sane.replaced), (full.as_str(), 0));
-            assert_eq!(serde_json::from_str::<Value>(&sane.text).unwrap(), Value::String(text));
+            assert_eq!((sane.text(), sane.replaced), (full.as_str(), 0));
+            assert_eq!(serde_json::from_str::<Value>(sane.text()).unwrap(), Value::String(text));
         }
 
         #[test]
         fn whatever_is_escaped_can_be_parsed_and_holds_no_nul(pieces in pieces()) {
             let sane = sanitize(format!("\"{}\"", pieces.concat()).into_bytes());
-            let text: String = serde_json::from_str(&sane.text).unwrap();
+            let text: String = serde_json::from_str(sane.text()).unwrap();
             assert!(!text.contains('\0'));
         }
 

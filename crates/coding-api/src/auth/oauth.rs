@@ -275,7 +275,7 @@ pub(crate) fn read(
     issued_at: Timestamp,
 ) -> Result<RotatedTokens, Error> {
     let sane = crate::sanitize::sanitize(body);
-    let parsed: Option<Answer> = serde_json::from_str(&sane.text).ok();
+    let parsed: Option<Answer> = serde_json::from_str(sane.text()).ok();
     let Some(parsed) = parsed else {
         // HTML with a 200 is a gateway between us and CODING; with a 4xx it is a plain no.
         return Err(if status < 300 { Error::new(ErrorKind::NotJson, REFRESH) } else { refused() });

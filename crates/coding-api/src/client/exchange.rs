@@ -1,10 +1,12 @@
 //! One request and its answer, as bytes: limits on the body, and what a failure on the way was.
 
 use std::error::Error as StdError;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
+use serde::de::IgnoredAny;
 
 use super::resolve::PrivateAddress;
 use crate::clock::Clock;
@@ -123,7 +125,7 @@ impl Answer {
             return Error::new(by_status, action);
         }
         let sane = sanitize(self.body);
-        match envelope::read::<serde_json::Map<String, serde_json::Value>>(&sane.text, &[]) {
+        match envelope::read(sane.text(), &[], PhantomData::<IgnoredAny>) {
             Ok(Read::Refused { code, message, request_id }) => {
                 let kind = match (by_status, kind_of(&code, &message)) {
                     // A status that names the kind wins; otherwise the code knows more.

@@ -9,6 +9,7 @@ mod resolve;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, DeserializeSeed};
 use serde_json::{Map, Value};
 use tracing::{debug, warn};
 
@@ -133,6 +134,14 @@ impl Ask {
     }
 }
 
+/// What reads a payload, from whichever text.
+pub(crate) trait ReadPayload<T>:
+    for<'de> DeserializeSeed<'de, Value = T> + Clone + Send + Sync
+{
+}
+
+impl<T, S: for<'de> DeserializeSeed<'de, Value = T> + Clone + Send + Sync> ReadPayload<T> for S {}
+
 /// An attempt that failed, and with which token.
 struct Failed {
     error: Error,
@@ -196,28 +205,49 @@ impl Client {
 
     /// Sends a reading action until it is answered or the attempts are used up. The payload lies under one of
     /// `keys`.
-    pub(crate) async fn call<T: DeserializeOwned>(
+    pub(crate) async fn call<T: DeserializeOwned + Send + Sync>(
         &self,
         action: &'static str,
         params: &Map<String, Value>,
         keys: &'static [&'static str],
     ) -> Result<Reply<T>, Error> {
-        self.ask(action, params, &Ask::read(keys)).await
+        self.call_for(action, params, keys, PhantomData).await
+    }
+
+    /// As [`Client::call`]; `payload` reads the payload.
+    pub(crate) async fn call_for<T, S: ReadPayload<T>>(
+        &self,
+        action: &'static str,
+        params: &Map<String, Value>,
+        keys: &'static [&'static str],
+        payload: S,
+    ) -> Result<Reply<T>, Error> {
+        self.exchange(action, params, &Ask::read(keys), payload).await
     }
 
     /// Sends an action until it is answered, the attempts are used up, or it may not be repeated.
-    pub(crate) async fn ask<T: DeserializeOwned>(
+    pub(crate) async fn ask<T: DeserializeOwned + Send + Sync>(
         &self,
         action: &'static str,
         params: &Map<String, Value>,
         ask: &Ask,
+    ) -> Result<Reply<T>, Error> {
+        self.exchange(action, params, ask, PhantomData).await
+    }
+
+    async fn exchange<T, S: ReadPayload<T>>(
+        &self,
+        action: &'static str,
+        params: &Map<String, Value>,
+        ask: &Ask,
+        payload: S,
     ) -> Result<Reply<T>, Error> {
         let retries = self.inner.retries;
         let body = body(action, params);
         let (mut attempts, mut failures, mut throttled, mut tokens) = (0, 0, 0, 0);
         loop {
             attempts += 1;
-            let Failed { error, generation } = match self.attempt(action, &body, ask).await {
+            let Failed { error, generation } = match self.attempt(action, &body, ask, &payload).await {
                 Ok(reply) => return Ok(reply),
                 Err(failed) => failed,
             };
@@ -268,11 +298,12 @@ impl Client {
     }
 
     /// One request.
-    async fn attempt<T: DeserializeOwned>(
+    async fn attempt<T, S: ReadPayload<T>>(
         &self,
         action: &'static str,
         body: &Bytes,
         ask: &Ask,
+        payload: &S,
     ) -> Result<Reply<T>, Failed> {
         let inner = &*self.inner;
         // First the wait, then the token: one taken before a long wait might be void after it.
@@ -301,11 +332,17 @@ impl Client {
             duration_ms = millis(sent_at.elapsed()),
             "asked for {action}"
         );
-        let value = self.read(action, answer, ask).map_err(failed)?;
+        let value = self.read(action, answer, ask, payload).map_err(failed)?;
         Ok(Reply { value, sent_at, server_time })
     }
 
-    fn read<T: DeserializeOwned>(&self, action: &'static str, answer: Answer, ask: &Ask) -> Result<T, Error> {
+    fn read<T, S: ReadPayload<T>>(
+        &self,
+        action: &'static str,
+        answer: Answer,
+        ask: &Ask,
+        payload: &S,
+    ) -> Result<T, Error> {
         if !(200..300).contains(&answer.status) {
             return Err(answer.refusal(action, self.inner.clock.as_ref()));
         }
@@ -317,11 +354,12 @@ impl Client {
         }
         let sane = sanitize(answer.body);
         self.note_replaced(action, sane.replaced);
-        match envelope::read(&sane.text, ask.keys) {
+        match envelope::read(sane.text(), ask.keys, payload.clone()) {
             Ok(Read::Payload(value)) => Ok(value),
             // A request id shows that it is an answer, and not what a gateway makes up.
             Ok(Read::Empty { request_id: Some(_) }) if ask.bare => {
-                T::deserialize(Value::Null).map_err(|_| Error::new(ErrorKind::Protocol, action))
+                let nothing = payload.clone().deserialize(Value::Null);
+                nothing.map_err(|_| Error::new(ErrorKind::Protocol, action))
             }
             Ok(Read::Refused { code, message, request_id }) => {
                 Err(Answer::envelope_error(action, &code, &message, request_id))

@@ -83,7 +83,7 @@ fn parse(body: Vec<u8>) -> Result<Map<String, Value>, &'static str> {
     }
     // Halves of surrogate pairs, U+0000 and bytes that are not UTF-8 cost themselves, not the delivery.
     let sane = sanitize(body);
-    let parsed = serde_json::from_str::<Map<String, Value>>(&sane.text).map_err(|error| {
+    let parsed = serde_json::from_str::<Map<String, Value>>(sane.text()).map_err(|error| {
         use serde_json::error::Category;
         match error.classify() {
             Category::Eof => "it is cut off",

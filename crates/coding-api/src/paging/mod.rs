@@ -16,10 +16,10 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::client::Client;
-use crate::envelope::Rows;
+use crate::envelope::{ReadRows, Rows};
 use crate::error::Error;
 use crate::issues::PageSize;
-use crate::row::Row;
+use crate::row::{Maps, Row, RowForm};
 
 /// Which pages an action gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,9 +44,9 @@ pub struct Listing {
 
 /// One page of a listing.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Page {
+pub struct Page<R = Row> {
     /// The rows, as the API gave them.
-    pub rows: Vec<Row>,
+    pub rows: Vec<R>,
     /// Which page it is, from 1, in the order of reading.
     pub number: u32,
     /// How many rows the whole listing has, by this answer.
@@ -76,9 +76,9 @@ impl Listing {
     /// Those of the request.
     pub async fn page(&self, number: u32) -> Result<Page, Error> {
         match self.style {
-            Style::Numbered => self.ask(number, u64::from(number)).await,
+            Style::Numbered => self.ask(&Maps, number, u64::from(number)).await,
             // By page index, which is what the server most likely means; a stream finds out.
-            Style::Offset => self.ask(number, u64::from(number.saturating_sub(1))).await,
+            Style::Offset => self.ask(&Maps, number, u64::from(number.saturating_sub(1))).await,
         }
     }
 
@@ -99,9 +99,21 @@ impl Listing {
         first: u32,
         look_ahead: usize,
     ) -> impl Stream<Item = Result<Page, Error>> + Send + use<> {
+        self.stream_as(Maps, first, look_ahead)
+    }
+
+    /// As [`Listing::stream_from`], with rows in the given form.
+    pub fn stream_as<F: RowForm>(
+        &self,
+        form: F,
+        first: u32,
+        look_ahead: usize,
+    ) -> impl Stream<Item = Result<Page<F::Row>, Error>> + Send + use<F> {
         let walk = match self.style {
-            Style::Numbered => Walk::Numbered(numbered::Walk::new(self.clone(), first.max(1), look_ahead)),
-            Style::Offset => Walk::Offset(offset::Walk::new(self.clone())),
+            Style::Numbered => {
+                Walk::Numbered(numbered::Walk::new(self.clone(), form, first.max(1), look_ahead))
+            }
+            Style::Offset => Walk::Offset(offset::Walk::new(self.clone(), form)),
         };
         futures::stream::unfold(walk, |mut walk| async move {
             let item = match &mut walk {
@@ -113,7 +125,7 @@ impl Listing {
     }
 
     /// One request: page `number`, found at `place` (a page number or an offset).
-    async fn ask(&self, number: u32, place: u64) -> Result<Page, Error> {
+    async fn ask<F: RowForm>(&self, form: &F, number: u32, place: u64) -> Result<Page<F::Row>, Error> {
         let (place_name, size_name) = match self.style {
             Style::Numbered => ("PageNumber", "PageSize"),
             Style::Offset => ("Offset", "Limit"),
@@ -121,13 +133,13 @@ impl Listing {
         let mut params = self.params.clone();
         params.insert(place_name.to_owned(), place.into());
         params.insert(size_name.to_owned(), self.page_size.get().into());
-        let reply = self.client.call::<Rows>(self.action, &params, PAYLOAD).await?;
+        let reply = self.client.call_for(self.action, &params, PAYLOAD, ReadRows(form.clone())).await?;
         let Rows { rows, page_size, total } = reply.value;
         Ok(Page { rows, number, total, page_size, sent_at: reply.sent_at, server_time: reply.server_time })
     }
 }
 
-enum Walk {
-    Numbered(numbered::Walk),
-    Offset(offset::Walk),
+enum Walk<F: RowForm> {
+    Numbered(numbered::Walk<F>),
+    Offset(offset::Walk<F>),
 }

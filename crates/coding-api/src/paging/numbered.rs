@@ -7,14 +7,16 @@ use tokio_util::task::AbortOnDropHandle;
 use super::progress::{Progress, Verdict};
 use super::{Listing, Page};
 use crate::error::{Error, ErrorKind};
+use crate::row::RowForm;
 
-pub(super) struct Walk {
+pub(super) struct Walk<F: RowForm> {
     listing: Listing,
+    form: F,
     look_ahead: usize,
     progress: Progress,
     /// The pages in flight, in order; the first of them is `next`. They run on their own, so that a consumer
     /// that takes its time does not let them time out; they end with the walk.
-    in_flight: VecDeque<AbortOnDropHandle<Result<Page, Error>>>,
+    in_flight: VecDeque<AbortOnDropHandle<Result<Page<F::Row>, Error>>>,
     /// The page to hand on next.
     next: u32,
     /// The last page that is expected to exist.
@@ -22,11 +24,12 @@ pub(super) struct Walk {
     done: bool,
 }
 
-impl Walk {
-    pub(super) fn new(listing: Listing, first: u32, look_ahead: usize) -> Self {
+impl<F: RowForm> Walk<F> {
+    pub(super) fn new(listing: Listing, form: F, first: u32, look_ahead: usize) -> Self {
         let progress = Progress::new(listing.key, u64::from(listing.page_size.get()), first);
         Self {
             listing,
+            form,
             look_ahead: look_ahead.max(1),
             progress,
             in_flight: VecDeque::new(),
@@ -36,7 +39,7 @@ impl Walk {
         }
     }
 
-    pub(super) async fn next(&mut self) -> Option<Result<Page, Error>> {
+    pub(super) async fn next(&mut self) -> Option<Result<Page<F::Row>, Error>> {
         while !self.done {
             self.launch();
             let Some(request) = self.in_flight.pop_front() else { break };
@@ -44,10 +47,10 @@ impl Walk {
                 Ok(page) => page,
                 Err(error) => return self.fail(error),
             };
-            let (page, verdict) = match self.progress.judge(&page, false) {
-                Verdict::Again => match self.listing.page(self.next).await {
+            let (page, verdict) = match self.progress.judge(&self.form, &page, false) {
+                Verdict::Again => match ask(&self.listing, &self.form, self.next).await {
                     Ok(page) => {
-                        let verdict = self.progress.judge(&page, true);
+                        let verdict = self.progress.judge(&self.form, &page, true);
                         (page, verdict)
                     }
                     Err(error) => return self.fail(error),
@@ -86,9 +89,9 @@ impl Walk {
             if number > self.horizon && !self.in_flight.is_empty() {
                 break;
             }
-            let listing = self.listing.clone();
-            self.in_flight
-                .push_back(AbortOnDropHandle::new(tokio::spawn(async move { listing.page(number).await })));
+            let (listing, form) = (self.listing.clone(), self.form.clone());
+            let asking = tokio::spawn(async move { ask(&listing, &form, number).await });
+            self.in_flight.push_back(AbortOnDropHandle::new(asking));
         }
     }
 
@@ -103,16 +106,20 @@ impl Walk {
         self.in_flight.clear();
     }
 
-    fn fail(&mut self, error: Error) -> Option<Result<Page, Error>> {
+    fn fail(&mut self, error: Error) -> Option<Result<Page<F::Row>, Error>> {
         self.finish();
         Some(Err(error))
     }
 }
 
-fn joined(
-    joined: Result<Result<Page, Error>, tokio::task::JoinError>,
+async fn ask<F: RowForm>(listing: &Listing, form: &F, number: u32) -> Result<Page<F::Row>, Error> {
+    listing.ask(form, number, u64::from(number)).await
+}
+
+fn joined<R>(
+    joined: Result<Result<Page<R>, Error>, tokio::task::JoinError>,
     action: &'static str,
-) -> Result<Page, Error> {
+) -> Result<Page<R>, Error> {
     match joined {
         Ok(result) => result,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),

@@ -7,6 +7,7 @@
 use super::progress::{Progress, Verdict, count, fingerprint};
 use super::{Listing, Page};
 use crate::error::Error;
+use crate::row::RowForm;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Meaning {
@@ -15,8 +16,9 @@ enum Meaning {
     Rows,
 }
 
-pub(super) struct Walk {
+pub(super) struct Walk<F: RowForm> {
     listing: Listing,
+    form: F,
     progress: Progress,
     meaning: Meaning,
     /// The page to hand on next, from 1.
@@ -28,11 +30,12 @@ pub(super) struct Walk {
     done: bool,
 }
 
-impl Walk {
-    pub(super) fn new(listing: Listing) -> Self {
+impl<F: RowForm> Walk<F> {
+    pub(super) fn new(listing: Listing, form: F) -> Self {
         let progress = Progress::new(listing.key, u64::from(listing.page_size.get()), 1);
         Self {
             listing,
+            form,
             progress,
             meaning: Meaning::Unknown,
             next: 1,
@@ -42,7 +45,7 @@ impl Walk {
         }
     }
 
-    pub(super) async fn next(&mut self) -> Option<Result<Page, Error>> {
+    pub(super) async fn next(&mut self) -> Option<Result<Page<F::Row>, Error>> {
         while !self.done {
             match self.step().await {
                 Ok(Some(page)) => return Some(Ok(page)),
@@ -56,7 +59,7 @@ impl Walk {
         None
     }
 
-    async fn step(&mut self) -> Result<Option<Page>, Error> {
+    async fn step(&mut self) -> Result<Option<Page<F::Row>>, Error> {
         let mut page = self.ask().await?;
         if self.next == 2 && self.meaning == Meaning::Unknown {
             if page.rows.is_empty() {
@@ -69,13 +72,13 @@ impl Walk {
                 page = self.ask().await?;
             }
         }
-        let mut verdict = self.progress.judge(&page, false);
+        let mut verdict = self.progress.judge(&self.form, &page, false);
         if verdict == Verdict::Again {
             page = self.ask().await?;
-            verdict = self.progress.judge(&page, true);
+            verdict = self.progress.judge(&self.form, &page, true);
         }
         if self.next == 1 {
-            self.first = page.rows.iter().map(|row| fingerprint(row, self.listing.key)).collect();
+            self.first = page.rows.iter().map(|row| self.mark(row)).collect();
         }
         if let Verdict::GoTo(number) = verdict {
             self.next = number;
@@ -88,23 +91,27 @@ impl Walk {
         Ok(matches!(verdict, Verdict::Deliver | Verdict::DeliverLast).then_some(page))
     }
 
-    async fn ask(&self) -> Result<Page, Error> {
+    async fn ask(&self) -> Result<Page<F::Row>, Error> {
         let place = match self.meaning {
             Meaning::Rows => self.rows,
             Meaning::Unknown | Meaning::Pages => u64::from(self.next - 1),
         };
-        self.listing.ask(self.next, place).await
+        self.listing.ask(&self.form, self.next, place).await
+    }
+
+    fn mark(&self, row: &F::Row) -> u64 {
+        fingerprint(&self.form, row, self.listing.key)
     }
 
     /// What offset 1 gave. Rows that drift in between move the page's beginning by a few places at most: where
     /// the server counts rows it begins near the beginning of the first page, where it counts pages near its
     /// end, or (struck by a cut page size) somewhere in the middle.
-    fn meaning_of(&self, page: &Page) -> Meaning {
+    fn meaning_of(&self, page: &Page<F::Row>) -> Meaning {
         let Some(row) = page.rows.first() else {
             // Nothing there, twice: if rows are missing, they are not found by page.
             return if self.first.is_empty() { Meaning::Pages } else { Meaning::Rows };
         };
-        let key = fingerprint(row, self.listing.key);
+        let key = self.mark(row);
         match self.first.iter().position(|known| *known == key) {
             Some(place) if place <= (self.first.len() / 8).max(1) => Meaning::Rows,
             _ => Meaning::Pages,

@@ -12,10 +12,10 @@
 //!   read, an empty page ends it.
 
 use std::collections::{HashSet, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{DefaultHasher, Hasher};
 
 use super::Page;
-use crate::row::{Row, integer};
+use crate::row::RowForm;
 
 /// How many pages back a row is known again. Rows drift by a few places between two requests, so a repeated
 /// page repeats the one just before; memory stays that of a few pages, however long the listing.
@@ -90,11 +90,11 @@ impl Progress {
     }
 
     /// Judges page `page.number`; `again` if it was asked for the second time.
-    pub(super) fn judge(&mut self, page: &Page, again: bool) -> Verdict {
+    pub(super) fn judge<F: RowForm>(&mut self, form: &F, page: &Page<F::Row>, again: bool) -> Verdict {
         let verdict = match self.judge_size(page, again) {
             Some(verdict) => verdict,
             None if page.rows.is_empty() => self.judge_empty(page, again),
-            None => self.judge_rows(page, again),
+            None => self.judge_rows(form, page, again),
         };
         if matches!(verdict, Verdict::Deliver | Verdict::DeliverLast | Verdict::Skip) {
             self.reached = self.reached.max(u64::from(page.number) * self.size());
@@ -104,7 +104,7 @@ impl Progress {
         verdict
     }
 
-    fn judge_size(&mut self, page: &Page, again: bool) -> Option<Verdict> {
+    fn judge_size<R>(&mut self, page: &Page<R>, again: bool) -> Option<Verdict> {
         let said = page.page_size?.min(self.asked_size);
         let known = *self.said_size.get_or_insert(said);
         if said == known || self.by_row || self.resizes >= RESIZES {
@@ -120,7 +120,7 @@ impl Progress {
         Some(Verdict::GoTo(u32::try_from(reached / said + 1).unwrap_or(u32::MAX)))
     }
 
-    fn judge_empty(&mut self, page: &Page, again: bool) -> Verdict {
+    fn judge_empty<R>(&mut self, page: &Page<R>, again: bool) -> Verdict {
         // An empty page that denies there are any rows is no better witness than those before it.
         self.total = self.total.max(page.total);
         let Some(total) = self.total.filter(|total| self.seen() < *total) else { return Verdict::End };
@@ -132,10 +132,10 @@ impl Progress {
         if beyond || self.empty_in_a_row > EMPTY_IN_A_ROW { Verdict::End } else { Verdict::Skip }
     }
 
-    fn judge_rows(&mut self, page: &Page, again: bool) -> Verdict {
+    fn judge_rows<F: RowForm>(&mut self, form: &F, page: &Page<F::Row>, again: bool) -> Verdict {
         self.total = page.total.or(self.total);
         let rows = count(page.rows.len());
-        let keys: HashSet<u64> = page.rows.iter().map(|row| fingerprint(row, self.key)).collect();
+        let keys: HashSet<u64> = page.rows.iter().map(|row| fingerprint(form, row, self.key)).collect();
         let fresh = keys.iter().filter(|key| !self.recent.iter().any(|page| page.contains(key))).count();
         if !again && (self.is_short(page.number, rows) || (fresh == 0 && self.misses_rows())) {
             return Verdict::Again;
@@ -187,15 +187,9 @@ impl Progress {
 }
 
 /// By what a row is known again: its key, or all of it if it has none.
-pub(super) fn fingerprint(row: &Row, key: &str) -> u64 {
+pub(super) fn fingerprint<F: RowForm>(form: &F, row: &F::Row, key: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
-    match row.get(key) {
-        Some(value) => match integer(value) {
-            Some(number) => number.hash(&mut hasher),
-            None => value.hash(&mut hasher),
-        },
-        None => row.hash(&mut hasher),
-    }
+    form.mark(row, key, &mut hasher);
     hasher.finish()
 }
 
