@@ -16,4 +16,5 @@ mod rows;
 mod sequences;
 mod shape;
 mod tables;
+mod texts;
 mod values;

@@ -9,6 +9,7 @@ mod fault;
 pub mod filter;
 mod flat;
 pub mod hook;
+mod listed;
 mod relation;
 pub mod source;
 pub mod tables;

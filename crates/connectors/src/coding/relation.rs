@@ -40,10 +40,11 @@ pub(super) fn references(table: &Table, row: &Row) -> Vec<Reference> {
     }
     let named =
         [(ITERATIONS, code_of(row, "Iteration")), (ISSUES, parent_code(row)), (ISSUES, code_of(row, "Epic"))];
-    let children = entries(row, "SubTasks").map(|entry| (ISSUES, number(entry.get("Code"))));
+    let sub_tasks = row.look("SubTasks");
+    let sub_tasks = sub_tasks.as_deref().and_then(Value::as_array).into_iter().flatten();
     let mut references: Vec<Reference> = named
         .into_iter()
-        .chain(children)
+        .chain(sub_tasks.map(|entry| (ISSUES, number(entry.get("Code")))))
         .filter_map(|(table, code)| Some(Reference { table, id: RowId(code?) }))
         .collect();
     references.sort_unstable();
@@ -309,7 +310,7 @@ fn number(value: Option<&Value>) -> Option<i64> {
 }
 
 pub(super) fn code_of(row: &Row, field: &str) -> Option<i64> {
-    row.get(field).and_then(|value| number(value.get("Code")))
+    row.look(field).and_then(|value| number(value.get("Code")))
 }
 
 /// The code of an issue's parent, from whichever shape says it.

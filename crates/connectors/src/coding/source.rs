@@ -30,6 +30,7 @@ use serde_json::{Map, Value};
 use super::config::{AuthConfig, CodingSettings, Projects};
 use super::fault::source_error;
 use super::hook;
+use super::listed::Listed;
 use super::relation;
 use super::tables::{ISSUES, ITERATIONS, TABLES};
 
@@ -287,20 +288,17 @@ impl CodingSource {
         (listing, u32::try_from(first).unwrap_or(u32::MAX))
     }
 
-    fn page(&self, table: &Table, page: coding_api::Page) -> Page {
+    fn page(&self, table: &Table, page: coding_api::Page<Row>) -> Page {
         self.ahead.note(page.server_time);
-        let rows = page.rows.into_iter().filter_map(|row| {
-            let row = Row::from(row);
-            match row.integer(table.key_field) {
-                Some(id) => Some((RowId(id), row)),
-                None => {
-                    tracing::warn!(
-                        table = table.name,
-                        "a listed row has no `{}` and is left out",
-                        table.key_field
-                    );
-                    None
-                }
+        let rows = page.rows.into_iter().filter_map(|row| match row.integer(table.key_field) {
+            Some(id) => Some((RowId(id), row)),
+            None => {
+                tracing::warn!(
+                    table = table.name,
+                    "a listed row has no `{}` and is left out",
+                    table.key_field
+                );
+                None
             }
         });
         Page { rows: rows.collect(), sent: self.clock.at(page.sent_at), total: page.total }
@@ -347,7 +345,7 @@ impl Source for CodingSource {
         let (listing, first) = self.listing(project, table, order, &self.at(urgency));
         let look_ahead = if matches!(order, Order::Stable { .. }) { LOOK_AHEAD } else { 0 };
         let what = format!("list {} of project `{}`", table.name, project.name);
-        let pages = listing.stream_from(first, look_ahead).map(move |page| match page {
+        let pages = listing.stream_as(Listed::of(table), first, look_ahead).map(move |page| match page {
             Ok(page) => Ok(self.page(table, page)),
             Err(error) => Err(source_error(&what, error)),
         });

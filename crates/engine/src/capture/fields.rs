@@ -38,7 +38,8 @@ impl Fields {
     pub(super) fn look_at(&self, table: &Table, row: &Row) {
         let Some(values) = table.custom else { return };
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        for item in row.get(values.list).and_then(Value::as_array).into_iter().flatten() {
+        let list = row.look(values.list);
+        for item in list.as_deref().and_then(Value::as_array).into_iter().flatten() {
             let Some(id) = item.get(values.id).and_then(integer) else { continue };
             if !known.knows(table.id, id) {
                 let name = item.get(values.name).and_then(Value::as_str).unwrap_or_default();

@@ -1,9 +1,9 @@
 //! Document mode: one column per top-level field, nested values as JSON, times as the source gives them.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::shape::{Extra, cell};
-use crate::row::Row;
+use crate::row::{Row, value};
 use crate::schema::{Kind, Shape, Table};
 use crate::target::Cell;
 
@@ -13,7 +13,7 @@ pub(super) fn columns(table: &Table) -> impl Iterator<Item = (&'static str, Kind
     project_id.into_iter().chain(table.fields.iter().map(|field| (field.name, field.kind)))
 }
 
-/// The cells of a row, in the order of [`columns`].
+/// The cells of a row, in the order of [`columns`]; says how many of the row's fields have a column.
 pub(super) fn cells(
     table: &Table,
     row: &Row,
@@ -21,26 +21,42 @@ pub(super) fn cells(
     listed_only: bool,
     cells: &mut Vec<Cell>,
     extra: &mut Extra,
-) {
+) -> usize {
     if table.project_id_column {
         cells.push(Cell::Integer(project.1));
     }
+    let mut known = 0_usize;
     for field in table.fields {
-        let value = row.get(field.name).filter(|_| !listed_only || field.shape != Shape::Detail);
-        let copied = value.and_then(|value| under_present_name(table, field.name, value, project.0));
-        cells.push(copied.as_ref().or(value).map_or(Cell::Null, |value| {
-            cell(field.kind, value).unwrap_or_else(|| {
-                extra.insert(field.name.to_owned(), value.clone());
-                Cell::Null
-            })
+        let raw = row.raw(field.name);
+        known = known.saturating_add(usize::from(raw.is_some()));
+        let Some(raw) = raw.filter(|_| !listed_only || field.shape != Shape::Detail) else {
+            cells.push(Cell::Null);
+            continue;
+        };
+        let copied = under_present_name(table, field.name, raw, project.0);
+        let raw = copied.as_deref().unwrap_or(raw);
+        cells.push(written(field.kind, raw).unwrap_or_else(|| {
+            extra.insert(field.name.to_owned(), value(raw));
+            Cell::Null
         }));
+    }
+    known
+}
+
+/// A value, as JSON, as a cell of `kind`; `None` when such a cell cannot hold it.
+fn written(kind: Kind, raw: &str) -> Option<Cell> {
+    let text = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    match (kind, text) {
+        (Kind::Json, _) if raw != "null" => Some(Cell::Json(raw.to_owned())),
+        (Kind::Text, Some(text)) if !text.contains('\\') => Some(Cell::Text(text.to_owned())),
+        _ => cell(kind, &value(raw)),
     }
 }
 
 /// A field that repeats the project's identifier, with the one the project has now.
-fn under_present_name(table: &Table, field: &str, value: &Value, project: &str) -> Option<Value> {
+fn under_present_name(table: &Table, field: &str, raw: &str, project: &str) -> Option<String> {
     let (_, key) = table.project_copy.filter(|(copy, _)| *copy == field)?;
-    let mut copy: Map<String, Value> = value.as_object()?.clone();
+    let Value::Object(mut copy) = value(raw) else { return None };
     copy.get_mut(key)?.clone_from(&Value::from(project));
-    Some(Value::Object(copy))
+    Some(Value::Object(copy).to_string())
 }

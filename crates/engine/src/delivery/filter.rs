@@ -39,16 +39,16 @@ impl Filter {
 
 impl Test {
     fn passes(&self, row: &Row) -> bool {
+        let (Test::Number(path, _) | Test::Text(path, _)) = self;
+        let Some((first, rest)) = path.split_first() else { return false };
+        let field = row.look(first);
+        let found =
+            field.as_deref().and_then(|field| rest.iter().try_fold(field, |value, key| value.get(key)));
         match self {
-            Test::Number(path, number) => at(row, path).and_then(integer) == Some(*number),
-            Test::Text(path, text) => at(row, path).and_then(Value::as_str) == Some(text),
+            Test::Number(_, number) => found.and_then(integer) == Some(*number),
+            Test::Text(_, text) => found.and_then(Value::as_str) == Some(text),
         }
     }
-}
-
-fn at<'a>(row: &'a Row, path: &[&str]) -> Option<&'a Value> {
-    let (first, rest) = path.split_first()?;
-    rest.iter().try_fold(row.get(first)?, |value, key| value.get(key))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::{document, flat};
 use crate::clock::Moment;
 use crate::custom::{CustomField, CustomFields};
 use crate::position::Fingerprint;
-use crate::row::{Row, RowId, integer};
+use crate::row::{Row, RowId, integer, value};
 use crate::schema::{Kind, Table, TableId};
 use crate::target::{Cell, Column, CustomColumn, Plan, StoredField, TargetTable};
 
@@ -177,23 +177,19 @@ impl Shaper {
         };
         cells.reserve(self.tables.get(index).map_or(0, |table| table.columns.len()));
         let (mut extra, listed_only) = (Extra::new(), self.task.listed_only);
-        match self.task.mode {
+        let known = match self.task.mode {
             Mode::Document => {
-                document::cells(table, row, (project, project_id), listed_only, &mut cells, &mut extra);
+                document::cells(table, row, (project, project_id), listed_only, &mut cells, &mut extra)
             }
             Mode::Flat => {
                 flat::cells(table, row, project_id, listed_only, &mut cells, &mut extra);
                 flat::custom_cells(table, row, custom, &mut cells, &mut extra);
+                table.fields.iter().filter(|field| row.raw(field.name).is_some()).count()
             }
-        }
-        for (name, value) in row.fields() {
-            if name == table.key_field || table.fields.iter().any(|field| field.name == name) {
-                continue;
-            }
-            if self.told.insert((table.id, name.clone())) {
-                tracing::info!(table = table.name, field = %name, "a field without a column goes into `_extra`");
-            }
-            extra.insert(name.clone(), value.clone());
+        };
+        let known = known.saturating_add(usize::from(row.raw(table.key_field).is_some()));
+        if known < row.width() {
+            self.unheard_of(table, row, &mut extra);
         }
         cells.push(Cell::Timestamp(observed.0));
         cells.push(Cell::Timestamp(now.as_microsecond()));
@@ -207,6 +203,19 @@ impl Shaper {
             Mode::Flat => Cell::Text(Value::Object(extra).to_string()),
         });
         cells
+    }
+
+    /// Puts the fields aside that no column is for.
+    fn unheard_of(&mut self, table: &Table, row: &Row, extra: &mut Extra) {
+        for (name, raw) in row.members() {
+            if name == table.key_field || table.fields.iter().any(|field| field.name == name) {
+                continue;
+            }
+            if self.told.insert((table.id, name.clone().into_owned())) {
+                tracing::info!(table = table.name, field = %name, "a field without a column goes into `_extra`");
+            }
+            extra.insert(name.into_owned(), value(raw));
+        }
     }
 }
 

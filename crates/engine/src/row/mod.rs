@@ -3,13 +3,23 @@
 //! A row is kept whole: a field nobody has heard of yet survives. Two shapes of one row (a listing's and a
 //! look-up's) differ in which keys they carry, in the spelling of "unset" and in the spelling of numbers;
 //! none of that is a difference. This module must not know any field by name.
+//!
+//! A row that is only passed on stays the text it was read from (`text`); its digest is worked out while it is read
+//! (`digest`). Values are made of it where somebody asks for them; when two of them say the same is in `same`.
 
+mod digest;
+mod same;
+mod text;
+
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Number, Value};
-use xxhash_rust::xxh3::Xxh3Default;
+use serde_json::{Map, Value};
 
+use self::digest::Sum;
+use self::same::{adds, overlay, same, united};
+use self::text::{Scratch, Text};
 use crate::schema::{Kind, Table, TableId};
 
 /// A project of the source, by the number that never changes.
@@ -37,19 +47,54 @@ pub struct Digest(pub [u8; 16]);
 
 /// One row: its fields by name. A clone shares them: on its way a row is held by observation, mirror, change and
 /// batch at once, and copying some sixty values for each would cost more than all else.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Row(Arc<Shared>);
 
-#[derive(Clone, Default)]
+/// What is not there is made of what is, by whoever asks first: of text and fields there is one at least.
+#[derive(Default)]
 struct Shared {
-    fields: Map<String, Value>,
-    /// Worked out by whoever asks first.
+    text: OnceLock<Text>,
+    fields: OnceLock<Map<String, Value>>,
     digest: OnceLock<Digest>,
+}
+
+impl Clone for Shared {
+    /// A copy is made to be changed.
+    fn clone(&self) -> Shared {
+        Shared::from(self.fields().clone())
+    }
+}
+
+impl From<Map<String, Value>> for Shared {
+    fn from(fields: Map<String, Value>) -> Shared {
+        Shared { fields: OnceLock::from(fields), ..Shared::default() }
+    }
+}
+
+impl Shared {
+    fn fields(&self) -> &Map<String, Value> {
+        self.fields.get_or_init(|| match self.text.get() {
+            Some(text) => {
+                serde_json::from_str(text.json()).expect("every value of a row's text was read once")
+            }
+            None => Map::new(),
+        })
+    }
+
+    fn text(&self) -> &Text {
+        self.text.get_or_init(|| Text::of(self.fields()))
+    }
+}
+
+impl Default for Row {
+    fn default() -> Row {
+        Row::from(Map::new())
+    }
 }
 
 impl PartialEq for Row {
     fn eq(&self, other: &Row) -> bool {
-        self.fields() == other.fields()
+        Arc::ptr_eq(&self.0, &other.0) || self.fields() == other.fields()
     }
 }
 
@@ -73,12 +118,9 @@ pub struct Merged {
 /// What CODING sends for a day that is not set: day 0 at UTC+8, in milliseconds.
 pub(crate) const UNSET_DAY_MS: f64 = -28_800_000.0;
 
-/// Keys that say which thing a nested object is.
-const IDENTITY: [&str; 3] = ["Code", "Id", "FileId"];
-
 impl From<Map<String, Value>> for Row {
     fn from(fields: Map<String, Value>) -> Row {
-        Row(Arc::new(Shared { fields, digest: OnceLock::new() }))
+        Row(Arc::new(Shared::from(fields)))
     }
 }
 
@@ -101,17 +143,35 @@ impl<'de> Deserialize<'de> for Row {
 }
 
 impl Row {
+    /// A row from its [`Row::json`]. Makes no values, but reads each.
+    ///
+    /// # Errors
+    /// It is no object, or a value in it cannot be read.
+    pub fn from_json(json: &str) -> serde_json::Result<Row> {
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        let (text, _) = Text::read(None, &mut Scratch::default(), &mut deserializer)?;
+        deserializer.end()?;
+        Ok(Row(Arc::new(Shared { text: OnceLock::from(text), ..Shared::default() })))
+    }
+
+    /// The row as JSON.
+    #[must_use]
+    pub fn json(&self) -> &str {
+        self.0.text().json()
+    }
+
     /// The fields by name.
     #[must_use]
     pub fn fields(&self) -> &Map<String, Value> {
-        &self.0.fields
+        self.0.fields()
     }
 
     /// The fields, to be changed: copied first where another clone shares them.
     pub fn fields_mut(&mut self) -> &mut Map<String, Value> {
         let shared = Arc::make_mut(&mut self.0);
-        shared.digest.take();
-        &mut shared.fields
+        shared.fields();
+        (shared.text, shared.digest) = (OnceLock::new(), OnceLock::new());
+        shared.fields.get_mut().expect("they were just asked for")
     }
 
     /// The value of `field`, if the row carries it.
@@ -120,10 +180,40 @@ impl Row {
         self.fields().get(field)
     }
 
+    /// As [`Row::get`], for one look: makes no values of the other fields.
+    #[must_use]
+    pub fn look(&self, field: &str) -> Option<Cow<'_, Value>> {
+        match self.0.fields.get() {
+            Some(fields) => fields.get(field).map(Cow::Borrowed),
+            None => self.raw(field).map(|raw| Cow::Owned(value(raw))),
+        }
+    }
+
+    /// The value of `field` as JSON, if the row carries it.
+    #[must_use]
+    pub fn raw(&self, field: &str) -> Option<&str> {
+        self.0.text().raw(field)
+    }
+
+    /// Names and values, as JSON, of all fields.
+    pub fn members(&self) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
+        self.0.text().members()
+    }
+
+    /// How many [`Row::members`] there are.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.0.text().len()
+    }
+
     /// `field` as an integer, also where it is spelled as text or as a float without fraction.
     #[must_use]
     pub fn integer(&self, field: &str) -> Option<i64> {
-        self.fields().get(field).and_then(integer)
+        match self.0.fields.get() {
+            Some(fields) => fields.get(field).and_then(integer),
+            // Most integers are spelled as such.
+            None => self.raw(field).and_then(|raw| raw.parse().ok().or_else(|| integer(&value(raw)))),
+        }
     }
 
     /// Source's own time of the last update in milliseconds, if the table has one and it is set.
@@ -132,24 +222,14 @@ impl Row {
         table.updated_field.and_then(|field| self.integer(field)).filter(|ms| *ms > 0)
     }
 
-    /// Digest of the canonical row: numbers by value, keys in order, unset and volatile parts left out. A row is
+    /// Digest of the canonical row: numbers by value, keys in any order, unset and volatile parts left out. A row is
     /// always of the same `table`; its clones know the digest once one of them does.
     pub fn digest(&self, table: &Table) -> Digest {
-        *self.0.digest.get_or_init(|| self.digested(table))
-    }
-
-    fn digested(&self, table: &Table) -> Digest {
-        let mut hasher = Xxh3Default::new();
-        let mut keys: Vec<&String> = self.fields().keys().collect();
-        keys.sort_unstable();
-        let mut path = Vec::with_capacity(4);
-        for key in keys {
-            let Some(value) = self.fields().get(key) else { continue };
-            path.push(key.as_str());
-            hash_member(&mut hasher, table, &mut path, value, table.kind(key).is_number());
-            path.pop();
-        }
-        Digest(hasher.digest128().to_le_bytes())
+        *self.0.digest.get_or_init(|| {
+            let mut sum = Sum::of(table);
+            self.fields().iter().for_each(|(name, value)| sum.add_value(name, value));
+            sum.digest()
+        })
     }
 
     /// Puts a newer look over this row; `None` when it shows nothing new.
@@ -190,6 +270,38 @@ impl Row {
     }
 }
 
+/// A value from the text of a row.
+#[must_use]
+pub(crate) fn value(raw: &str) -> Value {
+    serde_json::from_str(raw).expect("every value of a row's text was read once")
+}
+
+/// Reads rows of a table, one after the other, from JSON texts; works out their digests on the way, and makes no
+/// values.
+#[derive(Clone, Debug)]
+pub struct RowReader {
+    table: &'static Table,
+    scratch: Scratch,
+}
+
+impl RowReader {
+    /// A reader of rows of `table`.
+    #[must_use]
+    pub fn of(table: &'static Table) -> RowReader {
+        RowReader { table, scratch: Scratch::default() }
+    }
+
+    /// Reads a row, from a deserializer that hands out pieces of its text.
+    ///
+    /// # Errors
+    /// What is there is no object, or a value in it cannot be read.
+    pub fn read<'de, D: Deserializer<'de>>(&mut self, deserializer: D) -> Result<Row, D::Error> {
+        let (text, digest) = Text::read(Some(self.table), &mut self.scratch, deserializer)?;
+        let digest = digest.map_or_else(OnceLock::new, OnceLock::from);
+        Ok(Row(Arc::new(Shared { text: OnceLock::from(text), digest, ..Shared::default() })))
+    }
+}
+
 /// An integer, however it is spelled: `7`, `7.0`, `"7"`.
 #[must_use]
 pub fn integer(value: &Value) -> Option<i64> {
@@ -217,203 +329,6 @@ pub fn is_unset(value: &Value) -> bool {
         Value::Array(items) => items.is_empty(),
         Value::Object(map) => map.values().all(|v| is_unset(v) || *v == Value::Bool(false)),
     }
-}
-
-/// [`is_unset`], where `numeric` texts that spell numbers count as numbers.
-fn is_unset_as(value: &Value, numeric: bool) -> bool {
-    let spelled = |text: &str| text.trim().parse().is_ok_and(|number| is_unset(&Value::Number(number)));
-    is_unset(value) || (numeric && value.as_str().is_some_and(spelled))
-}
-
-/// Whether two values at `path` say the same. `numeric`: texts that spell numbers count as numbers.
-fn same<'a>(table: &Table, path: &mut Vec<&'a str>, old: &Value, new: &'a Value, numeric: bool) -> bool {
-    if table.is_volatile(path) || old == new || (is_unset_as(old, numeric) && is_unset_as(new, numeric)) {
-        return true;
-    }
-    match (old, new) {
-        (Value::Number(a), Value::Number(b)) => same_number(a, b),
-        (Value::Number(n), Value::String(text)) | (Value::String(text), Value::Number(n)) => {
-            text.trim().parse::<Number>().is_ok_and(|parsed| same_number(&parsed, n))
-        }
-        (Value::String(a), Value::String(b)) if numeric => {
-            match (a.trim().parse::<Number>(), b.trim().parse::<Number>()) {
-                (Ok(a), Ok(b)) => same_number(&a, &b),
-                _ => false,
-            }
-        }
-        (Value::Bool(flag), Value::String(text)) | (Value::String(text), Value::Bool(flag)) => {
-            text.parse() == Ok(*flag)
-        }
-        (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(old, new)| same(table, path, old, new, false))
-        }
-        // Without any key it says "unset", and `old` does not.
-        (Value::Object(_), Value::Object(b)) if b.is_empty() => false,
-        (Value::Object(a), Value::Object(b)) => b.iter().all(|(key, new)| {
-            // A key that one shape lacks is no difference.
-            a.get(key).is_none_or(|old| {
-                path.push(key);
-                let same = same(table, path, old, new, false);
-                path.pop();
-                same
-            })
-        }),
-        _ => false,
-    }
-}
-
-/// Whether `new`, which says the same as `old`, carries something that `old` has no key for.
-fn adds<'a>(table: &Table, path: &mut Vec<&'a str>, old: &Value, new: &'a Value) -> bool {
-    match (old, new) {
-        (Value::Object(a), Value::Object(b)) => b.iter().any(|(key, new)| {
-            path.push(key);
-            let more = match a.get(key) {
-                Some(old) => adds(table, path, old, new),
-                None => !is_unset(new) && !table.is_volatile(path),
-            };
-            path.pop();
-            more
-        }),
-        (Value::Array(a), Value::Array(b)) => a.iter().zip(b).any(|(old, new)| adds(table, path, old, new)),
-        _ => false,
-    }
-}
-
-fn same_number(a: &Number, b: &Number) -> bool {
-    if a.is_f64() || b.is_f64() { a.as_f64() == b.as_f64() } else { a == b }
-}
-
-/// Two looks that say the same, with the keys of both.
-fn united(old: &Value, new: &Value) -> Value {
-    match (old, new) {
-        (Value::Object(a), Value::Object(b)) => {
-            let mut both = a.clone();
-            for (key, value) in b {
-                let value = a.get(key).map_or_else(|| value.clone(), |old| united(old, value));
-                both.insert(key.clone(), value);
-            }
-            Value::Object(both)
-        }
-        (Value::Array(a), Value::Array(b)) => a.iter().zip(b).map(|(old, new)| united(old, new)).collect(),
-        _ => new.clone(),
-    }
-}
-
-/// `new` over `old`, keeping keys that `new` lacks as long as both are the same thing.
-fn overlay(old: &Value, new: &Value) -> Value {
-    match (old, new) {
-        (Value::Object(a), Value::Object(b)) if !b.is_empty() && same_identity(a, b) => {
-            let mut merged = a.clone();
-            for (key, value) in b {
-                let value = a.get(key).map_or_else(|| value.clone(), |old| overlay(old, value));
-                merged.insert(key.clone(), value);
-            }
-            Value::Object(merged)
-        }
-        (Value::Array(a), Value::Array(b)) => {
-            let item = |new: &Value| {
-                let twin = a.iter().find(|old| match (old, new) {
-                    (Value::Object(a), Value::Object(b)) => has_identity(a, b) && same_identity(a, b),
-                    _ => false,
-                });
-                twin.map_or_else(|| new.clone(), |old| overlay(old, new))
-            };
-            Value::Array(b.iter().map(item).collect())
-        }
-        _ => new.clone(),
-    }
-}
-
-/// Whether both say by the same key which thing they are.
-fn has_identity(a: &Map<String, Value>, b: &Map<String, Value>) -> bool {
-    let says = |map: &Map<String, Value>, key: &str| map.get(key).is_some_and(|value| !is_unset(value));
-    IDENTITY.iter().any(|key| says(a, key) && says(b, key))
-}
-
-/// Whether nothing says that they are different things; a nested value says nothing of it.
-fn same_identity(a: &Map<String, Value>, b: &Map<String, Value>) -> bool {
-    IDENTITY.iter().all(|key| match (a.get(*key), b.get(*key)) {
-        (Some(a), Some(b)) if !a.is_object() && !a.is_array() && !b.is_object() && !b.is_array() => {
-            a == b || (is_unset(a) && is_unset(b)) || integer(a).is_some_and(|id| integer(b) == Some(id))
-        }
-        _ => true,
-    })
-}
-
-/// Hashes one member; unset ones leave no trace, so that absent and unset are alike.
-fn hash_member<'a>(
-    hasher: &mut Xxh3Default,
-    table: &Table,
-    path: &mut Vec<&'a str>,
-    value: &'a Value,
-    numeric: bool,
-) {
-    if is_unset_as(value, numeric) || table.is_volatile(path) {
-        return;
-    }
-    if let Some(key) = path.last() {
-        hash_text(hasher, b'k', key);
-    }
-    hash_value(hasher, table, path, value, numeric);
-}
-
-fn hash_value<'a>(
-    hasher: &mut Xxh3Default,
-    table: &Table,
-    path: &mut Vec<&'a str>,
-    value: &'a Value,
-    numeric: bool,
-) {
-    match value {
-        _ if is_unset(value) => hasher.update(b"0"),
-        Value::Null => {}
-        Value::Bool(flag) => hasher.update(if *flag { b"t" } else { b"f" }),
-        Value::Number(number) => hash_number(hasher, number),
-        Value::String(text) => match text.trim().parse::<Number>() {
-            Ok(number) if numeric => hash_number(hasher, &number),
-            _ => hash_text(hasher, b's', text),
-        },
-        Value::Array(items) => {
-            hasher.update(b"[");
-            items.iter().for_each(|item| hash_value(hasher, table, path, item, false));
-            hasher.update(b"]");
-        }
-        Value::Object(map) => {
-            hasher.update(b"{");
-            let mut keys: Vec<&String> = map.keys().collect();
-            keys.sort_unstable();
-            for key in keys {
-                let Some(value) = map.get(key) else { continue };
-                path.push(key);
-                hash_member(hasher, table, path, value, false);
-                path.pop();
-            }
-            hasher.update(b"}");
-        }
-    }
-}
-
-fn hash_number(hasher: &mut Xxh3Default, number: &Number) {
-    match (number.as_i64().or_else(|| whole(number.as_f64()?)), number.as_u64()) {
-        (Some(integer), _) => {
-            hasher.update(b"i");
-            hasher.update(&integer.to_le_bytes());
-        }
-        (None, Some(large)) => {
-            hasher.update(b"u");
-            hasher.update(&large.to_le_bytes());
-        }
-        (None, None) => {
-            hasher.update(b"d");
-            hasher.update(&number.as_f64().unwrap_or(f64::NAN).to_le_bytes());
-        }
-    }
-}
-
-fn hash_text(hasher: &mut Xxh3Default, tag: u8, text: &str) {
-    hasher.update(&[tag]);
-    hasher.update(&text.len().to_le_bytes());
-    hasher.update(text.as_bytes());
 }
 
 impl Kind {

@@ -102,7 +102,7 @@ impl<'a> Batch<'a> {
                 tokio::task::yield_now().await;
             }
             let (key, version) = (entry.row.key, &entry.row.version);
-            let content = entry.row.row.as_ref().map(blob::pack).transpose()?;
+            let content = entry.row.row.as_ref().map(blob::pack_row).transpose()?;
             let mut size = Size { row: content.as_deref().map_or(0, blob::unpacked_len), change: 0 };
             batch.rows.insert(key, (version, content));
             batch.references.extend(entry.old_references.iter().map(|to| ((key, *to), false)));
@@ -111,7 +111,7 @@ impl<'a> Batch<'a> {
             let newest = version.observed.max(version.listed).max(version.looked_up);
             batch.newest_moment = batch.newest_moment.max(newest);
             if let Some(change) = &entry.change {
-                let body = blob::pack(&(&change.before, &change.after))?;
+                let body = blob::pack_change(change.before.as_ref(), change.after.as_ref())?;
                 size.change = blob::unpacked_len(&body);
                 batch.log.push((change, body));
                 batch.head = batch.head.max(change.sequence);

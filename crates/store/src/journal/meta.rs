@@ -47,10 +47,13 @@ fn detail(number: i64) -> Result<Detail, Fault> {
 
 /// A key from three columns that begin at `first`.
 pub(super) fn key(row: &SqliteRow, first: usize) -> Result<RowKey, Fault> {
-    let table: i64 = row.try_get(first)?;
-    let table = u8::try_from(table).map_err(|_| Fault::Damaged(format!("there is no table {table}")))?;
     let project = ProjectId(row.try_get(first + 1)?);
-    Ok(RowKey { table: TableId(table), project, id: RowId(row.try_get(first + 2)?) })
+    Ok(RowKey { table: table(row.try_get(first)?)?, project, id: RowId(row.try_get(first + 2)?) })
+}
+
+/// A table by its stored number.
+pub(super) fn table(number: i64) -> Result<TableId, Fault> {
+    u8::try_from(number).map(TableId).map_err(|_| Fault::Damaged(format!("there is no table {number}")))
 }
 
 /// Reads [`COLUMNS`].
@@ -83,7 +86,7 @@ pub(super) fn mirror_row(row: &SqliteRow) -> Result<(MirrorRow, usize), Fault> {
     match (alive, body) {
         (false, _) => Ok((MirrorRow { key, version, row: None }, 0)),
         (true, Some(body)) => {
-            let content = blob::unpack(body)?;
+            let content = blob::unpack_row(body)?;
             Ok((MirrorRow { key, version, row: Some(content) }, blob::unpacked_len(body)))
         }
         (true, None) => Err(Fault::Damaged("a row has lost its content".to_owned())),

@@ -7,7 +7,7 @@ use engine::clock::Moment;
 use engine::journal::{Bounds, Counts, Known, Limit, MirrorRow, Reference};
 use engine::observation::Channel;
 use engine::position::Sequence;
-use engine::row::{ProjectId, Row, RowId, RowKey};
+use engine::row::{ProjectId, RowId, RowKey};
 use engine::schema::TableId;
 use futures::TryStreamExt;
 use sqlx::sqlite::SqliteRow;
@@ -149,7 +149,7 @@ pub(super) async fn log_after(
 
 fn change(row: &SqliteRow) -> Result<(Change, usize), Fault> {
     let body: &[u8] = row.try_get(9)?;
-    let (before, after): (Option<Row>, Option<Row>) = blob::unpack(body)?;
+    let (before, after) = blob::unpack_change(body)?;
     let (kind, channel): (i64, i64) = (row.try_get(4)?, row.try_get(5)?);
     let first_detail: i64 = row.try_get(8)?;
     let change = Change {
@@ -226,51 +226,31 @@ pub(super) async fn referrers(
     after: Option<(Reference, RowKey)>,
     limit: u32,
 ) -> Result<Vec<(Reference, RowKey)>, Fault> {
-    let mut snapshot = pool.begin().await?;
-    let mut found = Vec::new();
-    for to in named(&mut snapshot, project, to).await? {
-        let left = i64::from(limit) - i64::try_from(found.len()).unwrap_or(i64::MAX);
-        // Keys order by table, project, id; all of these share the project.
-        let (table, id) = match after {
-            _ if left <= 0 => break,
-            Some((last, _)) if to < last => continue,
-            Some((last, key)) if to == last => (i64::from(key.table.0), key.id.0),
-            _ => (-1, 0),
-        };
-        let rows = sqlx::query(
-            "SELECT r.tab, r.project, r.id FROM refs r CROSS JOIN mirror m \
-             ON m.tab = r.tab AND m.project = r.project AND m.id = r.id AND m.alive = 1 \
-             WHERE r.project = ?1 AND r.to_tab = ?2 AND r.to_id = ?3 AND (r.tab, r.id) > (?4, ?5) \
-             ORDER BY r.tab, r.id LIMIT ?6",
-        );
-        let rows = rows.bind(project.0).bind(i64::from(to.table.0)).bind(to.id.0).bind(table).bind(id);
-        for row in rows.bind(left).fetch_all(&mut *snapshot).await? {
-            found.push((to, meta::key(&row, 0)?));
-        }
-    }
-    snapshot.rollback().await?;
-    Ok(found)
-}
-
-/// Which of `to` anything refers to, in order: of many changed rows that is a few.
-async fn named(
-    snapshot: &mut SqliteConnection,
-    project: ProjectId,
-    to: &[Reference],
-) -> Result<BTreeSet<Reference>, Fault> {
+    // The first of the pairs is the one that was not read to its end; keys order by table, project, id, and all of
+    // these share the project.
+    let (first, (table, id)) = match after {
+        Some((to, key)) => (to, (i64::from(key.table.0), key.id.0)),
+        None => (Reference { table: TableId(0), id: RowId(i64::MIN) }, (-1, 0)),
+    };
+    let to: BTreeSet<Reference> = to.iter().copied().filter(|to| *to >= first).chain([first]).collect();
     let pairs: Vec<(u8, i64)> = to.iter().map(|to| (to.table.0, to.id.0)).collect();
     let pairs = serde_json::to_string(&pairs).map_err(|error| Fault::Encode(error.to_string()))?;
+    // CROSS JOIN keeps to the order of the pairs, and the references to each are walked in theirs: nothing is sorted,
+    // and what is beyond the limit is not read.
     let rows = sqlx::query(
-        "SELECT t.value ->> 0, t.value ->> 1 FROM json_each(?2) t WHERE EXISTS (SELECT 1 FROM refs r \
-         WHERE r.project = ?1 AND r.to_tab = t.value ->> 0 AND r.to_id = t.value ->> 1)",
+        "SELECT r.to_tab, r.to_id, r.tab, r.project, r.id FROM json_each(?2) t \
+         CROSS JOIN refs r ON r.project = ?1 AND r.to_tab = t.value ->> 0 AND r.to_id = t.value ->> 1 \
+         CROSS JOIN mirror m ON m.tab = r.tab AND m.project = r.project AND m.id = r.id AND m.alive = 1 \
+         WHERE t.key > 0 OR (r.tab, r.id) > (?3, ?4)",
     );
-    let rows = rows.bind(project.0).bind(pairs).fetch_all(snapshot).await?;
-    let reference = |row: &SqliteRow| {
-        let table: i64 = row.try_get(0)?;
-        let table = u8::try_from(table).map_err(|_| Fault::Damaged(format!("there is no table {table}")))?;
-        Ok(Reference { table: TableId(table), id: RowId(row.try_get(1)?) })
-    };
-    rows.iter().map(reference).collect()
+    let mut rows = rows.bind(project.0).bind(pairs).bind(table).bind(id).fetch(pool);
+    let (mut found, limit) = (Vec::new(), usize::try_from(limit).unwrap_or(usize::MAX));
+    while found.len() < limit {
+        let Some(row) = rows.try_next().await? else { break };
+        let to = Reference { table: meta::table(row.try_get(0)?)?, id: RowId(row.try_get(1)?) };
+        found.push((to, meta::key(&row, 2)?));
+    }
+    Ok(found)
 }
 
 /// Living rows, last changed within the sequences, that refer to a row of `table` that the mirror does not have, dead

@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use engine::row::Row;
+use serde_json::value::RawValue;
 
 use super::fault::Fault;
 
@@ -23,10 +23,15 @@ const MAX_BYTES: usize = 256 * 1024 * 1024;
 /// What a byte of LZ4 stands for at most: a damaged length asks for no more memory than that either.
 const LZ4_MOST: usize = 255;
 
-/// Turns a value into its stored form.
-pub(crate) fn pack<T: Serialize>(value: &T) -> Result<Vec<u8>, Fault> {
-    let json = serde_json::to_vec(value).map_err(|error| Fault::Encode(error.to_string()))?;
-    pack_bytes(&json)
+/// Turns a row into its stored form.
+pub(crate) fn pack_row(row: &Row) -> Result<Vec<u8>, Fault> {
+    pack_bytes(row.json().as_bytes())
+}
+
+/// Turns what a row was, and what it is, into its stored form.
+pub(crate) fn pack_change(before: Option<&Row>, after: Option<&Row>) -> Result<Vec<u8>, Fault> {
+    let [before, after] = [before, after].map(|row| row.map_or("null", Row::json));
+    pack_bytes(["[", before, ",", after, "]"].concat().as_bytes())
 }
 
 /// Turns bytes into their stored form.
@@ -55,9 +60,20 @@ pub(crate) fn unpacked_len(blob: &[u8]) -> usize {
     }
 }
 
-/// Reads a value from its stored form.
-pub(crate) fn unpack<T: DeserializeOwned>(blob: &[u8]) -> Result<T, Fault> {
-    serde_json::from_slice(&unpack_bytes(blob)?).map_err(|error| damaged(&error))
+/// Reads what a row was, and what it is, from its stored form.
+pub(crate) fn unpack_change(blob: &[u8]) -> Result<(Option<Row>, Option<Row>), Fault> {
+    let bytes = unpack_bytes(blob)?;
+    let read = |json: Option<&RawValue>| json.map(|json| Row::from_json(json.get())).transpose();
+    let rows = serde_json::from_slice::<(Option<&RawValue>, Option<&RawValue>)>(&bytes);
+    let rows = rows.and_then(|(before, after)| Ok((read(before)?, read(after)?)));
+    rows.map_err(|error| damaged(&error))
+}
+
+/// Reads a row from its stored form.
+pub(crate) fn unpack_row(blob: &[u8]) -> Result<Row, Fault> {
+    let bytes = unpack_bytes(blob)?;
+    let json = std::str::from_utf8(&bytes).map_err(|error| damaged(&error))?;
+    Row::from_json(json).map_err(|error| damaged(&error))
 }
 
 /// Reads bytes from their stored form.
@@ -86,15 +102,23 @@ fn damaged(why: &dyn std::fmt::Display) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use super::{pack, pack_bytes, unpack, unpack_bytes, unpacked_len};
+    use engine::row::Row;
+
+    use super::{pack_bytes, pack_change, pack_row, unpack_bytes, unpack_change, unpack_row, unpacked_len};
+
+    fn row(text: &str) -> Row {
+        Row::from_iter([("Name".to_owned(), text.into())])
+    }
 
     #[test]
     fn short_and_long_texts_come_back() {
         for length in [0, 1, 100, 127, 128, 129, 5_000, 1_000_000] {
-            let text = "漢é".repeat(length);
-            let blob = pack(&text).unwrap();
-            assert_eq!(unpacked_len(&blob), text.len() + 2);
-            assert_eq!(unpack::<String>(&blob).unwrap(), text);
+            let row = row(&"漢é".repeat(length));
+            let blob = pack_row(&row).unwrap();
+            assert_eq!(unpacked_len(&blob), row.json().len());
+            assert_eq!(unpack_row(&blob).unwrap(), row);
+            let change = (None, Some(row));
+            assert_eq!(unpack_change(&pack_change(None, change.1.as_ref()).unwrap()).unwrap(), change);
             let bytes: Vec<u8> = (0..=255).cycle().take(length).collect();
             assert_eq!(*unpack_bytes(&pack_bytes(&bytes).unwrap()).unwrap(), bytes);
         }
@@ -102,26 +126,26 @@ mod tests {
 
     #[test]
     fn damage_is_an_error_and_no_panic() {
-        let blob = pack(&"tributary ".repeat(100)).unwrap();
-        assert!(unpack::<String>(&[]).is_err());
-        assert!(unpack::<String>(&[9, 1, 2]).is_err());
+        let blob = pack_row(&row(&"tributary ".repeat(100))).unwrap();
+        assert!(unpack_row(&[]).is_err());
+        assert!(unpack_row(&[9, 1, 2]).is_err());
         for length in [u32::MAX, 256 * 1024 * 1024, 2_048] {
             let mut long = vec![1];
             long.extend(length.to_le_bytes());
             long.extend([0, 0]);
-            let error = format!("{:?}", unpack::<String>(&long).unwrap_err());
+            let error = format!("{:?}", unpack_row(&long).unwrap_err());
             assert!(error.contains("impossible length"), "{error}");
         }
-        let mut longer = pack(&"tributary ".repeat(100)).unwrap();
+        let mut longer = blob.clone();
         longer[1] += 1;
-        let error = format!("{:?}", unpack::<String>(&longer).unwrap_err());
+        let error = format!("{:?}", unpack_row(&longer).unwrap_err());
         assert!(error.contains("another length"), "{error}");
         let mut longest = pack_bytes(&[b'x'; 1_000_000]).unwrap();
         assert_eq!(unpack_bytes(&longest).unwrap().len(), 1_000_000, "the best that LZ4 can do is allowed");
         longest.truncate(longest.len() / 2);
         assert!(unpack_bytes(&longest).is_err());
         for cut in 0..blob.len() {
-            assert!(unpack::<String>(&blob[..cut]).is_err());
+            assert!(unpack_row(&blob[..cut]).is_err());
         }
     }
 }
