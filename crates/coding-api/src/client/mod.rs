@@ -19,6 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use serde::de::{DeserializeOwned, DeserializeSeed};
 use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
 use crate::auth::credential::Credential;
@@ -36,6 +37,9 @@ use exchange::Answer;
 /// The longest body that is read: 500 rows of 100 kB each would fit. Beyond it lies a server gone wrong or a
 /// decompression bomb.
 const BODY_LIMIT: usize = 64 * 1024 * 1024;
+/// A body of so many bytes is read on a thread of its own: a whole page takes some ten milliseconds, and whoever waits
+/// for a short answer would wait for it too.
+const LONG_BODY: usize = 64 * 1024;
 /// How often one call may be repeated with another token: once because the token was replaced meanwhile, once
 /// because the new one was replaced too. After that the credential is no good.
 const TOKENS_PER_CALL: u32 = 2;
@@ -76,6 +80,8 @@ struct Inner {
     retries: RetryPolicy,
     clock: Arc<dyn Clock>,
     counters: Mutex<BTreeMap<&'static str, u64>>,
+    /// Long bodies are read one at a time: what becomes of the rows wants a core, too.
+    reading: Semaphore,
     skew: Mutex<Option<SignedDuration>>,
     replaced: AtomicU64,
     replacement_told: AtomicBool,
@@ -99,6 +105,7 @@ impl Inner {
             retries,
             clock,
             counters: Mutex::default(),
+            reading: Semaphore::new(1),
             skew: Mutex::default(),
             replaced: AtomicU64::new(0),
             replacement_told: AtomicBool::new(false),
@@ -205,7 +212,7 @@ impl Client {
 
     /// Sends a reading action until it is answered or the attempts are used up. The payload lies under one of
     /// `keys`.
-    pub(crate) async fn call<T: DeserializeOwned + Send + Sync>(
+    pub(crate) async fn call<T: DeserializeOwned + Send + Sync + 'static>(
         &self,
         action: &'static str,
         params: &Map<String, Value>,
@@ -215,7 +222,7 @@ impl Client {
     }
 
     /// As [`Client::call`]; `payload` reads the payload.
-    pub(crate) async fn call_for<T, S: ReadPayload<T>>(
+    pub(crate) async fn call_for<T: Send + 'static, S: ReadPayload<T> + 'static>(
         &self,
         action: &'static str,
         params: &Map<String, Value>,
@@ -226,7 +233,7 @@ impl Client {
     }
 
     /// Sends an action until it is answered, the attempts are used up, or it may not be repeated.
-    pub(crate) async fn ask<T: DeserializeOwned + Send + Sync>(
+    pub(crate) async fn ask<T: DeserializeOwned + Send + Sync + 'static>(
         &self,
         action: &'static str,
         params: &Map<String, Value>,
@@ -235,7 +242,7 @@ impl Client {
         self.exchange(action, params, ask, PhantomData).await
     }
 
-    async fn exchange<T, S: ReadPayload<T>>(
+    async fn exchange<T: Send + 'static, S: ReadPayload<T> + 'static>(
         &self,
         action: &'static str,
         params: &Map<String, Value>,
@@ -298,7 +305,7 @@ impl Client {
     }
 
     /// One request.
-    async fn attempt<T, S: ReadPayload<T>>(
+    async fn attempt<T: Send + 'static, S: ReadPayload<T> + 'static>(
         &self,
         action: &'static str,
         body: &Bytes,
@@ -332,15 +339,24 @@ impl Client {
             duration_ms = millis(sent_at.elapsed()),
             "asked for {action}"
         );
-        let value = self.read(action, answer, ask, payload).map_err(failed)?;
+        let (client, keys, bare, payload) = (self.clone(), ask.keys, ask.bare, payload.clone());
+        let read = move || client.read(action, answer, (keys, bare), &payload);
+        let value = if bytes < LONG_BODY {
+            read()
+        } else {
+            // Never closed.
+            let _alone = inner.reading.acquire().await;
+            apart(action, read).await
+        };
+        let value = value.map_err(failed)?;
         Ok(Reply { value, sent_at, server_time })
     }
 
-    fn read<T, S: ReadPayload<T>>(
+    fn read<T, S: ReadPayload<T> + 'static>(
         &self,
         action: &'static str,
         answer: Answer,
-        ask: &Ask,
+        (keys, bare): (&'static [&'static str], bool),
         payload: &S,
     ) -> Result<T, Error> {
         if !(200..300).contains(&answer.status) {
@@ -354,10 +370,10 @@ impl Client {
         }
         let sane = sanitize(answer.body);
         self.note_replaced(action, sane.replaced);
-        match envelope::read(sane.text(), ask.keys, payload.clone()) {
+        match envelope::read(sane.text(), keys, payload.clone()) {
             Ok(Read::Payload(value)) => Ok(value),
             // A request id shows that it is an answer, and not what a gateway makes up.
-            Ok(Read::Empty { request_id: Some(_) }) if ask.bare => {
+            Ok(Read::Empty { request_id: Some(_) }) if bare => {
                 let nothing = payload.clone().deserialize(Value::Null);
                 nothing.map_err(|_| Error::new(ErrorKind::Protocol, action))
             }
@@ -397,6 +413,19 @@ impl Client {
                 warn!(action, replaced, "characters that cannot be stored were replaced by U+FFFD");
             }
         }
+    }
+}
+
+/// Has an answer read on a thread of its own.
+async fn apart<T: Send + 'static>(
+    action: &'static str,
+    read: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(read).await {
+        Ok(read) => read,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // Only the end of the runtime cancels it.
+        Err(error) => Err(Error::new(ErrorKind::Unreachable, action).because(error)),
     }
 }
 
