@@ -174,7 +174,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             };
             let unknown = keys.iter().filter(|key| may_go && !known.contains(key) && !only_grows(key));
             steps.extend(unknown.map(|key| Step::gone(*key, reached)));
-            if !self.write(steps, reached, true).await? {
+            if !self.write(steps, reached, Some(0)).await? {
                 return Ok(());
             }
             self.count_copied(u64::try_from(keys.len()).unwrap_or(u64::MAX));
@@ -202,7 +202,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             let projects = self.projects();
             let wanted = Wanted { task: self.shaper.task(), projects: &projects };
             let steps: Vec<Step> = rows.into_iter().map(|row| wanted.mirrored(reached, row)).collect();
-            if !self.write(steps, self.position.sequence, true).await? {
+            if !self.write(steps, self.position.sequence, Some(0)).await? {
                 return Ok(false);
             }
             self.count_copied(read);

@@ -1,10 +1,9 @@
 //! The loop of a task: read from the journal, filter, shape, write, store the position with the rows.
 //!
-//! One write is under way at a time. Read in sequence order the mirror is the compacted log: a task reads the
-//! log where it reaches back far enough, else the mirror, and so needs no hand-over between the two.
+//! One write is under way at a time; the next batch is made meanwhile (`batch`). Read in sequence order the mirror is the
+//! compacted log: a task reads the log where it reaches back far enough, else the mirror, and so needs no hand-over
+//! between the two.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,24 +11,19 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::batch::{Ahead, Maker, Next};
 use super::rebuild;
 use super::resync::Scope;
-use super::shape::{Delivered, Mode, Shaper, Task};
-use super::step::{Step, Wanted};
+use super::shape::{Mode, Shaper, Task};
 use crate::capture::Progress;
-use crate::clock::Moment;
 use crate::custom::CustomFields;
-use crate::journal::{Journal, JournalError, Limit};
+use crate::journal::{Journal, JournalError};
 use crate::position::{Position, RebuildReason, Sequence};
 use crate::problem::{Problem, Remedy};
 use crate::source::Project;
-use crate::status::{Board, State, Written};
-use crate::target::{Batch, Effect, Owned, TableBatch, Target, TargetError, TargetErrorKind};
+use crate::status::{Board, State};
+use crate::target::{Owned, Target, TargetError};
 
-/// A batch is cut at so many bytes of rows ...
-const BATCH_BYTES: usize = 1 << 20;
-/// ... or so many rows, whichever comes first.
-const BATCH_ROWS: u32 = 500;
 /// Wait before a call that may pass is repeated.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Wait before a write is repeated when there is no room.
@@ -223,6 +217,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         let mut acknowledged = Sequence(0);
         // Where the end of the rebuild was tried: held deletes are looked at again when something changed.
         let mut swept = None;
+        let mut ahead: Option<Ahead> = None;
         loop {
             if self.cancel.is_cancelled() {
                 return Ok(true);
@@ -244,22 +239,28 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             if !self.take_in(&progress.projects).await? {
                 return Ok(true);
             }
-            let Some(steps) = persistently!(self, self.next_steps(progress.logging)) else {
-                return Ok(true);
+            let next = match ahead.take().filter(|ahead| ahead.leads_on(&self.position, &progress)) {
+                Some(ahead) => Next::Batch(ahead.made.stamped(&self.shaper, Timestamp::now())),
+                None => match persistently!(self, self.maker().next(&self.position, progress.logging)) {
+                    Some(next) => next,
+                    None => return Ok(true),
+                },
             };
-            let Some((steps, mirrored)) = steps else {
+            if matches!(next, Next::Lost) {
                 // Deletions after the position have been forgotten meanwhile.
                 return Ok(false);
-            };
+            }
             if self.projects().iter().any(|project| !rebuild::owns(&self.owned, project)) {
                 // A project came into view while the journal was read.
                 continue;
             }
-            if let Some(last) = steps.last().map(|step| step.sequence) {
-                if !self.write(steps, last, mirrored.is_some()).await? {
-                    return Ok(true);
+            if let Next::Batch(made) = next {
+                let mirrored = made.mirrored.unwrap_or(0);
+                match self.write_made(made).await? {
+                    Some(made_beside) => ahead = made_beside,
+                    None => return Ok(true),
                 }
-                self.count_copied(mirrored.unwrap_or(0));
+                self.count_copied(mirrored);
                 continue;
             }
             if self.position.rebuilding && progress.loaded && swept != Some(self.position.sequence) {
@@ -340,195 +341,10 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         Ok(self.sweep(&gone, &self.all_tables()).await? && self.disown(&gone).await?)
     }
 
-    /// The next steps in sequence order: from the log where it reaches back to the position, else from the
-    /// mirror, and then how many living rows of the task's tables they are. `None` when neither can tell.
-    async fn next_steps(&self, logging: bool) -> Result<Option<(Vec<Step>, Option<u64>)>, DeliveryError> {
-        let limit = Limit { rows: BATCH_ROWS, bytes: BATCH_BYTES };
-        let after = self.position.sequence;
-        let bounds = self.journal.bounds().await?;
-        if !self.position.rebuilding && after < bounds.horizon {
-            return Ok(None);
-        }
-        if logging && !self.position.rebuilding && after >= bounds.log_floor {
-            let changes = self.journal.log_after(after, limit).await?;
-            if after < self.journal.bounds().await?.log_floor {
-                // Some of them were forgotten while they were read.
-                return Box::pin(self.next_steps(logging)).await;
-            }
-            // Asked for after the reading: what was read is of no project that was not in view by then.
-            let projects = self.projects();
-            let wanted = Wanted { task: self.shaper.task(), projects: &projects };
-            return Ok(Some((changes.into_iter().map(|change| wanted.logged(change)).collect(), None)));
-        }
-        let rows = self.journal.mirror_after(after, limit).await?;
-        if !self.position.rebuilding && after < self.journal.bounds().await?.horizon {
-            return Ok(None);
-        }
-        let projects = self.projects();
-        let wanted = Wanted { task: self.shaper.task(), projects: &projects };
-        let mirrored = u64::try_from(rows.iter().filter(|row| wanted.covers(row)).count()).unwrap_or(0);
-        Ok(Some((rows.into_iter().map(|row| wanted.mirrored(after, row)).collect(), Some(mirrored))))
-    }
-
-    /// Writes steps as one batch. `false` when cancelled.
-    pub(super) async fn write(
-        &mut self,
-        mut steps: Vec<Step>,
-        last: Sequence,
-        from_mirror: bool,
-    ) -> Result<bool, DeliveryError> {
-        let now = Timestamp::now();
-        let mut counted: BTreeMap<usize, Written> = BTreeMap::new();
-        let mut newest = Moment(0);
-        for step in &steps {
-            let Some(index) = self.shaper.task().index(step.key.table) else { continue };
-            let count = counted.entry(index).or_default();
-            let add = |sum: &mut u64, one: bool| *sum = sum.saturating_add(u64::from(one));
-            add(&mut count.inserted, step.counts.inserted);
-            add(&mut count.updated, step.counts.updated);
-            add(&mut count.deleted, step.counts.deleted);
-            add(&mut count.detailed, step.counts.detailed);
-            newest = newest.max(step.seen.unwrap_or_default());
-        }
-        // The last word on each key: of the same key, the one with the higher sequence. In the mirror it is alone.
-        steps.sort_unstable_by_key(|step| (step.key, Reverse(step.sequence)));
-        steps.dedup_by_key(|step| step.key);
-        let mut batch = self.batch(now);
-        let names: HashMap<i64, String> =
-            self.projects().into_iter().map(|project| (project.id.0, project.name)).collect();
-        // In a target that was empty, what the mirror inserted after the position is not there yet.
-        let fresh = self.was_empty || !from_mirror;
-        for Step { key, row, counts, .. } in steps {
-            let index = self.shaper.task().index(key.table);
-            let (Some(index), Some(project)) = (index, names.get(&key.project.0)) else { continue };
-            let Some(table) = batch.tables.get_mut(index) else { continue };
-            match row {
-                Some((row, observed, detailed)) => {
-                    let (id, project_id) = (key.id, key.project.0);
-                    let delivered = Delivered { project, row: &row, id, project_id, observed, detailed };
-                    table.upserts.push(self.shaper.row(index, delivered, now));
-                    table.new &= fresh && counts.inserted;
-                }
-                None => table.deletes.push(self.shaper.key(project, key.id)),
-            }
-        }
-        batch.position.sequence = last;
-        let filling = self.was_empty || !self.position.rebuilding;
-        self.enter(if filling { State::Loading } else { State::Rebuilding });
-        let rebuilding = self.position.rebuilding;
-        let Some(effects) = self.put(batch).await? else { return Ok(false) };
-        if from_mirror {
-            // Read from the mirror a row has no before: the target itself says what was new to it.
-            for (index, effect) in effects.into_iter().enumerate() {
-                let Some(count) = counted.get_mut(&index) else { continue };
-                let known = count.inserted.saturating_add(count.updated).saturating_sub(effect.inserted);
-                count.updated = known.min(count.updated);
-                count.inserted = effect.inserted;
-                count.deleted = effect.deleted;
-                if rebuilding && !self.was_empty {
-                    // What is written over what was there is no change.
-                    (count.updated, count.detailed) = (0, 0);
-                }
-            }
-        }
-        let delay = Timestamp::now().as_millisecond().saturating_sub(newest.timestamp().as_millisecond());
-        let tables = self.shaper.task().tables.clone();
-        self.board.task(&self.shaper.task().name, |status| {
-            for (index, count) in counted {
-                let Some(table) = tables.get(index) else { continue };
-                let written = status.tables.entry(table.name.to_owned()).or_default();
-                written.inserted = written.inserted.saturating_add(count.inserted);
-                written.updated = written.updated.saturating_add(count.updated);
-                written.deleted = written.deleted.saturating_add(count.deleted);
-                written.detailed = written.detailed.saturating_add(count.detailed);
-                written.rows = written.rows.saturating_add(count.inserted).saturating_sub(count.deleted);
-            }
-            status.position = last.0;
-            status.last_write = Some(now);
-            if newest > Moment(0) && !rebuilding {
-                status.delay_ms = Some(delay);
-            }
-        });
-        Ok(true)
-    }
-
-    pub(super) fn batch(&self, now: Timestamp) -> Batch {
-        let empty = TableBatch { now: now.as_microsecond(), new: true, ..TableBatch::default() };
-        Batch { tables: vec![empty; self.shaper.tables().len()], position: self.position.clone() }
-    }
-
-    /// Has a batch written, in halves where a row of it cannot be stored; says what that did to each table.
-    /// `None` when cancelled.
-    pub(super) async fn put(&mut self, batch: Batch) -> Result<Option<Vec<Effect>>, DeliveryError> {
-        let mut effects = vec![Effect::default(); self.shaper.tables().len()];
-        let mut left = vec![batch];
-        while let Some(batch) = left.pop() {
-            let write = async |target: &mut T| match target.write(&batch).await {
-                Err(error) if error.kind == TargetErrorKind::Data => Ok(Err(error)),
-                other => other.map(Ok),
-            };
-            match persistently!(self, write(&mut self.target)) {
-                None => return Ok(None),
-                Some(Ok(written)) => {
-                    self.position = batch.position;
-                    for (sum, effect) in effects.iter_mut().zip(written) {
-                        sum.inserted = sum.inserted.saturating_add(effect.inserted);
-                        sum.deleted = sum.deleted.saturating_add(effect.deleted);
-                    }
-                }
-                Some(Err(error)) => {
-                    let Some(halves) = self.halve(batch, &error).await? else { return Ok(None) };
-                    left.extend(halves);
-                }
-            }
-        }
-        Ok(Some(effects))
-    }
-
-    /// Splits a batch that holds a row which cannot be stored; alone, such a row is put aside. `None` when cancelled.
-    async fn halve(
-        &mut self,
-        mut batch: Batch,
-        error: &TargetError,
-    ) -> Result<Option<[Batch; 2]>, DeliveryError> {
-        let rows: usize = batch.tables.iter().map(|table| table.upserts.len()).sum();
-        if rows > 1 {
-            // The first half must not move the position: it comes last in `left`, so it is written first.
-            let mut first = Batch { position: self.position.clone(), tables: Vec::new() };
-            let mut wanted = rows.div_euclid(2);
-            for table in &mut batch.tables {
-                let take = wanted.min(table.upserts.len());
-                wanted = wanted.saturating_sub(take);
-                let rest = table.upserts.split_off(take);
-                let upserts = std::mem::replace(&mut table.upserts, rest);
-                first.tables.push(TableBatch { upserts, deletes: Vec::new(), ..*table });
-            }
-            return Ok(Some([batch, first]));
-        }
-        let mut aside = None;
-        for (index, table) in batch.tables.iter_mut().enumerate() {
-            if let Some(row) = table.upserts.pop() {
-                let keys = self.shaper.tables().get(index).map_or(0, |table| table.key_columns);
-                aside = Some((index, row.into_iter().take(keys).collect::<Vec<_>>()));
-            }
-        }
-        let Some((index, key)) = aside else {
-            return Err(DeliveryError::Target(TargetError {
-                kind: TargetErrorKind::Fatal,
-                problem: error.problem.clone(),
-                source: None,
-            }));
-        };
-        tracing::error!(task = %self.shaper.task().name, ?key, problem = %error.problem, "row put aside");
-        let reason = error.problem.why.clone();
-        if persistently!(self, self.target.put_aside(index, &key, &reason)).is_none() {
-            return Ok(None);
-        }
-        self.board.task(&self.shaper.task().name, |status| {
-            status.put_aside = status.put_aside.saturating_add(1);
-        });
-        let nothing = self.batch(Timestamp::now());
-        Ok(Some([batch, nothing]))
+    /// What makes the next batch.
+    pub(super) fn maker(&self) -> Maker<'_, J> {
+        let (journal, shaper, progress) = (&*self.journal, &self.shaper, &self.progress);
+        Maker { journal, shaper, progress, was_empty: self.was_empty }
     }
 
     fn rest(&self) {
@@ -539,7 +355,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         self.enter(state);
     }
 
-    fn enter(&self, state: State) {
+    pub(super) fn enter(&self, state: State) {
         self.board.task(&self.shaper.task().name, |status| status.activity.enter(state));
     }
 

@@ -1,6 +1,7 @@
 //! How rows look in a target: the tables that a task makes of the source's, and the cells of a row.
 
 use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -87,7 +88,7 @@ pub struct Shaper {
     /// For each table the custom fields that have columns, by number.
     custom: Vec<Vec<CustomField>>,
     /// Fields that no table definition has and that were told about already.
-    told: HashSet<(TableId, String)>,
+    told: Mutex<HashSet<(TableId, String)>>,
 }
 
 /// A row and what the bookkeeping columns say of it.
@@ -111,7 +112,7 @@ impl Shaper {
     /// The shapes of a task's tables, without custom fields.
     #[must_use]
     pub fn new(task: Task) -> Shaper {
-        let mut shaper = Shaper { task, tables: Vec::new(), custom: Vec::new(), told: HashSet::new() };
+        let mut shaper = Shaper { task, tables: Vec::new(), custom: Vec::new(), told: Mutex::default() };
         shaper.assign(&CustomFields::default(), &[]);
         shaper
     }
@@ -169,7 +170,7 @@ impl Shaper {
 
     /// All cells of a row of the task's table number `index`.
     #[must_use]
-    pub fn row(&mut self, index: usize, delivered: Delivered<'_>, now: Timestamp) -> Vec<Cell> {
+    pub fn row(&self, index: usize, delivered: Delivered<'_>, now: Timestamp) -> Vec<Cell> {
         let Delivered { project, row, id, project_id, observed, detailed } = delivered;
         let mut cells = self.key(project, id);
         let (Some(table), Some(custom)) = (self.task.tables.get(index), self.custom.get(index)) else {
@@ -206,12 +207,13 @@ impl Shaper {
     }
 
     /// Puts the fields aside that no column is for.
-    fn unheard_of(&mut self, table: &Table, row: &Row, extra: &mut Extra) {
+    fn unheard_of(&self, table: &Table, row: &Row, extra: &mut Extra) {
         for (name, raw) in row.members() {
             if name == table.key_field || table.fields.iter().any(|field| field.name == name) {
                 continue;
             }
-            if self.told.insert((table.id, name.clone().into_owned())) {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            if told.insert((table.id, name.clone().into_owned())) {
                 tracing::info!(table = table.name, field = %name, "a field without a column goes into `_extra`");
             }
             extra.insert(name.into_owned(), value(raw));
