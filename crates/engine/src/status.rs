@@ -24,6 +24,8 @@ pub enum State {
     Rebuilding,
     /// Capture: reading what changed.
     Polling,
+    /// Capture: waiting for tasks that are writing what was read, before rows are compared.
+    Delivering,
     /// Capture: comparing all rows.
     Census,
     /// Capture: fetching what only look-ups show, with nothing else left to do.

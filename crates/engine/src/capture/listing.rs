@@ -14,8 +14,8 @@ use crate::row::{Row, RowId, RowKey};
 use crate::schema::Table;
 use crate::source::{LookUp, Order, Page, Project, Source, Urgency};
 
-/// Pages being recorded while the next ones are read.
-const PIPELINE: usize = 2;
+/// Pages being recorded while the next ones are read: those that wait are committed together.
+const PIPELINE: usize = 4;
 /// Look-ups of one page under way at the same time; the budget says how many there are a second.
 pub(super) const LOOK_UPS: usize = 16;
 /// Rows remembered as controls: if one is deleted meanwhile there is another.

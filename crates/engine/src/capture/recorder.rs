@@ -19,6 +19,7 @@ use super::fields::Fields;
 use super::missed::Missed;
 use super::relation;
 use crate::change::{Change, ChangeKind};
+use crate::clock::Moment;
 use crate::journal::{Entry, Journal, JournalError, Known, Limit, MirrorRow, Reference};
 use crate::observation::{Channel, Observation, Seen};
 use crate::position::Sequence;
@@ -69,8 +70,16 @@ impl Recorded {
     }
 }
 
+/// Observations that wait for each other are committed together up to so many ...
+const GROUP_ROWS: usize = 2_000;
+/// ... or so many bytes of rows.
+const GROUP_BYTES: usize = 2 << 20;
+
+/// Observations, and who wants to know what became of them.
+type Asked = (Vec<Observation>, oneshot::Sender<Result<Recorded, Arc<JournalError>>>);
+
 enum Job {
-    Observe(Vec<Observation>, oneshot::Sender<Result<Recorded, Arc<JournalError>>>),
+    Observe(Asked),
     BeginLog(oneshot::Sender<Result<(), Arc<JournalError>>>),
 }
 
@@ -90,6 +99,8 @@ pub struct Onlookers {
 /// The recorder itself, to be run as a task.
 pub struct Recording<S, J> {
     jobs: mpsc::Receiver<Job>,
+    /// Comes next.
+    aside: Option<Job>,
     source: Arc<S>,
     journal: Arc<J>,
     details: Details,
@@ -126,6 +137,7 @@ pub fn recorder<S: Source, J: Journal>(
         Recorder(sender),
         Recording {
             jobs,
+            aside: None,
             source,
             journal,
             details,
@@ -148,7 +160,7 @@ impl Recorder {
         if observations.is_empty() {
             return Ok(Recorded::default());
         }
-        self.ask(|reply| Job::Observe(observations, reply)).await
+        self.ask(|reply| Job::Observe((observations, reply))).await
     }
 
     /// Waits until everything that was handed in before is on disk, and the copies of it are true.
@@ -156,7 +168,7 @@ impl Recorder {
     /// # Errors
     /// As [`Recorder::observe`].
     pub async fn settled(&self) -> Result<(), Arc<JournalError>> {
-        self.ask(|reply| Job::Observe(Vec::new(), reply)).await.map(drop)
+        self.ask(|reply| Job::Observe((Vec::new(), reply))).await.map(drop)
     }
 
     /// From here on every change is logged.
@@ -176,6 +188,19 @@ impl Recorder {
             return Err(Arc::new(JournalError::stopped()));
         }
         answer.await.unwrap_or_else(|_| Err(Arc::new(JournalError::stopped())))
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Bytes of the row that an observation shows.
+fn row_bytes(observation: &Observation) -> usize {
+    match &observation.seen {
+        Seen::Listed(row) | Seen::Whole(row, _) | Seen::Derived(row) => row.json().len(),
+        Seen::LookedUp(looked_up) => looked_up.row.json().len(),
+        Seen::Gone | Seen::Doubted => 0,
     }
 }
 
@@ -217,18 +242,21 @@ impl<S: Source, J: Journal> Recording<S, J> {
     pub async fn run(mut self) -> Result<(), Arc<JournalError>> {
         self.catch_up().await.map_err(Arc::new)?;
         loop {
-            // Cancel-safe: a job that was received is worked off below, outside of the select.
-            let job = tokio::select! {
-                job = self.jobs.recv() => job,
-                () = self.cancel.cancelled() => None,
-            };
-            let failed = match job {
+            let failed = match self.next_job().await {
                 None => return self.note_followed().await.map_err(Arc::new),
-                Some(Job::Observe(observations, reply)) => {
-                    let result = self.observe(observations).await.map_err(Arc::new);
-                    let failed = result.as_ref().err().cloned();
-                    // Nobody waits any more when the channel that asked was cancelled.
-                    reply.send(result).ok();
+                Some(Job::Observe(first)) => {
+                    let (observed, replies): (Vec<_>, Vec<_>) = self.together_with(first).into_iter().unzip();
+                    let (results, failed) = match self.observe(observed).await {
+                        Ok(recorded) => (recorded.into_iter().map(Ok).collect(), None),
+                        Err(error) => {
+                            let error = Arc::new(error);
+                            (vec![Err(Arc::clone(&error)); replies.len()], Some(error))
+                        }
+                    };
+                    for (reply, result) in replies.into_iter().zip(results) {
+                        // Nobody waits any more when the channel that asked was cancelled.
+                        reply.send(result).ok();
+                    }
                     failed
                 }
                 Some(Job::BeginLog(reply)) => {
@@ -245,22 +273,82 @@ impl<S: Source, J: Journal> Recording<S, J> {
         }
     }
 
-    async fn observe(&mut self, observations: Vec<Observation>) -> Result<Recorded, JournalError> {
-        let mut draft = Draft::default();
+    async fn next_job(&mut self) -> Option<Job> {
+        if let Some(job) = self.aside.take() {
+            return Some(job);
+        }
+        // Cancel-safe: a job that was received is worked off, outside of the select.
+        tokio::select! {
+            job = self.jobs.recv() => job,
+            () = self.cancel.cancelled() => None,
+        }
+    }
+
+    /// Observations that wait already and may be committed together with `first`: none of a row that is among them.
+    fn together_with(&mut self, first: Asked) -> Vec<Asked> {
+        let size = |observations: &[Observation]| observations.iter().map(row_bytes).sum::<usize>();
+        let (mut rows, mut bytes) = (first.0.len(), size(&first.0));
+        let mut keys: HashSet<RowKey> = first.0.iter().map(|observation| observation.key).collect();
+        let mut asked = vec![first];
+        while let Ok(job) = self.jobs.try_recv() {
+            match job {
+                Job::Observe(next)
+                    if !next.0.is_empty()
+                        && rows.saturating_add(next.0.len()) <= GROUP_ROWS
+                        && bytes.saturating_add(size(&next.0)) <= GROUP_BYTES
+                        && !next.0.iter().any(|observation| keys.contains(&observation.key)) =>
+                {
+                    rows = rows.saturating_add(next.0.len());
+                    bytes = bytes.saturating_add(size(&next.0));
+                    keys.extend(next.0.iter().map(|observation| observation.key));
+                    asked.push(next);
+                }
+                other => {
+                    self.aside = Some(other);
+                    break;
+                }
+            }
+        }
+        asked
+    }
+
+    /// Judges and commits groups of observations; says of each group what became of it.
+    async fn observe(&mut self, groups: Vec<Vec<Observation>>) -> Result<Vec<Recorded>, JournalError> {
+        let (lengths, mut draft) = (groups.iter().map(Vec::len).collect::<Vec<_>>(), Draft::default());
+        let observations: Vec<Observation> = groups.into_iter().flatten().collect();
+        let began = Instant::now();
         let digests = self.digests(&observations);
         let (wanted, unheard_of) = self.unlike_known(&observations, &digests).await?;
         draft.rows = self.rows(wanted.iter().filter(|key| !unheard_of.contains(key)).copied()).await?;
-        for (observation, digest) in observations.iter().zip(digests) {
-            if wanted.contains(&observation.key) {
-                self.judge(&mut draft, observation, digest);
+        let known = Instant::now();
+        let mut recorded = Vec::with_capacity(lengths.len());
+        let mut judged = observations.iter().zip(digests);
+        for length in lengths {
+            for (observation, digest) in judged.by_ref().take(length) {
+                if wanted.contains(&observation.key) {
+                    self.judge(&mut draft, observation, digest);
+                }
             }
+            recorded.push(std::mem::take(&mut draft.recorded));
         }
+        let (judged, before) = (Instant::now(), self.journal.newest_moment());
         self.commit(&mut draft).await?;
-        self.follow(&mut draft).await?;
+        let committed = Instant::now();
+        self.follow(&mut draft, before).await?;
+        let followed = Instant::now();
+        tracing::debug!(
+            groups = recorded.len(),
+            rows = observations.len(),
+            known_us = micros(known - began),
+            judged_us = micros(judged - known),
+            committed_us = micros(committed - judged),
+            followed_us = micros(followed - committed),
+            "recorded"
+        );
         if self.noted.elapsed() >= NOTE_EVERY {
             self.note_followed().await?;
         }
-        Ok(draft.recorded)
+        Ok(recorded)
     }
 
     /// Notes that copies of everything up to the head are true.
@@ -292,7 +380,8 @@ impl<S: Source, J: Journal> Recording<S, J> {
             };
             let Some(last) = changes.last() else { break };
             after = last.sequence;
-            self.follow_changes(&mut Draft::default(), changes, HashMap::new()).await?;
+            let newest = self.journal.newest_moment();
+            self.follow_changes(&mut Draft::default(), changes, HashMap::new(), newest).await?;
         }
         self.note_followed().await
     }
@@ -453,10 +542,12 @@ impl<S: Source, J: Journal> Recording<S, J> {
         self.retried(|| self.journal.commit(entries)).await
     }
 
-    /// Makes copies of the changed rows inside other rows true, wave after wave.
-    async fn follow(&mut self, draft: &mut Draft) -> Result<(), JournalError> {
+    /// Makes copies of the changed rows inside other rows true, wave after wave. `newest` is when the newest look was
+    /// sent of all that was there before: a row that was looked at later holds no copies that are older than their
+    /// originals, unless of what came together with it, which finds it among those that refer to it.
+    async fn follow(&mut self, draft: &mut Draft, newest: Moment) -> Result<(), JournalError> {
         let (changes, fresh) = written(draft);
-        self.follow_changes(draft, changes, fresh).await
+        self.follow_changes(draft, changes, fresh, newest).await
     }
 
     async fn follow_changes(
@@ -464,12 +555,13 @@ impl<S: Source, J: Journal> Recording<S, J> {
         draft: &mut Draft,
         mut changes: Vec<Change>,
         mut fresh: HashMap<RowKey, Known>,
+        newest: Moment,
     ) -> Result<(), JournalError> {
         for _ in 0..WAVES {
             if changes.is_empty() {
                 return Ok(());
             }
-            let mut pages = relation::Pages::new(&*self.source, changes, fresh, self.journal.newest_moment());
+            let mut pages = relation::Pages::new(&*self.source, changes, fresh, newest);
             while let Some(page) = self.next_page(&mut pages).await? {
                 let mut derived = Draft { rows: page.holders, ..Draft::default() };
                 let mut renewed: BTreeMap<RowKey, Row> = BTreeMap::new();
@@ -493,7 +585,6 @@ impl<S: Source, J: Journal> Recording<S, J> {
                     );
                 }
                 self.commit(&mut derived).await?;
-                draft.recorded.updated = draft.recorded.updated.saturating_add(derived.recorded.updated);
                 draft.entries.append(&mut derived.entries);
             }
             (changes, fresh) = written(draft);

@@ -54,7 +54,7 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    /// What `changes` may have made untrue. `newest` is when anything that the journal holds was looked at last.
+    /// What `changes` may have made untrue. `newest` is when anything was looked at last that was there before them.
     pub(super) fn new<S: Source>(
         source: &S,
         changes: Vec<Change>,

@@ -30,7 +30,7 @@ use crate::observation::Channel;
 use crate::problem::{Problem, Remedy};
 use crate::schema::TableId;
 use crate::source::{Project, Source, SourceError, SourceErrorKind, Urgency};
-use crate::status::{Board, Held, State};
+use crate::status::{Board, Held, State, Status};
 
 /// Projects read at the same time.
 pub(super) const PROJECTS_AT_ONCE: usize = 4;
@@ -52,6 +52,8 @@ const ONCE_PAUSE: Duration = Duration::from_secs(1);
 const PASSES: u32 = 3;
 /// How often pruning is due, unless things are kept for so short that it is due more often.
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
+/// The longest that a first census waits for what was read to be in the targets.
+const ROWS_FIRST: Duration = Duration::from_secs(30);
 /// How often a wait for details looks whether they are there.
 const DETAILS_LOOK: Duration = Duration::from_millis(100);
 
@@ -381,6 +383,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
     }
 
     async fn censuses(&self, first: &FirstRound) -> Result<(), CaptureError> {
+        self.rows_first().await;
         // The load has just read the fields.
         self.patiently(false, || self.census_all().boxed()).await?;
         self.has_caught_up(&first.compared, &first.polled);
@@ -388,6 +391,21 @@ impl<S: Source, J: Journal> Capture<S, J> {
             tokio::time::sleep(self.settings.census_interval).await;
             self.patiently(false, || self.census_round().boxed()).await?;
         }
+    }
+
+    /// Waits, within reason, until tasks that are on their way have written what was read: a census proves what people
+    /// would rather see first.
+    async fn rows_first(&self) {
+        let head = self.journal.head().borrow().0;
+        let on_the_way = |status: &Status| {
+            status.tasks.values().any(|task| {
+                task.position < head && matches!(task.activity.state, State::Loading | State::Rebuilding)
+            })
+        };
+        let mut board = self.board.watch();
+        let written = board.wait_for(|status| !on_the_way(status));
+        // The board is there as long as this is; and later is later.
+        tokio::time::timeout(ROWS_FIRST, written).await.ok();
     }
 
     async fn census_round(&self) -> Result<(), CaptureError> {
@@ -495,6 +513,10 @@ impl<S: Source, J: Journal> Capture<S, J> {
             began = true;
             self.board.update(|status| status.capture.enter(State::Polling));
             self.insistently(|| self.in_full_view(self.poll_all()).boxed()).await?;
+            if pass == 1 {
+                self.board.update(|status| status.capture.enter(State::Delivering));
+                self.rows_first().await;
+            }
             self.board.update(|status| status.capture.enter(State::Census));
             self.insistently(|| self.in_full_view(self.census_all()).boxed()).await?;
             self.board.update(|status| status.capture.enter(State::Detailing));

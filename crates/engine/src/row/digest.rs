@@ -12,8 +12,13 @@ use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 use super::{Digest, UNSET_DAY_MS, whole};
 use crate::schema::Table;
 
-/// How deep a value may be nested. Whoever reads the row's text again, inside of something else, has 128 levels.
-const DEEPEST: usize = 120;
+/// How deep a value may be nested: as deep as in a look-up's answer, and no deeper than the values of a whole row can be
+/// read again.
+const DEEPEST: usize = 125;
+
+/// The name by which the JSON library knows a piece of text that it is to take for a value. In foreign input it would
+/// be read as something else than it says.
+const RESERVED: &str = "$serde_json::private::RawValue";
 
 /// A digest in the making.
 pub(super) struct Sum<'t> {
@@ -274,7 +279,8 @@ impl<'t> Visitor<'_> for Name<'t> {
         f.write_str("a name")
     }
 
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+    fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
+        admitted(name)?;
         let (trail, volatile) = self.0.enter(name);
         Ok((xxh3_128(name.as_bytes()), trail, volatile))
     }
@@ -333,9 +339,36 @@ impl<'de> Visitor<'de> for Check {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let nesting = deeper(self.nesting)?;
-        while map.next_key_seed(Check { nesting })?.is_some() {
+        while map.next_key_seed(CheckName)?.is_some() {
             map.next_value_seed(Check { nesting })?;
         }
         Ok(())
     }
+}
+
+/// Reads a member's name and forgets it.
+struct CheckName;
+
+impl<'de> DeserializeSeed<'de> for CheckName {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for CheckName {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<(), E> {
+        admitted(name)
+    }
+}
+
+fn admitted<E: Error>(name: &str) -> Result<(), E> {
+    if name == RESERVED { Err(E::custom("a reserved name")) } else { Ok(()) }
 }

@@ -109,8 +109,13 @@ fn kept(raw: &str) -> Cow<'_, str> {
     if !matches!(bytes.first(), Some(b'"' | b'{' | b'[')) {
         return Cow::Borrowed(raw);
     }
-    let escaped =
-        || memchr_iter(b'\\', bytes).any(|at| matches!(bytes.get(at.saturating_add(1)), Some(b'u' | b'/')));
+    let needless = |at: usize| match bytes.get(at.saturating_add(1)..) {
+        Some([b'/', ..]) => true,
+        // Control characters need it.
+        Some([b'u', rest @ ..]) => !rest.starts_with(b"000") && !rest.starts_with(b"001"),
+        _ => false,
+    };
+    let escaped = || memchr_iter(b'\\', bytes).any(needless);
     let laid_out = || bytes.get(1).is_some_and(u8::is_ascii_whitespace);
     if laid_out() || escaped() {
         let value = serde_json::from_str::<Value>(raw).map(|value| value.to_string());

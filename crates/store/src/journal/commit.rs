@@ -26,8 +26,8 @@ const ASK_DETAILS: Step = Step::named("journal::details");
 /// Rows a statement: a page of a listing takes one. One row a statement is five times slower, as measured.
 const SIZES: &[usize] = &[500, 100, 10, 1];
 
-/// Rows encoded before the runtime gets its thread back (some 0.3 ms).
-const BREATH: usize = 32;
+/// Rows packed before the runtime gets its thread back (a millisecond).
+const BREATH: usize = 256;
 
 /// Rows of one step of a change that touches a whole table.
 const STEP: i64 = 20_000;

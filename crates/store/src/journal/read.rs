@@ -241,7 +241,7 @@ pub(super) async fn referrers(
         "SELECT r.to_tab, r.to_id, r.tab, r.project, r.id FROM json_each(?2) t \
          CROSS JOIN refs r ON r.project = ?1 AND r.to_tab = t.value ->> 0 AND r.to_id = t.value ->> 1 \
          CROSS JOIN mirror m ON m.tab = r.tab AND m.project = r.project AND m.id = r.id AND m.alive = 1 \
-         WHERE t.key > 0 OR (r.tab, r.id) > (?3, ?4)",
+         WHERE (r.tab, r.id) > (iif(t.key = 0, ?3, -1), iif(t.key = 0, ?4, 0))",
     );
     let mut rows = rows.bind(project.0).bind(pairs).bind(table).bind(id).fetch(pool);
     let (mut found, limit) = (Vec::new(), usize::try_from(limit).unwrap_or(usize::MAX));

@@ -14,9 +14,9 @@ use engine::row::RowKey;
 
 use super::commit::Size;
 
-/// Bytes of JSON kept; in memory a row takes about six times as much. Two of a delivery's batches, so that one
-/// can be filled while the other is written.
-const BYTES: usize = 2 << 20;
+/// Bytes of JSON kept; in memory a row takes a third more, and six times as much once values were made of it. Some of
+/// a delivery's batches, so that one that keeps up on the whole may fall behind for a moment.
+const BYTES: usize = 4 << 20;
 
 /// The newest commits.
 #[derive(Debug)]

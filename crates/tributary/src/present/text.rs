@@ -56,6 +56,7 @@ pub(crate) fn activity(activity: &Activity, now: Timestamp) -> String {
         State::Rebuilding => doing("rebuilding the target from the mirror"),
         State::Polling => doing("looking for changes"),
         State::Census => doing("comparing all rows"),
+        State::Delivering => doing("waiting until what was read is written"),
         State::Detailing => doing("fetching details"),
         State::Following { next: Some(next) } => {
             format!("following; next look {}", until(*next, now))
