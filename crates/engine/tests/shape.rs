@@ -29,7 +29,7 @@ fn task() -> Task {
 
 /// Cells of a row of `THINGS`, by column.
 fn cells(task: Task, row: &Row) -> Vec<(String, Kind, Cell)> {
-    let mut shaper = Shaper::new(task);
+    let shaper = Shaper::new(task);
     let delivered = Delivered {
         project: "mobile",
         row,

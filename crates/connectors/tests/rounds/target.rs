@@ -57,7 +57,7 @@ impl Stock {
     /// What differs from what `task` makes of the mirror.
     pub(super) fn differences(&self, task: Task, mirror: &[MirrorRow]) -> Vec<String> {
         let (tables, filter) = (task.tables.clone(), task.filter.clone());
-        let mut shaper = Shaper::new(task);
+        let shaper = Shaper::new(task);
         let mut expected = BTreeMap::new();
         for held in mirror {
             let (key, row) = (held.key, held.row.as_ref().unwrap());
