@@ -143,11 +143,14 @@ impl Ask {
 
 /// What reads a payload, from whichever text.
 pub(crate) trait ReadPayload<T>:
-    for<'de> DeserializeSeed<'de, Value = T> + Clone + Send + Sync
+    for<'de> DeserializeSeed<'de, Value = T> + Clone + Send + Sync + 'static
 {
 }
 
-impl<T, S: for<'de> DeserializeSeed<'de, Value = T> + Clone + Send + Sync> ReadPayload<T> for S {}
+impl<T, S> ReadPayload<T> for S where
+    S: for<'de> DeserializeSeed<'de, Value = T> + Clone + Send + Sync + 'static
+{
+}
 
 /// An attempt that failed, and with which token.
 struct Failed {
@@ -222,7 +225,7 @@ impl Client {
     }
 
     /// As [`Client::call`]; `payload` reads the payload.
-    pub(crate) async fn call_for<T: Send + 'static, S: ReadPayload<T> + 'static>(
+    pub(crate) async fn call_for<T: Send + 'static, S: ReadPayload<T>>(
         &self,
         action: &'static str,
         params: &Map<String, Value>,
@@ -242,7 +245,7 @@ impl Client {
         self.exchange(action, params, ask, PhantomData).await
     }
 
-    async fn exchange<T: Send + 'static, S: ReadPayload<T> + 'static>(
+    async fn exchange<T: Send + 'static, S: ReadPayload<T>>(
         &self,
         action: &'static str,
         params: &Map<String, Value>,
@@ -305,7 +308,7 @@ impl Client {
     }
 
     /// One request.
-    async fn attempt<T: Send + 'static, S: ReadPayload<T> + 'static>(
+    async fn attempt<T: Send + 'static, S: ReadPayload<T>>(
         &self,
         action: &'static str,
         body: &Bytes,
@@ -352,7 +355,7 @@ impl Client {
         Ok(Reply { value, sent_at, server_time })
     }
 
-    fn read<T, S: ReadPayload<T> + 'static>(
+    fn read<T, S: ReadPayload<T>>(
         &self,
         action: &'static str,
         answer: Answer,
