@@ -121,8 +121,6 @@ impl<S: Source, J: Journal> Capture<S, J> {
         let eager = self.settings.details == Details::Eager && table.has_detail();
         let kept = if eager { page.rows.clone() } else { Vec::new() };
         let observe = |(id, row): (RowId, Row)| {
-            // Here, while the recorder is busy with the page before.
-            row.digest(table);
             let key = RowKey { table: table.id, project: project.id, id };
             Observation { key, sent: page.sent, channel, seen: Seen::Listed(row) }
         };

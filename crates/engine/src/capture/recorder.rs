@@ -4,16 +4,19 @@
 //! It is a task of its own with a bounded queue, so that observations of one key are judged one after the
 //! other whatever channel they come from. It must not ask the source for anything.
 
+mod queue;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::json;
-use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use self::queue::Recorder;
+use self::queue::{Job, Queue, queue};
 use super::differ::{Changed, Details, Verdict};
 use super::fields::Fields;
 use super::missed::Missed;
@@ -29,8 +32,6 @@ use crate::schema::Table;
 use crate::source::Source;
 use crate::status::{Board, State};
 
-/// Batches that may wait for the recorder: enough to keep it busy while pages are on their way.
-const QUEUE: usize = 4;
 /// How long to wait before a commit is tried again when the journal has no room.
 const ROOM_PAUSE: Duration = Duration::from_secs(5);
 /// How long to wait before a commit is tried again when the journal was busy.
@@ -70,23 +71,6 @@ impl Recorded {
     }
 }
 
-/// Observations that wait for each other are committed together up to so many ...
-const GROUP_ROWS: usize = 2_000;
-/// ... or so many bytes of rows.
-const GROUP_BYTES: usize = 2 << 20;
-
-/// Observations, and who wants to know what became of them.
-type Asked = (Vec<Observation>, oneshot::Sender<Result<Recorded, Arc<JournalError>>>);
-
-enum Job {
-    Observe(Asked),
-    BeginLog(oneshot::Sender<Result<(), Arc<JournalError>>>),
-}
-
-/// The way to the recorder. Cheap to clone.
-#[derive(Clone)]
-pub struct Recorder(mpsc::Sender<Job>);
-
 /// Who looks at every change.
 #[derive(Clone, Default)]
 pub struct Onlookers {
@@ -98,9 +82,7 @@ pub struct Onlookers {
 
 /// The recorder itself, to be run as a task.
 pub struct Recording<S, J> {
-    jobs: mpsc::Receiver<Job>,
-    /// Comes next.
-    aside: Option<Job>,
+    queue: Queue,
     source: Arc<S>,
     journal: Arc<J>,
     details: Details,
@@ -131,13 +113,12 @@ pub fn recorder<S: Source, J: Journal>(
     board: Board,
     cancel: CancellationToken,
 ) -> (Recorder, Recording<S, J>) {
-    let (sender, jobs) = mpsc::channel(QUEUE);
+    let (recorder, queue) = queue();
     let next = Sequence(journal.head().borrow().0.saturating_add(1));
     (
-        Recorder(sender),
+        recorder,
         Recording {
-            jobs,
-            aside: None,
+            queue,
             source,
             journal,
             details,
@@ -151,57 +132,8 @@ pub fn recorder<S: Source, J: Journal>(
     )
 }
 
-impl Recorder {
-    /// Has observations judged and what changed written; returns once it is on disk.
-    ///
-    /// # Errors
-    /// Only what needs a person: the recorder itself waits out a full or busy journal.
-    pub async fn observe(&self, observations: Vec<Observation>) -> Result<Recorded, Arc<JournalError>> {
-        if observations.is_empty() {
-            return Ok(Recorded::default());
-        }
-        self.ask(|reply| Job::Observe((observations, reply))).await
-    }
-
-    /// Waits until everything that was handed in before is on disk, and the copies of it are true.
-    ///
-    /// # Errors
-    /// As [`Recorder::observe`].
-    pub async fn settled(&self) -> Result<(), Arc<JournalError>> {
-        self.ask(|reply| Job::Observe((Vec::new(), reply))).await.map(drop)
-    }
-
-    /// From here on every change is logged.
-    ///
-    /// # Errors
-    /// As [`Recorder::observe`].
-    pub async fn begin_log(&self) -> Result<(), Arc<JournalError>> {
-        self.ask(Job::BeginLog).await
-    }
-
-    async fn ask<T>(
-        &self,
-        job: impl FnOnce(oneshot::Sender<Result<T, Arc<JournalError>>>) -> Job,
-    ) -> Result<T, Arc<JournalError>> {
-        let (reply, answer) = oneshot::channel();
-        if self.0.send(job(reply)).await.is_err() {
-            return Err(Arc::new(JournalError::stopped()));
-        }
-        answer.await.unwrap_or_else(|_| Err(Arc::new(JournalError::stopped())))
-    }
-}
-
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// Bytes of the row that an observation shows.
-fn row_bytes(observation: &Observation) -> usize {
-    match &observation.seen {
-        Seen::Listed(row) | Seen::Whole(row, _) | Seen::Derived(row) => row.json().len(),
-        Seen::LookedUp(looked_up) => looked_up.row.json().len(),
-        Seen::Gone | Seen::Doubted => 0,
-    }
 }
 
 /// Takes the entries of a draft that has been committed: its changes, and what is known of their rows now.
@@ -242,10 +174,11 @@ impl<S: Source, J: Journal> Recording<S, J> {
     pub async fn run(mut self) -> Result<(), Arc<JournalError>> {
         self.catch_up().await.map_err(Arc::new)?;
         loop {
-            let failed = match self.next_job().await {
+            let failed = match self.queue.next(&self.cancel).await {
                 None => return self.note_followed().await.map_err(Arc::new),
                 Some(Job::Observe(first)) => {
-                    let (observed, replies): (Vec<_>, Vec<_>) = self.together_with(first).into_iter().unzip();
+                    let (observed, replies): (Vec<_>, Vec<_>) =
+                        self.queue.together_with(first).into_iter().unzip();
                     let (results, failed) = match self.observe(observed).await {
                         Ok(recorded) => (recorded.into_iter().map(Ok).collect(), None),
                         Err(error) => {
@@ -271,45 +204,6 @@ impl<S: Source, J: Journal> Recording<S, J> {
                 return if self.cancel.is_cancelled() { Ok(()) } else { Err(error) };
             }
         }
-    }
-
-    async fn next_job(&mut self) -> Option<Job> {
-        if let Some(job) = self.aside.take() {
-            return Some(job);
-        }
-        // Cancel-safe: a job that was received is worked off, outside of the select.
-        tokio::select! {
-            job = self.jobs.recv() => job,
-            () = self.cancel.cancelled() => None,
-        }
-    }
-
-    /// Observations that wait already and may be committed together with `first`: none of a row that is among them.
-    fn together_with(&mut self, first: Asked) -> Vec<Asked> {
-        let size = |observations: &[Observation]| observations.iter().map(row_bytes).sum::<usize>();
-        let (mut rows, mut bytes) = (first.0.len(), size(&first.0));
-        let mut keys: HashSet<RowKey> = first.0.iter().map(|observation| observation.key).collect();
-        let mut asked = vec![first];
-        while let Ok(job) = self.jobs.try_recv() {
-            match job {
-                Job::Observe(next)
-                    if !next.0.is_empty()
-                        && rows.saturating_add(next.0.len()) <= GROUP_ROWS
-                        && bytes.saturating_add(size(&next.0)) <= GROUP_BYTES
-                        && !next.0.iter().any(|observation| keys.contains(&observation.key)) =>
-                {
-                    rows = rows.saturating_add(next.0.len());
-                    bytes = bytes.saturating_add(size(&next.0));
-                    keys.extend(next.0.iter().map(|observation| observation.key));
-                    asked.push(next);
-                }
-                other => {
-                    self.aside = Some(other);
-                    break;
-                }
-            }
-        }
-        asked
     }
 
     /// Judges and commits groups of observations; says of each group what became of it.

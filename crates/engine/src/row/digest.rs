@@ -85,7 +85,7 @@ impl Weight {
     }
 
     fn of_integer(number: i64) -> Weight {
-        if number == 0 || i128::from(number) == UNSET_DAY {
+        if number == 0 || number == UNSET_DAY {
             return Weight::Unset;
         }
         Weight::Is(xxh3_128_with_seed(&number.to_le_bytes(), INTEGER))
@@ -132,7 +132,7 @@ impl Weight {
 }
 
 /// [`UNSET_DAY_MS`], to be compared with integers.
-const UNSET_DAY: i128 = -28_800_000;
+const UNSET_DAY: i64 = -28_800_000;
 const _: () = assert!(UNSET_DAY_MS == -28_800_000.0);
 
 /// The hash of two, in this order.
