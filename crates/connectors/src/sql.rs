@@ -120,7 +120,7 @@ pub(crate) fn key_json(key: &[Cell]) -> String {
         Cell::Boolean(flag) => (*flag).into(),
         Cell::Integer(number) => (*number).into(),
         Cell::Real(number) => (*number).into(),
-        Cell::Text(text) | Cell::Json(text) => text.as_str().into(),
+        Cell::Text(text) | Cell::Json(text) => (&**text).into(),
         Cell::Timestamp(micros) => time(*micros).map_or_else(|| (*micros).into(), Into::into),
         Cell::Date(days) => day(*days).map_or_else(|| (*days).into(), Into::into),
     };

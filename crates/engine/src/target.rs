@@ -1,5 +1,7 @@
 //! What a target takes: batches of shaped rows together with the position they lead to.
 
+use std::sync::Arc;
+
 use crate::journal::Limit;
 use crate::position::{Position, RebuildReason};
 use crate::problem::{Problem, Remedy};
@@ -68,10 +70,10 @@ pub enum Cell {
     Integer(i64),
     /// A float.
     Real(f64),
-    /// A text.
-    Text(String),
+    /// A text. Shared: drivers take it without copying it, and rows of a batch have much in common.
+    Text(Arc<str>),
     /// JSON, as text.
-    Json(String),
+    Json(Arc<str>),
     /// A moment, microseconds since 1970, UTC.
     Timestamp(i64),
     /// A day, days since 1970-01-01.

@@ -149,7 +149,7 @@ fn takes(column: &str, from: Value, expected: Cell) {
 }
 
 fn words(text: &str) -> Cell {
-    Cell::Text(text.to_owned())
+    Cell::Text(text.into())
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::values::{any_row, row};
 fn task() -> Task {
     Task {
         name: "task".to_owned(),
-        team: "acme".to_owned(),
+        team: "acme".into(),
         tables: vec![&PEOPLE, &THINGS],
         filter: Filter::default(),
         naming: Naming::Original,
@@ -51,7 +51,7 @@ fn read(kind: Kind, cell: &Cell) -> Value {
         (Kind::Boolean, Cell::Boolean(flag)) => json!(flag),
         (Kind::Integer, Cell::Integer(number)) => json!(number),
         (Kind::Real, Cell::Real(number)) => json!(number),
-        (Kind::Text, Cell::Text(text)) => json!(text),
+        (Kind::Text, Cell::Text(text)) => json!(&**text),
         (Kind::Json, Cell::Json(text)) => serde_json::from_str(text).unwrap(),
         (Kind::Timestamp, Cell::Timestamp(micros)) => json!(micros),
         (kind, cell) => panic!("a column of {kind:?} got {cell:?}"),
@@ -119,8 +119,8 @@ fn a_row_begins_with_its_key_and_ends_with_the_bookkeeping() {
     assert_eq!(
         cells.iter().take(4).map(|(name, _, cell)| (name.as_str(), cell.clone())).collect::<Vec<_>>(),
         [
-            ("team_name", Cell::Text("acme".to_owned())),
-            ("project_name", Cell::Text("mobile".to_owned())),
+            ("team_name", Cell::Text("acme".into())),
+            ("project_name", Cell::Text("mobile".into())),
             ("code", Cell::Integer(5)),
             ("project_id", Cell::Integer(7)),
         ]
@@ -129,7 +129,7 @@ fn a_row_begins_with_its_key_and_ends_with_the_bookkeeping() {
     assert_eq!(find("_synced_at"), Cell::Timestamp(0));
     assert_eq!(find("_detailed_at"), Cell::Null, "its look-up is pending");
     assert_eq!(find("_deleted_at"), Cell::Null, "it is alive");
-    assert_eq!(find("_extra"), Cell::Json(r#"{"Undeclared":[1]}"#.to_owned()));
+    assert_eq!(find("_extra"), Cell::Json(r#"{"Undeclared":[1]}"#.into()));
 }
 
 #[test]

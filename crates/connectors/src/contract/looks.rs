@@ -24,10 +24,10 @@ pub(crate) async fn what_was_written_is_read_back_as_it_was<S: Site>() {
     let full = |code, name: &str, real, json: &str, micros, day, number| {
         let mut cells = key("p", code);
         cells.extend([
-            Cell::Text(name.to_owned()),
+            Cell::Text(name.into()),
             Cell::Real(real),
             Cell::Boolean(code % 2 == 0),
-            Cell::Json(json.to_owned()),
+            Cell::Json(json.into()),
             Cell::Timestamp(micros),
             Cell::Date(day),
             Cell::Integer(number),

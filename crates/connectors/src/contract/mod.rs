@@ -130,16 +130,16 @@ pub(crate) fn at(sequence: i64) -> Position {
 }
 
 pub(crate) fn key(project: &str, code: i64) -> Vec<Cell> {
-    vec![Cell::Text("acme".to_owned()), Cell::Text(project.to_owned()), Cell::Integer(code)]
+    vec![Cell::Text("acme".into()), Cell::Text(project.into()), Cell::Integer(code)]
 }
 
 pub(crate) fn row(table: &TargetTable, project: &str, code: i64, name: &str) -> Vec<Cell> {
     let mut cells = key(project, code);
     cells.extend([
-        Cell::Text(name.to_owned()),
+        Cell::Text(name.into()),
         Cell::Real(0.1),
         Cell::Boolean(true),
-        Cell::Json("[1]".to_owned()),
+        Cell::Json("[1]".into()),
         Cell::Timestamp(NOW),
     ]);
     cells.resize(table.columns.len(), Cell::Null);

@@ -145,7 +145,7 @@ pub(crate) async fn a_row_that_does_not_fit_is_data_and_can_be_put_aside<S: Site
     };
     let bad = [
         spoilt(1, Cell::Null),
-        spoilt(2, Cell::Text("007".to_owned())),
+        spoilt(2, Cell::Text("007".into())),
         spoilt(3, Cell::Integer(7)),
         spoilt(4, Cell::Integer(1)),
         spoilt(5, Cell::Real(1.0)),

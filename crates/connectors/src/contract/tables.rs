@@ -92,7 +92,7 @@ pub(crate) async fn new_columns_are_added_and_unknown_ones_emptied<S: Site>() {
     table.synced_at += 1;
     let new = plan("a", table);
     let mut filled = row(&old.tables[0], "p", 1, "y");
-    filled.insert(4, Cell::Text("open".to_owned()));
+    filled.insert(4, Cell::Text("open".into()));
     target.open(&new).await.unwrap();
     target.prepare(&new, None, &at(1)).await.unwrap();
     assert_eq!(site.dump("SELECT name, status FROM issues").await, ["x|NULL"]);

@@ -150,7 +150,11 @@ pub(super) fn fits(rows: &[Vec<Cell>], width: usize) -> Result<(), Unstorable> {
 pub(super) fn copy_data(table: &TargetTable, rows: &[Vec<Cell>]) -> Result<Vec<u8>, Unstorable> {
     let width = table.columns.len();
     let fields = i16::try_from(width).map_err(|_| Unstorable::Width { cells: width, columns: width })?;
-    let mut data = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec();
+    let head = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+    // Megabytes that grew by doubling would take twice as many.
+    let length = |cells: &Vec<Cell>| 2 + cells.iter().map(|cell| 4 + size(cell)).sum::<usize>();
+    let mut data = Vec::with_capacity(head.len() + rows.iter().map(length).sum::<usize>() + 2);
+    data.extend_from_slice(head);
     for row in rows {
         data.extend(fields.to_be_bytes());
         for (column, cell) in table.columns.iter().zip(row) {
@@ -263,7 +267,7 @@ fn put_value(buffer: &mut Vec<u8>, kind: Kind, cell: &Cell) -> Result<(), Unstor
 
 /// The cell that a value of a column of `kind` was written from; JSON comes as its text. `None` when it is cut short.
 pub(super) fn cell_of(kind: Kind, bytes: &[u8]) -> Option<Cell> {
-    let text = || String::from_utf8_lossy(bytes).into_owned();
+    let text = || Arc::from(String::from_utf8_lossy(bytes));
     Some(match kind {
         Kind::Text => Cell::Text(text()),
         Kind::Json => Cell::Json(text()),

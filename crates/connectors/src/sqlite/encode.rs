@@ -2,7 +2,7 @@
 //!
 //! Names go through `quote` and nothing else; values are always bound, never put into SQL. SQLite converts
 //! what does not fit a column's affinity without a word (the text `007` in an INTEGER column becomes 7), so a
-//! cell that would be converted is refused here: see [`bind`].
+//! cell that would be converted is refused here: see [`Binder`].
 
 use std::sync::Arc;
 
@@ -133,32 +133,67 @@ pub(super) enum Unstorable {
     Driver,
 }
 
-/// Binds all cells of a row or of a key, which fill the first `width` columns of `table`.
-pub(super) fn bind_row(
-    arguments: &mut SqliteArguments,
-    table: &TargetTable,
-    width: usize,
-    cells: &[Cell],
-) -> Result<(), Unstorable> {
-    if cells.len() != width {
-        return Err(Unstorable::Width { cells: cells.len(), columns: width });
-    }
-    table.columns.iter().zip(cells).try_for_each(|(column, cell)| bind(arguments, column.kind, cell))
+/// Binds the cells of rows, one row after the other.
+#[derive(Debug, Default)]
+pub(super) struct Binder {
+    /// The last time of each column, spelled out: all rows of a batch are written at the same one, all of a page observed
+    /// so.
+    times: Vec<Option<(i64, Arc<str>)>>,
 }
 
-/// Binds one cell for a column of `kind`, if it is stored as it is.
-pub(super) fn bind(arguments: &mut SqliteArguments, kind: Kind, cell: &Cell) -> Result<(), Unstorable> {
-    let declared = declared_type(kind);
-    let added = match (cell, declared) {
-        (Cell::Null, _) => arguments.add(None::<i64>),
-        (Cell::Boolean(flag), "INTEGER") => arguments.add(i64::from(*flag)),
-        (Cell::Integer(number), "INTEGER") => arguments.add(*number),
-        (Cell::Real(number), "REAL") if number.is_nan() => return Err(Unstorable::NotANumber),
-        (Cell::Real(number), "REAL") => arguments.add(*number),
-        (Cell::Text(text) | Cell::Json(text), "TEXT") => arguments.add(text.as_str()),
-        (Cell::Timestamp(micros), "TEXT") => arguments.add(time(*micros).ok_or(Unstorable::Time(*micros))?),
-        (Cell::Date(days), "TEXT") => arguments.add(day(*days).ok_or(Unstorable::Day(*days))?),
-        _ => return Err(Unstorable::Kind { cell: cell_name(cell), declared }),
-    };
-    added.map_err(|_| Unstorable::Driver)
+impl Binder {
+    /// Binds all cells of a row or of a key, which fill the first `width` columns of `table`.
+    pub(super) fn row(
+        &mut self,
+        arguments: &mut SqliteArguments,
+        table: &TargetTable,
+        width: usize,
+        cells: &[Cell],
+    ) -> Result<(), Unstorable> {
+        if cells.len() != width {
+            return Err(Unstorable::Width { cells: cells.len(), columns: width });
+        }
+        let mut columns = table.columns.iter().zip(cells).enumerate();
+        columns.try_for_each(|(at, (column, cell))| self.cell(arguments, at, column.kind, cell))
+    }
+
+    /// Binds one cell for column `at`, which is of `kind`, if it is stored as it is.
+    fn cell(
+        &mut self,
+        arguments: &mut SqliteArguments,
+        at: usize,
+        kind: Kind,
+        cell: &Cell,
+    ) -> Result<(), Unstorable> {
+        let declared = declared_type(kind);
+        let added = match (cell, declared) {
+            (Cell::Null, _) => arguments.add(None::<i64>),
+            (Cell::Boolean(flag), "INTEGER") => arguments.add(i64::from(*flag)),
+            (Cell::Integer(number), "INTEGER") => arguments.add(*number),
+            (Cell::Real(number), "REAL") if number.is_nan() => return Err(Unstorable::NotANumber),
+            (Cell::Real(number), "REAL") => arguments.add(*number),
+            (Cell::Text(text) | Cell::Json(text), "TEXT") => arguments.add(Arc::clone(text)),
+            (Cell::Timestamp(micros), "TEXT") => arguments.add(self.time(at, *micros)?),
+            (Cell::Date(days), "TEXT") => arguments.add(day(*days).ok_or(Unstorable::Day(*days))?),
+            _ => return Err(Unstorable::Kind { cell: cell_name(cell), declared }),
+        };
+        added.map_err(|_| Unstorable::Driver)
+    }
+
+    /// A moment, as column `at` has it.
+    fn time(&mut self, at: usize, micros: i64) -> Result<Arc<str>, Unstorable> {
+        if let Some(Some((_, text))) =
+            self.times.get(at).filter(|last| matches!(last, Some((at, _)) if *at == micros))
+        {
+            return Ok(Arc::clone(text));
+        }
+        let text: Arc<str> = time(micros).ok_or(Unstorable::Time(micros))?.into();
+        if self.times.len() <= at {
+            self.times.resize(at.saturating_add(1), None);
+        }
+        if let Some(last) = self.times.get_mut(at) {
+            *last = Some((micros, Arc::clone(&text)));
+        }
+        Ok(text)
+    }
 }

@@ -267,7 +267,7 @@ fn cell(row: &SqliteRow, at: usize, kind: Kind) -> Result<Cell, Fault> {
             let bytes: Vec<u8> = row.try_get_unchecked(at)?;
             text(kind, String::from_utf8_lossy(&bytes).into_owned())
         }
-        other => Cell::Text(format!("({other})")),
+        other => Cell::Text(format!("({other})").into()),
     })
 }
 
@@ -278,7 +278,7 @@ fn text(kind: Kind, text: String) -> Cell {
             .parse::<Date>()
             .ok()
             .and_then(|day| Some(Cell::Date(Date::constant(1970, 1, 1).until(day).ok()?.get_days()))),
-        Kind::Json => Some(Cell::Json(text.clone())),
+        Kind::Json => Some(Cell::Json(text.as_str().into())),
         Kind::Text | Kind::Integer | Kind::Real | Kind::Boolean => None,
     };
     // Another spelling of the same moment is not what was written.
@@ -287,5 +287,5 @@ fn text(kind: Kind, text: String) -> Cell {
         Cell::Date(days) => day(*days),
         _ => Some(text.clone()),
     };
-    found.filter(|cell| spelled(cell).as_ref() == Some(&text)).unwrap_or(Cell::Text(text))
+    found.filter(|cell| spelled(cell).as_ref() == Some(&text)).unwrap_or_else(|| Cell::Text(text.into()))
 }

@@ -4,7 +4,7 @@ use engine::target::{Effect, TableBatch, TargetTable};
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments, AssertSqlSafe, SqliteConnection};
 
-use super::encode::{self, Statements, Unstorable, bind_row};
+use super::encode::{self, Binder, Statements, Unstorable};
 use crate::fault::Fault;
 use crate::sql::{quote, time};
 
@@ -15,7 +15,7 @@ pub(super) async fn write_table(
     statements: &Statements,
     batch: &TableBatch,
 ) -> Result<Effect, Fault> {
-    let mut effect = Effect::default();
+    let (mut effect, mut binder) = (Effect::default(), Binder::default());
     for (statement, keys) in encode::pieces(&statements.delete, &batch.deletes) {
         let mut arguments = SqliteArguments::default();
         if table.deleted_at.is_some() {
@@ -24,7 +24,7 @@ pub(super) async fn write_table(
             arguments.add(now).map_err(|_| Unstorable::Driver)?;
         }
         for key in keys {
-            bind_row(&mut arguments, table, table.key_columns, key)?;
+            binder.row(&mut arguments, table, table.key_columns, key)?;
         }
         let done =
             sqlx::query_with(AssertSqlSafe(statement.clone()), arguments).execute(&mut *connection).await?;
@@ -43,7 +43,7 @@ pub(super) async fn write_table(
         let mut arguments = SqliteArguments::default();
         arguments.reserve(rows.len().saturating_mul(table.columns.len()), 0);
         for row in rows {
-            bind_row(&mut arguments, table, table.columns.len(), row)?;
+            binder.row(&mut arguments, table, table.columns.len(), row)?;
         }
         sqlx::query_with(AssertSqlSafe(statement.clone()), arguments).execute(&mut *connection).await?;
     }

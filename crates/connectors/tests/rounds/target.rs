@@ -116,8 +116,8 @@ impl Shelf {
 
 fn place(table: usize, key: &[Cell]) -> (usize, String, i64) {
     match key {
-        [Cell::Text(team), Cell::Text(project), Cell::Integer(id), ..] if team == "acme" => {
-            (table, project.clone(), *id)
+        [Cell::Text(team), Cell::Text(project), Cell::Integer(id), ..] if &**team == "acme" => {
+            (table, project.to_string(), *id)
         }
         other => panic!("{other:?} is no key"),
     }

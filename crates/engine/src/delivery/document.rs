@@ -47,8 +47,8 @@ pub(super) fn cells(
 fn written(kind: Kind, raw: &str) -> Option<Cell> {
     let text = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     match (kind, text) {
-        (Kind::Json, _) if raw != "null" => Some(Cell::Json(raw.to_owned())),
-        (Kind::Text, Some(text)) if !text.contains('\\') => Some(Cell::Text(text.to_owned())),
+        (Kind::Json, _) if raw != "null" => Some(Cell::Json(raw.into())),
+        (Kind::Text, Some(text)) if !text.contains('\\') => Some(Cell::Text(text.into())),
         _ => cell(kind, &value(raw)),
     }
 }

@@ -147,7 +147,7 @@ impl<'a> Look<'a> {
                     return Ok(Cell::Null);
                 };
                 let word = integer(value).and_then(|number| words.get(usize::try_from(number).ok()?));
-                Ok(word.map_or_else(|| name(value), |word| Cell::Text((*word).to_owned())))
+                Ok(word.map_or_else(|| name(value), |word| Cell::Text((*word).into())))
             }
         }
     }
@@ -245,8 +245,8 @@ fn name(value: &Value) -> Cell {
     match value {
         Value::Null => Cell::Null,
         Value::String(text) if text.is_empty() => Cell::Null,
-        Value::String(text) => Cell::Text(text.clone()),
-        other => Cell::Text(other.to_string()),
+        Value::String(text) => Cell::Text(text.as_str().into()),
+        other => Cell::Text(other.to_string().into()),
     }
 }
 
@@ -267,5 +267,5 @@ fn joined<'a>(names: impl Iterator<Item = &'a Value>) -> Cell {
             text.push(letter);
         }
     }
-    text.map_or(Cell::Null, Cell::Text)
+    text.map_or(Cell::Null, |text| Cell::Text(text.into()))
 }

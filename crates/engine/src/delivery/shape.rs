@@ -1,7 +1,7 @@
 //! How rows look in a target: the tables that a task makes of the source's, and the cells of a row.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -84,6 +84,7 @@ pub(super) type Extra = Map<String, Value>;
 #[derive(Debug)]
 pub struct Shaper {
     task: Task,
+    team: Arc<str>,
     tables: Vec<TargetTable>,
     /// For each table the custom fields that have columns, by number.
     custom: Vec<Vec<CustomField>>,
@@ -112,7 +113,8 @@ impl Shaper {
     /// The shapes of a task's tables, without custom fields.
     #[must_use]
     pub fn new(task: Task) -> Shaper {
-        let mut shaper = Shaper { task, tables: Vec::new(), custom: Vec::new(), told: Mutex::default() };
+        let (team, told) = (task.team.as_str().into(), Mutex::default());
+        let mut shaper = Shaper { task, team, tables: Vec::new(), custom: Vec::new(), told };
         shaper.assign(&CustomFields::default(), &[]);
         shaper
     }
@@ -165,7 +167,7 @@ impl Shaper {
     /// The primary key of a row.
     #[must_use]
     pub fn key(&self, project: &str, id: RowId) -> Vec<Cell> {
-        vec![Cell::Text(self.task.team.clone()), Cell::Text(project.to_owned()), Cell::Integer(id.0)]
+        vec![Cell::Text(Arc::clone(&self.team)), Cell::Text(project.into()), Cell::Integer(id.0)]
     }
 
     /// All cells of a row of the task's table number `index`.
@@ -200,8 +202,8 @@ impl Shaper {
         }
         cells.push(match self.task.mode {
             _ if extra.is_empty() => Cell::Null,
-            Mode::Document => Cell::Json(Value::Object(extra).to_string()),
-            Mode::Flat => Cell::Text(Value::Object(extra).to_string()),
+            Mode::Document => Cell::Json(Value::Object(extra).to_string().into()),
+            Mode::Flat => Cell::Text(Value::Object(extra).to_string().into()),
         });
         cells
     }
@@ -282,10 +284,10 @@ fn shaped(table: &Table, task: &Task, custom: &[CustomField], stored: &[StoredFi
 pub(super) fn cell(kind: Kind, value: &Value) -> Option<Cell> {
     Some(match (kind, value) {
         (_, Value::Null) => Cell::Null,
-        (Kind::Json, value) => Cell::Json(value.to_string()),
-        (Kind::Text, Value::String(text)) => Cell::Text(text.clone()),
-        (Kind::Text, Value::Number(number)) => Cell::Text(number.to_string()),
-        (Kind::Text, Value::Bool(flag)) => Cell::Text(flag.to_string()),
+        (Kind::Json, value) => Cell::Json(value.to_string().into()),
+        (Kind::Text, Value::String(text)) => Cell::Text(text.as_str().into()),
+        (Kind::Text, Value::Number(number)) => Cell::Text(number.to_string().into()),
+        (Kind::Text, Value::Bool(flag)) => Cell::Text(flag.to_string().into()),
         // "Unset", spelled as text.
         (Kind::Integer | Kind::Real | Kind::Boolean, Value::String(text)) if text.is_empty() => Cell::Null,
         (Kind::Integer, value) => Cell::Integer(integer(value)?),

@@ -211,8 +211,9 @@ impl<S: Source, J: Journal> Both<'_, S, J> {
             let shape = self.table.fields.iter().find(|own| own.name == field).map(|own| own.shape);
             with_detail || shape != Some(Shape::Detail)
         };
-        let json =
-            |row: &Row, field: &str| row.get(field).map_or(Cell::Null, |value| Cell::Json(value.to_string()));
+        let json = |row: &Row, field: &str| {
+            row.get(field).map_or(Cell::Null, |value| Cell::Json(value.to_string().into()))
+        };
         let changed = row.merge(truth, self.table).map(|merged| merged.changed).unwrap_or_default();
         let values: Vec<Value> = changed
             .into_iter()

@@ -54,8 +54,8 @@ pub(super) fn value(cell: Cell) -> Value {
         Cell::Boolean(flag) => Value::from(flag),
         Cell::Integer(number) => Value::from(number),
         Cell::Real(number) => Value::from(number),
-        Cell::Text(text) => Value::from(text),
-        Cell::Json(json) => serde_json::from_str(&json).unwrap_or(Value::String(json)),
+        Cell::Text(text) => Value::from(&*text),
+        Cell::Json(json) => serde_json::from_str(&json).unwrap_or_else(|_| Value::from(&*json)),
         Cell::Timestamp(microseconds) => match Timestamp::from_microsecond(microseconds) {
             Ok(moment) => Value::from(moment.to_string()),
             Err(_) => Value::from(microseconds),
@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn cells_are_shown_as_json() {
         assert_eq!(value(Cell::Null), json!(null));
-        assert_eq!(value(Cell::Json("[1, \"a\"]".to_owned())), json!([1, "a"]));
+        assert_eq!(value(Cell::Json("[1, \"a\"]".into())), json!([1, "a"]));
         assert_eq!(value(Cell::Timestamp(1_500_000)), json!("1970-01-01T00:00:01.5Z"));
         assert_eq!(value(Cell::Date(20_484)), json!("2026-01-31"));
         assert_eq!(value(Cell::Date(-1)), json!("1969-12-31"));

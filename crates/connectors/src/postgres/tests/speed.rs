@@ -29,17 +29,18 @@ fn table() -> TargetTable {
 /// 2 kB.
 fn row(table: &TargetTable, code: i64, word: &str) -> Vec<Cell> {
     let cells = table.columns.iter().enumerate().map(|(at, column)| match (at, column.kind) {
-        (0, _) => Cell::Text("acme".to_owned()),
-        (1, _) => Cell::Text("mobile-app".to_owned()),
+        (0, _) => Cell::Text("acme".into()),
+        (1, _) => Cell::Text("mobile-app".into()),
         (2, _) => Cell::Integer(code),
-        (5, _) => Cell::Text(format!("{word} {code} ").repeat(60)),
+        (5, _) => Cell::Text(format!("{word} {code} ").repeat(60).into()),
         (_, Kind::Integer) => Cell::Integer(code * 7),
         (_, Kind::Boolean) => Cell::Boolean(code % 2 == 0),
         (_, Kind::Timestamp) => Cell::Timestamp(NOW + code),
-        (_, Kind::Json) => Cell::Json(format!(
-            r#"{{"Id": {code}, "Name": "{word}", "Avatar": "https://example.com/{code}"}}"#
-        )),
-        _ => Cell::Text(format!("{word} {code} {at}")),
+        (_, Kind::Json) => {
+            let avatar = format!("https://example.com/{code}");
+            Cell::Json(format!(r#"{{"Id": {code}, "Name": "{word}", "Avatar": "{avatar}"}}"#).into())
+        }
+        _ => Cell::Text(format!("{word} {code} {at}").into()),
     });
     cells.collect()
 }

@@ -38,15 +38,24 @@ fn rows() -> impl Strategy<Value = Vec<Vec<Cell>>> {
     let row = (
         texts(),
         texts(),
-        or_null(texts().prop_map(Cell::Text).boxed()),
+        or_null(texts().prop_map(|text| Cell::Text(text.into())).boxed()),
         or_null(floats().prop_map(Cell::Real).boxed()),
         or_null(any::<bool>().prop_map(Cell::Boolean).boxed()),
-        or_null(texts().prop_map(Cell::Json).boxed()),
+        or_null(texts().prop_map(|json| Cell::Json(json.into())).boxed()),
         // The years -9999 to 9999 in microseconds.
         or_null((-377_705_023_201_000_000..253_402_207_200_000_000_i64).prop_map(Cell::Timestamp).boxed()),
     );
     let row = row.prop_map(|(team, project, name, hours, done, labels, at)| {
-        vec![Cell::Text(team), Cell::Text(project), Cell::Integer(0), name, hours, done, labels, at]
+        vec![
+            Cell::Text(team.into()),
+            Cell::Text(project.into()),
+            Cell::Integer(0),
+            name,
+            hours,
+            done,
+            labels,
+            at,
+        ]
     });
     let rows = proptest::collection::btree_map(integers(), row, 1..90);
     rows.prop_map(|rows| {
@@ -67,8 +76,8 @@ fn read(row: &sqlx::sqlite::SqliteRow, at: usize, kind: Kind) -> Cell {
         ("integer", Kind::Boolean) => Cell::Boolean(row.try_get::<i64, _>(column.as_str()).unwrap() == 1),
         ("integer", Kind::Integer) => Cell::Integer(row.try_get(column.as_str()).unwrap()),
         ("real", Kind::Real) => Cell::Real(row.try_get(column.as_str()).unwrap()),
-        ("text", Kind::Text) => Cell::Text(row.try_get(column.as_str()).unwrap()),
-        ("text", Kind::Json) => Cell::Json(row.try_get(column.as_str()).unwrap()),
+        ("text", Kind::Text) => Cell::Text(row.try_get::<String, _>(column.as_str()).unwrap().into()),
+        ("text", Kind::Json) => Cell::Json(row.try_get::<String, _>(column.as_str()).unwrap().into()),
         ("text", Kind::Timestamp) => {
             let text: String = row.try_get(column.as_str()).unwrap();
             assert!(text.ends_with('Z'), "{text}");

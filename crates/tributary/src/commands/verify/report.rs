@@ -481,7 +481,7 @@ mod tests {
     fn differences_are_spelled_out_and_counted() {
         let value = engine::verify::report::Value {
             column: "name".to_owned(),
-            expected: Cell::Text("x".to_owned()),
+            expected: Cell::Text("x".into()),
             found: Cell::Null,
         };
         let mut report = report(Compared {
