@@ -1,6 +1,6 @@
 //! A row that was read from a text is the row that its values make.
 
-use engine::row::{Row, RowReader};
+use engine::row::{Row, RowReader, integer};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -53,6 +53,46 @@ proptest! {
             prop_assert_eq!(kept.digest(&THINGS), row.digest(&THINGS));
             prop_assert_eq!(&kept, &row);
             prop_assert_eq!(&found, &row);
+        }
+    }
+
+    #[test]
+    fn integers_inside_of_fields_are_found_as_among_values(row in any_row(), seed: u64) {
+        fn at<'v>(value: &'v Value, path: &[&str], found: &mut Vec<&'v Value>) {
+            match (value, path.split_first()) {
+                (Value::Array(items), _) => items.iter().for_each(|item| at(item, path, found)),
+                (Value::Object(map), Some((next, path))) => {
+                    map.get(*next).into_iter().for_each(|value| at(value, path, found));
+                }
+                (value, None) => found.push(value),
+                _ => {}
+            }
+        }
+        fn paths(value: &Value, path: &mut Vec<String>, all: &mut Vec<Vec<String>>) {
+            all.push(path.clone());
+            match value {
+                Value::Array(items) => items.iter().for_each(|item| paths(item, path, all)),
+                Value::Object(map) => map.iter().for_each(|(name, value)| {
+                    path.push(name.clone());
+                    paths(value, path, all);
+                    path.pop();
+                }),
+                _ => {}
+            }
+        }
+        for text in texts(&row, seed) {
+            let read = read(&text).unwrap();
+            for (name, value) in row.fields() {
+                let mut all = vec![vec!["Nowhere".to_owned()]];
+                paths(value, &mut Vec::new(), &mut all);
+                for path in all {
+                    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+                    let mut found = Vec::new();
+                    at(value, &path, &mut found);
+                    let expected: Vec<i64> = found.into_iter().filter_map(integer).collect();
+                    prop_assert_eq!(read.integers(name, &path), expected, "{} {:?}", name, path);
+                }
+            }
         }
     }
 

@@ -40,11 +40,10 @@ pub(super) fn references(table: &Table, row: &Row) -> Vec<Reference> {
     }
     let named =
         [(ITERATIONS, code_of(row, "Iteration")), (ISSUES, parent_code(row)), (ISSUES, code_of(row, "Epic"))];
-    let sub_tasks = row.look("SubTasks");
-    let sub_tasks = sub_tasks.as_deref().and_then(Value::as_array).into_iter().flatten();
+    let sub_tasks = ids(row, "SubTasks", &["Code"]).map(|code| (ISSUES, Some(code)));
     let mut references: Vec<Reference> = named
         .into_iter()
-        .chain(sub_tasks.map(|entry| (ISSUES, number(entry.get("Code")))))
+        .chain(sub_tasks)
         .filter_map(|(table, code)| Some(Reference { table, id: RowId(code?) }))
         .collect();
     references.sort_unstable();
@@ -83,47 +82,43 @@ pub(super) fn holders(key: RowKey, before: Option<&Row>, after: Option<&Row>) ->
 
 /// Which rows `row` holds copies of: those that it shows, and children that it may lack.
 pub(super) fn relatives(key: RowKey, row: &Row) -> Originals {
-    let may_have_children =
-        row.get("SubTasks").is_some() && row.get("Type").and_then(Value::as_str) != Some("EPIC");
+    let is_epic = row.look("Type").is_some_and(|kind| *kind == "EPIC");
+    let may_have_children = row.raw("SubTasks").is_some() && !is_epic;
     let referrers = Reference { table: key.table, id: key.id };
     Originals { keys: shown(key, row), referrers: may_have_children.then_some(referrers) }
 }
 
-/// Rows whose copies `row` shows.
+/// Rows whose copies `row` may show: where it is of another shape than the API's, it may name some for nothing.
 fn shown(key: RowKey, row: &Row) -> Vec<RowKey> {
     if key.table != ISSUES {
         return Vec::new();
     }
-    let mut keys: Vec<RowKey> = Vec::new();
-    let mut add = |table: TableId, id: Option<i64>| {
-        keys.extend(id.map(|id| RowKey { table, project: key.project, id: RowId(id) }));
-    };
-    add(ITERATIONS, code_of(row, "Iteration"));
-    add(ISSUES, parent_code(row));
-    add(ISSUES, code_of(row, "Epic"));
-    let person = |value: Option<&Value>| value.and_then(|person| number(person.get("Id")));
-    for entry in entries(row, "SubTasks") {
-        add(ISSUES, number(entry.get("Code")));
-        add(PROJECT_MEMBERS, person(entry.get("Assignee")));
-    }
-    for field in ["Assignee", "Creator"] {
-        add(PROJECT_MEMBERS, person(row.get(field)));
-    }
-    for field in ["Epic", "Parent"] {
-        add(PROJECT_MEMBERS, person(row.get(field).and_then(|copy| copy.get("Assignee"))));
-    }
-    for people in ["Watchers", "Assignees"] {
-        for entry in entries(row, people) {
-            add(PROJECT_MEMBERS, person(Some(entry)));
-        }
-    }
-    keys
+    let copies: [(TableId, &str, &[&str]); 10] = [
+        (ITERATIONS, "Iteration", &["Code"]),
+        (ISSUES, "Epic", &["Code"]),
+        (ISSUES, "SubTasks", &["Code"]),
+        (PROJECT_MEMBERS, "SubTasks", &["Assignee", "Id"]),
+        (PROJECT_MEMBERS, "Epic", &["Assignee", "Id"]),
+        (PROJECT_MEMBERS, "Parent", &["Assignee", "Id"]),
+        (PROJECT_MEMBERS, "Assignee", &["Id"]),
+        (PROJECT_MEMBERS, "Creator", &["Id"]),
+        (PROJECT_MEMBERS, "Watchers", &["Id"]),
+        (PROJECT_MEMBERS, "Assignees", &["Id"]),
+    ];
+    let copies = copies.into_iter().flat_map(|(table, field, path)| {
+        ids(row, field, path).map(move |id| RowKey { table, project: key.project, id: RowId(id) })
+    });
+    parent_code(row).map(|code| issue(key, code)).into_iter().chain(copies).collect()
 }
 
 /// `holder` with its copies of `other` made true; `None` when they are.
 pub(super) fn renew(holder: &MirrorRow, other: &MirrorRow) -> Option<Row> {
     let before = holder.row.as_ref()?;
     if holder.key.table != ISSUES || holder.key.project != other.key.project || holder.key == other.key {
+        return None;
+    }
+    // Each copy is renewed only by what is newer than one of the looks.
+    if !newer_than_all(holder, other) && !newer_than_detail(holder, other) {
         return None;
     }
     // Most pairs of a scan have nothing to do with each other; copying the row is the dear part.
@@ -301,8 +296,9 @@ fn unset(value: &mut Value) {
     }
 }
 
-fn entries<'a>(row: &'a Row, field: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
-    row.get(field).and_then(Value::as_array).into_iter().flatten()
+/// Ids inside of a field; one that is 0 is unset.
+fn ids(row: &Row, field: &str, path: &[&str]) -> impl Iterator<Item = i64> + use<> {
+    row.integers(field, path).into_iter().filter(|id| *id != 0)
 }
 
 fn number(value: Option<&Value>) -> Option<i64> {
@@ -310,7 +306,7 @@ fn number(value: Option<&Value>) -> Option<i64> {
 }
 
 pub(super) fn code_of(row: &Row, field: &str) -> Option<i64> {
-    row.look(field).and_then(|value| number(value.get("Code")))
+    ids(row, field, &["Code"]).next()
 }
 
 /// The code of an issue's parent, from whichever shape says it.

@@ -5,7 +5,9 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use memchr::memchr;
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor, value};
+use serde::forward_to_deserialize_any;
 use serde_json::{Number, Value};
 use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 
@@ -42,6 +44,12 @@ impl<'t> Sum<'t> {
         Ok(())
     }
 
+    /// Adds a field whose value needs no parser.
+    pub(super) fn add_plain(&mut self, name: &str, value: Plain<'_>) {
+        // Nothing plain is nested too deep.
+        self.add(name, value).unwrap_or_default();
+    }
+
     /// Adds a field by its value.
     pub(super) fn add_value(&mut self, name: &str, value: &Value) {
         // A value nested too deep to be weighed is none that a text was read into; it says nothing, then.
@@ -50,6 +58,50 @@ impl<'t> Sum<'t> {
 
     pub(super) fn digest(self) -> Digest {
         Digest(xxh3_128(&self.sum.to_le_bytes()).to_le_bytes())
+    }
+}
+
+/// A value that most fields have, and that needs no parser.
+#[derive(Clone, Copy)]
+pub(super) enum Plain<'r> {
+    Null,
+    Flag(bool),
+    Integer(i64),
+    /// A text without escapes.
+    Text(&'r str),
+}
+
+impl<'r> Plain<'r> {
+    /// `raw` is a value of JSON; `None` when it has to be parsed.
+    pub(super) fn of(raw: &'r str) -> Option<Plain<'r>> {
+        match raw.as_bytes() {
+            [b'"', text @ .., b'"'] if memchr(b'\\', text).is_none() => {
+                raw.get(1..raw.len().saturating_sub(1)).map(Plain::Text)
+            }
+            b"null" => Some(Plain::Null),
+            b"true" => Some(Plain::Flag(true)),
+            b"false" => Some(Plain::Flag(false)),
+            [b'-' | b'0'..=b'9', ..] => raw.parse().ok().map(Plain::Integer),
+            _ => None,
+        }
+    }
+}
+
+impl<'de> Deserializer<'de> for Plain<'_> {
+    type Error = value::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, value::Error> {
+        match self {
+            Plain::Null => visitor.visit_unit(),
+            Plain::Flag(flag) => visitor.visit_bool(flag),
+            Plain::Integer(number) => visitor.visit_i64(number),
+            Plain::Text(text) => visitor.visit_str(text),
+        }
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+        unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }
 

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::Digest;
-use super::digest::{self, Sum};
+use super::digest::{self, Plain, Sum};
 use crate::schema::Table;
 
 /// The text of a row.
@@ -22,13 +22,13 @@ use crate::schema::Table;
 pub(super) struct Text {
     json: Box<str>,
     members: Box<[Member]>,
+    /// A tag for each name, side by side: a row is asked for every column, and most of its names are looked over.
+    tags: Box<[u32]>,
 }
 
 /// Where a field stands in the text.
 #[derive(Clone, Debug)]
 struct Member {
-    /// Tells most names apart without looking at the text: a row is asked for every column.
-    tag: u32,
     /// Of its name, without quotes.
     name: Range<u32>,
     /// Of its value.
@@ -68,9 +68,15 @@ impl Text {
 
     /// The value of a field: the last of that name.
     pub(super) fn raw(&self, field: &str) -> Option<&str> {
-        let tag = tag(field);
-        let named = |member: &&Member| member.tag == tag && spelled_out(self.part(&member.name)) == field;
-        self.members.iter().rev().find(named).map(|member| self.part(&member.value))
+        let (wanted, mut end) = (tag(field), self.tags.len());
+        while let Some(at) = last_of(self.tags.get(..end)?, wanted) {
+            let member = self.members.get(at)?;
+            if spelled_out(self.part(&member.name)) == field {
+                return Some(self.part(&member.value));
+            }
+            end = at;
+        }
+        None
     }
 
     /// Names and values, in the order in which they were read.
@@ -88,7 +94,21 @@ fn part<'j>(json: &'j str, place: &Range<u32>) -> &'j str {
     place.and_then(|(start, end)| json.get(start..end)).unwrap_or_default()
 }
 
-/// Length, first, middle and last byte of a name.
+/// Where the last of these tags stands. Many are looked at at once, as vectors: most are not the one.
+fn last_of(tags: &[u32], wanted: u32) -> Option<usize> {
+    const AT_ONCE: usize = 16;
+    let mut end = tags.len();
+    for some in tags.rchunks(AT_ONCE) {
+        let start = end.saturating_sub(some.len());
+        if some.iter().fold(false, |found, tag| found | (*tag == wanted)) {
+            return Some(start.saturating_add(some.iter().rposition(|tag| *tag == wanted)?));
+        }
+        end = start;
+    }
+    None
+}
+
+/// Length, first, middle and last byte of a name: tells most names apart.
 fn tag(name: &str) -> u32 {
     let (bytes, length) = (name.as_bytes(), name.len());
     let at = |at: usize| bytes.get(at).copied().unwrap_or_default();
@@ -129,19 +149,23 @@ fn kept(raw: &str) -> Cow<'_, str> {
 pub(super) struct Scratch {
     json: String,
     members: Vec<Member>,
+    tags: Vec<u32>,
 }
 
 impl Scratch {
     fn begin(&mut self) {
         self.json.clear();
         self.members.clear();
+        self.tags.clear();
         self.json.push('{');
     }
 
     /// Writes a name.
     fn name(&mut self, name: &str) {
         let start = self.json.len();
-        if name.bytes().any(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)) {
+        // All bytes are looked at, many at once: names are short.
+        let to_escape = |found, byte| found | matches!(byte, b'"' | b'\\' | 0..0x20);
+        if name.bytes().fold(false, to_escape) {
             self.json.push_str(&Value::from(name).to_string());
         } else {
             self.json.extend(["\"", name, "\""]);
@@ -149,7 +173,8 @@ impl Scratch {
         let end = self.json.len();
         self.json.push(':');
         let name_at = place(start.saturating_add(1)..end.saturating_sub(1));
-        self.members.push(Member { tag: tag(name), name: name_at, value: 0..0 });
+        self.members.push(Member { name: name_at, value: 0..0 });
+        self.tags.push(tag(name));
     }
 
     /// The last name, without escapes.
@@ -175,7 +200,8 @@ impl Scratch {
         }
         self.json.push('}');
         u32::try_from(self.json.len()).ok()?;
-        Some(Text { json: Box::from(self.json.as_str()), members: Box::from(self.members.as_slice()) })
+        let (members, tags) = (Box::from(self.members.as_slice()), Box::from(self.tags.as_slice()));
+        Some(Text { json: Box::from(self.json.as_str()), members, tags })
     }
 }
 
@@ -203,6 +229,13 @@ impl<'de> Visitor<'de> for Reading<'_> {
         scratch.begin();
         while map.next_key_seed(Named(scratch))?.is_some() {
             let raw = map.next_value::<&RawValue>()?.get();
+            if let Some(plain) = Plain::of(raw) {
+                if let Some(sum) = &mut sum {
+                    sum.add_plain(&scratch.last_name(), plain);
+                }
+                scratch.value(raw);
+                continue;
+            }
             let mut json = serde_json::Deserializer::from_str(raw);
             let read = match &mut sum {
                 Some(sum) => sum.add(&scratch.last_name(), &mut json),
