@@ -271,7 +271,7 @@ pub trait Journal: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), JournalError>> + Send;
 
     /// Living rows of `project` that refer to one of `to`: which of them, and the row's key. In the order of
-    /// both, after `after`, at most `limit`.
+    /// both, after `after`, at most `limit`; fewer are the last ones.
     fn referrers(
         &self,
         project: ProjectId,

@@ -130,7 +130,8 @@ impl Pages {
             };
             let pairs: Vec<_> = found.iter().filter_map(pair).collect();
             let page = paired(journal, &pairs, &self.fresh).await?;
-            match found.last() {
+            let is_full = u32::try_from(found.len()).is_ok_and(|found| found >= PAGE);
+            match found.last().filter(|_| is_full) {
                 Some(last) => *after = Some(*last),
                 None => drop(self.referrers.pop()),
             }

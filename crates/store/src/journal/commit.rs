@@ -1,18 +1,20 @@
 //! The one way rows get into the journal, in one flushed transaction a batch.
 //!
-//! Everything is prepared (turned into JSON, compressed) before the transaction begins, so that it is short.
-//! Rows are written in statements of many rows each: a round through the driver costs more than a row.
+//! What is large is compressed while the driver's thread writes what is small. Rows are written in statements of many
+//! rows each: a round through the driver costs more than a row.
 
 use std::collections::HashMap;
 
+use engine::change::Change;
 use engine::clock::Moment;
 use engine::failpoint::Step;
-use engine::journal::{Ask, Detail, Entry, Reference, Version};
+use engine::journal::{Ask, Detail, Entry, MirrorRow, Reference};
 use engine::position::Sequence;
 use engine::row::RowKey;
 use engine::schema::TableId;
 use sqlx::{Row as _, SqliteConnection, SqlitePool};
 
+use super::extent::Extent;
 use super::meta;
 use super::read::{CHANNELS, KINDS, Stand};
 use crate::sqlite::fault::Fault;
@@ -26,8 +28,11 @@ const ASK_DETAILS: Step = Step::named("journal::details");
 /// Rows a statement: a page of a listing takes one. One row a statement is five times slower, as measured.
 const SIZES: &[usize] = &[500, 100, 10, 1];
 
-/// Rows packed before the runtime gets its thread back (a millisecond).
-const BREATH: usize = 256;
+/// A batch has a handful of references or hundreds: finer steps spare statements.
+const FINE_SIZES: &[usize] = &[500, 200, 80, 32, 12, 4, 1];
+
+/// Rows packed before others get their turn (some 0.2 ms): the writing beside goes on.
+const BREATH: usize = 32;
 
 /// Rows of one step of a change that touches a whole table.
 const STEP: i64 = 20_000;
@@ -55,13 +60,13 @@ const LOG: Statement =
     Statement { before: "INSERT OR REPLACE INTO log VALUES ", columns: 10, after: "", sizes: SIZES };
 
 const REFER: Statement =
-    Statement { before: "INSERT OR IGNORE INTO refs VALUES ", columns: 5, after: "", sizes: SIZES };
+    Statement { before: "INSERT OR IGNORE INTO refs VALUES ", columns: 5, after: "", sizes: FINE_SIZES };
 
 const UNREFER: Statement = Statement {
     before: "DELETE FROM refs WHERE (project, to_tab, to_id, tab, id) IN (VALUES ",
     columns: 5,
     after: ")",
-    sizes: SIZES,
+    sizes: FINE_SIZES,
 };
 
 const TALLY: Statement = Statement {
@@ -81,45 +86,81 @@ pub(super) struct Size {
     pub(super) change: usize,
 }
 
-/// A batch, ready to be written.
+impl Size {
+    /// Of both together: a change has the row after it, which is the same.
+    pub(super) fn kept(self) -> usize {
+        self.row.max(self.change)
+    }
+}
+
+/// A batch, sorted out.
 #[derive(Default)]
 struct Batch<'a> {
-    /// The last entry of every key; its content, where it has one.
-    rows: HashMap<RowKey, (&'a Version, Option<Vec<u8>>)>,
-    log: Vec<(&'a engine::change::Change, Vec<u8>)>,
+    /// The last entry of every key, and where it stands among the entries.
+    last: HashMap<RowKey, (usize, &'a Entry)>,
+    log: Vec<&'a Change>,
     /// Whether a reference is there at the end of the batch.
     references: HashMap<(RowKey, Reference), bool>,
     head: Sequence,
     newest_moment: Moment,
-    sizes: Vec<Size>,
 }
 
 impl<'a> Batch<'a> {
-    async fn of(entries: &'a [Entry]) -> Result<Batch<'a>, Fault> {
+    fn of(entries: &'a [Entry]) -> Batch<'a> {
         let mut batch = Batch::default();
-        for (index, entry) in entries.iter().enumerate() {
-            if index % BREATH == BREATH - 1 {
-                tokio::task::yield_now().await;
-            }
+        for (at, entry) in entries.iter().enumerate() {
             let (key, version) = (entry.row.key, &entry.row.version);
-            let content = entry.row.row.as_ref().map(blob::pack_row).transpose()?;
-            let mut size = Size { row: content.as_deref().map_or(0, blob::unpacked_len), change: 0 };
-            batch.rows.insert(key, (version, content));
+            batch.last.insert(key, (at, entry));
             batch.references.extend(entry.old_references.iter().map(|to| ((key, *to), false)));
             batch.references.extend(entry.new_references.iter().map(|to| ((key, *to), true)));
             batch.head = batch.head.max(version.sequence);
             let newest = version.observed.max(version.listed).max(version.looked_up);
             batch.newest_moment = batch.newest_moment.max(newest);
             if let Some(change) = &entry.change {
-                let body = blob::pack_change(change.before.as_ref(), change.after.as_ref())?;
-                size.change = blob::unpacked_len(&body);
-                batch.log.push((change, body));
+                batch.log.push(change);
                 batch.head = batch.head.max(change.sequence);
                 batch.newest_moment = batch.newest_moment.max(change.observed);
             }
-            batch.sizes.push(size);
         }
-        Ok(batch)
+        batch
+    }
+}
+
+/// The large part of a batch, compressed.
+#[derive(Default)]
+struct Packed {
+    /// Rows of the mirror, by sequence.
+    contents: Vec<(i64, Vec<u8>)>,
+    /// Of the log, in its order.
+    bodies: Vec<Vec<u8>>,
+    /// Of each entry.
+    sizes: Vec<Size>,
+}
+
+impl Packed {
+    async fn of(entries: &[Entry], batch: &Batch<'_>) -> Result<Packed, Fault> {
+        let mut packed = Packed::default();
+        for (at, entry) in entries.iter().enumerate() {
+            if at % BREATH == BREATH - 1 {
+                tokio::task::yield_now().await;
+            }
+            let mut size = Size::default();
+            if let Some(row) = &entry.row.row {
+                size.row = row.json().len();
+                if batch.last.get(&entry.row.key).is_some_and(|(last, _)| *last == at) {
+                    packed.contents.push((entry.row.version.sequence.0, blob::pack_row(row)?));
+                }
+            }
+            if let Some(change) = &entry.change {
+                let body = blob::pack_change(change.before.as_ref(), change.after.as_ref())?;
+                size.change = blob::unpacked_len(&body);
+                packed.bodies.push(body);
+            }
+            packed.sizes.push(size);
+        }
+        // Content is appended.
+        packed.contents.sort_unstable_by_key(|(sequence, _)| *sequence);
+        Ok(packed)
     }
 }
 
@@ -131,54 +172,35 @@ struct Before {
 }
 
 /// Writes entries; returns where the journal stands afterwards, and the size of each entry.
-pub(super) async fn commit(writer: &SqlitePool, entries: &[Entry]) -> Result<(Stand, Vec<Size>), Fault> {
-    let mut batch = Batch::of(entries).await?;
-    let sizes = std::mem::take(&mut batch.sizes);
+pub(super) async fn commit(
+    writer: &SqlitePool,
+    extent: &Extent,
+    entries: &[Entry],
+) -> Result<(Stand, Vec<Size>), Fault> {
+    let batch = Batch::of(entries);
     let mut writing = Writing::begin(writer, COMMIT).await?;
-    let stand = Box::pin(write(&mut writing, batch)).await;
-    Ok((writing.end(stand).await?, sizes))
+    let written = Box::pin(write(&mut writing, extent, entries, batch)).await;
+    writing.end(written).await
 }
 
-async fn write(connection: &mut SqliteConnection, batch: Batch<'_>) -> Result<Stand, Fault> {
-    let before = before(connection, batch.rows.keys().copied()).await?;
-    let mut rows: Vec<(RowKey, &Version, Option<Vec<u8>>)> =
-        batch.rows.into_iter().map(|(key, (version, content))| (key, version, content)).collect();
-    // In sequence order: content is appended, and the trees are walked from left to right.
-    rows.sort_unstable_by_key(|(_, version, _)| version.sequence);
+async fn write(
+    connection: &mut SqliteConnection,
+    extent: &Extent,
+    entries: &[Entry],
+    batch: Batch<'_>,
+) -> Result<(Stand, Vec<Size>), Fault> {
+    // The driver's thread writes what is small while this one compresses what is large.
+    let (indexed, packed) = futures::join!(index(connection, extent, &batch), Packed::of(entries, &batch));
+    let (tally, Packed { contents, bodies, sizes }) = (indexed?, packed?);
 
-    let mut outdated = Vec::new();
-    let mut tally: HashMap<(i64, i64), (i64, i64)> = HashMap::new();
-    for (key, version, content) in &rows {
-        let old = before.get(key);
-        let counted = tally.entry((i64::from(key.table.0), key.project.0)).or_default();
-        let alive = content.is_some();
-        counted.0 += i64::from(alive) - i64::from(old.is_some_and(|old| old.alive));
-        counted.1 +=
-            i64::from(alive && pending(version.detail)) - i64::from(old.is_some_and(|old| old.pending));
-        if let Some(old) = old.filter(|old| old.alive && (!alive || old.sequence != version.sequence.0)) {
-            outdated.push(old.sequence);
-        }
-    }
-    if !outdated.is_empty() {
-        let delete = sqlx::query("DELETE FROM content WHERE sequence IN (SELECT value FROM json_each(?1))");
-        delete.bind(integers(&outdated)?).execute(&mut *connection).await?;
-    }
-    let keys = rows.iter().map(|(key, version, content)| (*key, *version, content.is_some()));
-    MIRROR.write(connection, keys.collect::<Vec<_>>().into_iter(), bind_mirror).await?;
-    let contents: Vec<(i64, Vec<u8>)> =
-        rows.into_iter().filter_map(|(_, version, content)| Some((version.sequence.0, content?))).collect();
     let bind = |values: &mut Values, (sequence, content): (i64, Vec<u8>)| {
         values.add(sequence)?;
         values.add(content)
     };
     CONTENT.write(connection, contents.into_iter(), bind).await?;
-    LOG.write(connection, batch.log.into_iter(), bind_change).await?;
+    let log: Vec<(&Change, Vec<u8>)> = batch.log.into_iter().zip(bodies).collect();
+    LOG.write(connection, log.into_iter(), bind_change).await?;
 
-    let (add, remove): (Vec<_>, Vec<_>) = batch.references.into_iter().partition(|(_, there)| *there);
-    UNREFER.write(connection, remove.into_iter(), bind_reference).await?;
-    REFER.write(connection, add.into_iter(), bind_reference).await?;
-
-    tally.retain(|_, counted| *counted != (0, 0));
     let bind = |values: &mut Values, ((table, project), (alive, pending)): ((i64, i64), (i64, i64))| {
         [table, project, alive, pending].into_iter().try_for_each(|value| values.add(value))
     };
@@ -189,20 +211,77 @@ async fn write(connection: &mut SqliteConnection, batch: Batch<'_>) -> Result<St
          RETURNING head, newest_moment",
     );
     let row = row.bind(batch.head.0).bind(batch.newest_moment.0).fetch_one(connection).await?;
-    Ok(Stand { head: Sequence(row.try_get(0)?), newest_moment: Moment(row.try_get(1)?) })
+    Ok((Stand { head: Sequence(row.try_get(0)?), newest_moment: Moment(row.try_get(1)?) }, sizes))
+}
+
+/// Alive and pending rows more, by table and project.
+type Tally = HashMap<(i64, i64), (i64, i64)>;
+
+/// Writes what is small: versions and references; takes away content that they outdate. Says what to count.
+async fn index(
+    connection: &mut SqliteConnection,
+    extent: &Extent,
+    batch: &Batch<'_>,
+) -> Result<Tally, Fault> {
+    let keys: Vec<RowKey> = batch.last.keys().copied().collect();
+    learn(connection, extent, &keys).await?;
+    let before = before(connection, extent.reached(&keys)).await?;
+    extent.grow(&keys);
+    let mut rows: Vec<&MirrorRow> = batch.last.values().map(|(_, entry)| &entry.row).collect();
+    // In sequence order: the trees are walked from left to right.
+    rows.sort_unstable_by_key(|row| row.version.sequence);
+
+    let (mut outdated, mut tally) = (Vec::new(), Tally::new());
+    for MirrorRow { key, version, row } in &rows {
+        let (old, alive) = (before.get(key), row.is_some());
+        let counted = tally.entry((i64::from(key.table.0), key.project.0)).or_default();
+        counted.0 += i64::from(alive) - i64::from(old.is_some_and(|old| old.alive));
+        counted.1 +=
+            i64::from(alive && pending(version.detail)) - i64::from(old.is_some_and(|old| old.pending));
+        if let Some(old) = old.filter(|old| old.alive && (!alive || old.sequence != version.sequence.0)) {
+            outdated.push(old.sequence);
+        }
+    }
+    tally.retain(|_, counted| *counted != (0, 0));
+    if !outdated.is_empty() {
+        let delete = sqlx::query("DELETE FROM content WHERE sequence IN (SELECT value FROM json_each(?1))");
+        delete.bind(integers(&outdated)?).execute(&mut *connection).await?;
+    }
+    MIRROR.write(connection, rows.into_iter(), bind_mirror).await?;
+
+    let references = |there: bool| {
+        let these = batch.references.iter().filter(move |(_, is_there)| **is_there == there);
+        let mut these: Vec<(RowKey, Reference)> = these.map(|(reference, _)| *reference).collect();
+        these.sort_unstable_by_key(|(from, to)| (from.project, *to, from.table, from.id));
+        these
+    };
+    UNREFER.write(connection, UNREFER.filled_up(references(false)).into_iter(), bind_reference).await?;
+    REFER.write(connection, REFER.filled_up(references(true)).into_iter(), bind_reference).await?;
+    Ok(tally)
 }
 
 fn pending(detail: Detail) -> bool {
     matches!(detail, Detail::Stale | Detail::Missing)
 }
 
+/// Finds out how far the tables reach that these keys are of.
+async fn learn(connection: &mut SqliteConnection, extent: &Extent, keys: &[RowKey]) -> Result<(), Fault> {
+    for (table, project) in extent.unknown(keys) {
+        let largest = sqlx::query_scalar("SELECT max(id) FROM mirror WHERE tab = ?1 AND project = ?2");
+        let largest = largest.bind(i64::from(table.0)).bind(project.0);
+        let largest: Option<i64> = largest.fetch_one(&mut *connection).await?;
+        extent.learn(table, project, largest.unwrap_or(i64::MIN));
+    }
+    Ok(())
+}
+
 /// What the mirror has of the keys that are about to be written.
 async fn before(
     connection: &mut SqliteConnection,
-    keys: impl Iterator<Item = RowKey>,
+    keys: Vec<RowKey>,
 ) -> Result<HashMap<RowKey, Before>, Fault> {
     let mut before = HashMap::new();
-    for (table, project, ids) in meta::by_table(keys)? {
+    for (table, project, ids) in meta::by_table(keys.into_iter())? {
         let rows = sqlx::query(
             "SELECT m.tab, m.project, m.id, m.sequence, m.alive, m.detail FROM json_each(?3) k \
              CROSS JOIN mirror m ON m.tab = ?1 AND m.project = ?2 AND m.id = k.value",
@@ -217,8 +296,8 @@ async fn before(
     Ok(before)
 }
 
-fn bind_mirror(values: &mut Values, row: (RowKey, &Version, bool)) -> Result<(), Fault> {
-    let (key, version, alive) = row;
+fn bind_mirror(values: &mut Values, row: &MirrorRow) -> Result<(), Fault> {
+    let MirrorRow { key, version, row } = row;
     values.add(i64::from(key.table.0))?;
     values.add(key.project.0)?;
     values.add(key.id.0)?;
@@ -231,10 +310,10 @@ fn bind_mirror(values: &mut Values, row: (RowKey, &Version, bool)) -> Result<(),
     values.add(version.observed.0)?;
     values.add(version.updated_ms)?;
     values.add(meta::detail_number(version.detail))?;
-    values.add(i64::from(alive))
+    values.add(i64::from(row.is_some()))
 }
 
-fn bind_change(values: &mut Values, row: (&engine::change::Change, Vec<u8>)) -> Result<(), Fault> {
+fn bind_change(values: &mut Values, row: (&Change, Vec<u8>)) -> Result<(), Fault> {
     let (change, body) = row;
     let kind = KINDS.iter().find(|(kind, _)| *kind == change.kind).map(|(_, number)| *number);
     let channel = CHANNELS.iter().find(|(channel, _)| *channel == change.channel).map(|(_, number)| *number);
@@ -250,8 +329,7 @@ fn bind_change(values: &mut Values, row: (&engine::change::Change, Vec<u8>)) -> 
     values.add(body)
 }
 
-fn bind_reference(values: &mut Values, row: ((RowKey, Reference), bool)) -> Result<(), Fault> {
-    let ((from, to), _) = row;
+fn bind_reference(values: &mut Values, (from, to): (RowKey, Reference)) -> Result<(), Fault> {
     let columns = [from.project.0, i64::from(to.table.0), to.id.0, i64::from(from.table.0), from.id.0];
     columns.into_iter().try_for_each(|value| values.add(value))
 }

@@ -9,6 +9,7 @@
 
 mod census;
 mod commit;
+mod extent;
 mod memory;
 mod meta;
 mod prune;
@@ -35,6 +36,7 @@ use serde_json::Value;
 use sqlx::SqlitePool;
 use tokio::sync::watch;
 
+use self::extent::Extent;
 use self::recent::Recent;
 use crate::sqlite::fault::{Fault, Kept};
 use crate::sqlite::file::keep_private;
@@ -63,6 +65,8 @@ struct Writing {
     writer: SqlitePool,
     /// One connection with the temporary tables of the census.
     census: SqlitePool,
+    /// Beyond it a key is new.
+    extent: Extent,
     /// How far each task is. Newer than what is stored, never behind it for a new name: losing the difference
     /// in a crash only makes tombstones live a little longer.
     acknowledged: Mutex<BTreeMap<String, Sequence>>,
@@ -96,7 +100,12 @@ impl SqliteJournal {
             head: watch::Sender::new(start.head),
             newest_moment: AtomicI64::new(start.newest_moment.0),
             readers,
-            writing: Some(Writing { writer, census, acknowledged: Mutex::new(acknowledged) }),
+            writing: Some(Writing {
+                writer,
+                census,
+                extent: Extent::default(),
+                acknowledged: Mutex::new(acknowledged),
+            }),
             recent: Some(Recent::after(start.head)),
         })
     }
@@ -201,7 +210,19 @@ impl Journal for SqliteJournal {
     }
 
     async fn known(&self, keys: &[RowKey]) -> Result<Vec<Known>, JournalError> {
-        read::known(&self.readers, keys).await.map_err(|fault| self.unread(fault))
+        let Some(writing) = &self.writing else {
+            return read::known(&self.readers, keys).await.map_err(|fault| self.unread(fault));
+        };
+        let mut reached = writing.extent.reached(keys);
+        loop {
+            let known = read::known(&self.readers, &reached).await.map_err(|fault| self.unread(fault))?;
+            let reached_now = writing.extent.reached(keys);
+            if reached_now.len() == reached.len() {
+                return Ok(known);
+            }
+            // A commit under way has some of the others, and what was read may be of after it.
+            reached = reached_now;
+        }
     }
 
     async fn rows(&self, keys: &[RowKey]) -> Result<Vec<MirrorRow>, JournalError> {
@@ -209,7 +230,10 @@ impl Journal for SqliteJournal {
     }
 
     async fn commit(&self, entries: &[Entry]) -> Result<(), JournalError> {
-        let written = async { commit::commit(&self.writing()?.writer, entries).await };
+        let written = async {
+            let writing = self.writing()?;
+            commit::commit(&writing.writer, &writing.extent, entries).await
+        };
         let doubt = self.recent.as_ref().map(|recent| recent.begin(entries));
         let (after, sizes) = written.await.map_err(|fault| self.unwritten(fault))?;
         if let Some(doubt) = doubt {

@@ -1,6 +1,6 @@
 //! The ways out of the journal. Every function sees one snapshot of whole commits.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use engine::change::{Change, ChangeKind};
 use engine::clock::Moment;
@@ -226,31 +226,63 @@ pub(super) async fn referrers(
     after: Option<(Reference, RowKey)>,
     limit: u32,
 ) -> Result<Vec<(Reference, RowKey)>, Fault> {
-    // The first of the pairs is the one that was not read to its end; keys order by table, project, id, and all of
-    // these share the project.
-    let (first, (table, id)) = match after {
-        Some((to, key)) => (to, (i64::from(key.table.0), key.id.0)),
-        None => (Reference { table: TableId(0), id: RowId(i64::MIN) }, (-1, 0)),
-    };
-    let to: BTreeSet<Reference> = to.iter().copied().filter(|to| *to >= first).chain([first]).collect();
-    let pairs: Vec<(u8, i64)> = to.iter().map(|to| (to.table.0, to.id.0)).collect();
-    let pairs = serde_json::to_string(&pairs).map_err(|error| Fault::Encode(error.to_string()))?;
-    // CROSS JOIN keeps to the order of the pairs, and the references to each are walked in theirs: nothing is sorted,
-    // and what is beyond the limit is not read.
-    let rows = sqlx::query(
-        "SELECT r.to_tab, r.to_id, r.tab, r.project, r.id FROM json_each(?2) t \
-         CROSS JOIN refs r ON r.project = ?1 AND r.to_tab = t.value ->> 0 AND r.to_id = t.value ->> 1 \
-         CROSS JOIN mirror m ON m.tab = r.tab AND m.project = r.project AND m.id = r.id AND m.alive = 1 \
-         WHERE (r.tab, r.id) > (iif(t.key = 0, ?3, -1), iif(t.key = 0, ?4, 0))",
-    );
-    let mut rows = rows.bind(project.0).bind(pairs).bind(table).bind(id).fetch(pool);
-    let (mut found, limit) = (Vec::new(), usize::try_from(limit).unwrap_or(usize::MAX));
-    while found.len() < limit {
-        let Some(row) = rows.try_next().await? else { break };
-        let to = Reference { table: meta::table(row.try_get(0)?)?, id: RowId(row.try_get(1)?) };
-        found.push((to, meta::key(&row, 2)?));
+    // The row that was read to is that of the first of these: it may have more.
+    let to = to.iter().filter(|to| after.is_none_or(|(first, _)| **to >= first));
+    let mut parts: BTreeMap<TableId, BTreeSet<i64>> = BTreeMap::new();
+    for to in to {
+        parts.entry(to.table).or_default().insert(to.id.0);
+    }
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut found = Vec::new();
+    match parts.len() {
+        0 => {}
+        1 => {
+            let mut connection = pool.acquire().await?;
+            for (table, ids) in parts {
+                referring(&mut connection, project, (table, ids), after, limit, &mut found).await?;
+            }
+        }
+        _ => {
+            let mut snapshot = pool.begin().await?;
+            for (table, ids) in parts {
+                referring(&mut snapshot, project, (table, ids), after, limit, &mut found).await?;
+            }
+            snapshot.rollback().await?;
+        }
     }
     Ok(found)
+}
+
+/// Those of them that refer to rows of one table, until there are `limit` in all.
+async fn referring(
+    connection: &mut SqliteConnection,
+    project: ProjectId,
+    (to, ids): (TableId, BTreeSet<i64>),
+    after: Option<(Reference, RowKey)>,
+    limit: usize,
+    found: &mut Vec<(Reference, RowKey)>,
+) -> Result<(), Fault> {
+    // CROSS JOIN keeps to the order of the ids, and the references to each are walked in theirs: nothing is sorted,
+    // and what is beyond the limit is not read. Keys order by table, project, id, and all of these share the project.
+    let rows = sqlx::query(
+        "SELECT r.to_id, r.tab, r.project, r.id FROM json_each(?3) t \
+         CROSS JOIN refs r ON r.project = ?1 AND r.to_tab = ?2 AND r.to_id = t.value \
+         CROSS JOIN mirror m ON m.tab = r.tab AND m.project = r.project AND m.id = r.id AND m.alive = 1 \
+         WHERE (r.tab, r.id) > (iif(t.value = ?4, ?5, -1), iif(t.value = ?4, ?6, 0))",
+    );
+    let rows = rows.bind(project.0).bind(i64::from(to.0));
+    let rows = rows.bind(integers(&ids.into_iter().collect::<Vec<_>>())?);
+    let after = after.filter(|(first, _)| first.table == to);
+    let rows = rows
+        .bind(after.map(|(first, _)| first.id.0))
+        .bind(after.map(|(_, key)| i64::from(key.table.0)))
+        .bind(after.map(|(_, key)| key.id.0));
+    let mut rows = rows.fetch(connection);
+    while found.len() < limit {
+        let Some(row) = rows.try_next().await? else { break };
+        found.push((Reference { table: to, id: RowId(row.try_get(0)?) }, meta::key(&row, 1)?));
+    }
+    Ok(())
 }
 
 /// Living rows, last changed within the sequences, that refer to a row of `table` that the mirror does not have, dead

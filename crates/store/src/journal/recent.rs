@@ -15,8 +15,9 @@ use engine::row::RowKey;
 use super::commit::Size;
 
 /// Bytes of JSON kept; in memory a row takes a third more, and six times as much once values were made of it. Some of
-/// a delivery's batches, so that one that keeps up on the whole may fall behind for a moment.
-const BYTES: usize = 4 << 20;
+/// a delivery's batches, so that one that keeps up on the whole may fall behind for a moment: as many rows of usual size
+/// as a first reading goes ahead (`AHEAD` in `capture/recorder/pace.rs`), and a group of pages more.
+const BYTES: usize = 6 << 20;
 
 /// The newest commits.
 #[derive(Debug)]
@@ -119,7 +120,7 @@ impl State {
         if self.kept.back().map_or(self.floor, |last| last.row.version.sequence) < sequence {
             self.kept.push_back(Kept { row: row.clone(), change: change.cloned(), size });
             self.newest.insert(key, sequence);
-            self.bytes = self.bytes.saturating_add(size.row).saturating_add(size.change);
+            self.bytes = self.bytes.saturating_add(size.kept());
         } else if sequence > self.floor {
             let found = self.kept.binary_search_by_key(&sequence, |kept| kept.row.version.sequence);
             match found.ok().and_then(|at| self.kept.get_mut(at)).filter(|kept| kept.row.key == key) {
@@ -133,7 +134,7 @@ impl State {
             let Some(oldest) = self.kept.pop_front() else { break };
             let MirrorRow { key, version, .. } = oldest.row;
             self.floor = version.sequence;
-            self.bytes = self.bytes.saturating_sub(oldest.size.row).saturating_sub(oldest.size.change);
+            self.bytes = self.bytes.saturating_sub(oldest.size.kept());
             if self.newest.get(&key) == Some(&version.sequence) {
                 self.newest.remove(&key);
             }

@@ -44,8 +44,48 @@ impl Statement {
         Ok(())
     }
 
+    /// Rows that may be written twice, the last one repeated until few statements take them all: a statement costs more
+    /// than as many rows again.
+    pub(crate) fn filled_up<T: Copy>(&self, mut rows: Vec<T>) -> Vec<T> {
+        let (mut left, mut length) = (rows.len(), 0_usize);
+        while left > 0 {
+            let enough = self.sizes.iter().copied().rfind(|size| *size >= left && *size / 2 <= left);
+            let size =
+                enough.or_else(|| self.sizes.iter().copied().find(|size| *size <= left)).unwrap_or(left);
+            length = length.saturating_add(size);
+            left = left.saturating_sub(size);
+        }
+        if let Some(last) = rows.last().copied() {
+            rows.resize(length, last);
+        }
+        rows
+    }
+
     fn sql(&self, rows: usize) -> String {
         let row = format!("({})", vec!["?"; self.columns].join(","));
         format!("{}{}{}", self.before, vec![row; rows].join(","), self.after)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Statement;
+
+    #[test]
+    fn few_statements_take_all_rows_and_few_of_them_twice() {
+        let sizes = &[500, 200, 80, 32, 12, 4, 1];
+        let statement = Statement { before: "", columns: 1, after: "", sizes };
+        assert_eq!(statement.filled_up(Vec::<usize>::new()), [0_usize; 0]);
+        for rows in 1..2_000 {
+            let filled = statement.filled_up((0..rows).collect());
+            let (own, again) = filled.split_at(rows);
+            assert!(own.iter().copied().eq(0..rows) && again.iter().all(|row| *row == rows - 1));
+            let (mut left, mut statements) = (filled.len(), 0);
+            while let Some(size) = sizes.iter().find(|size| **size <= left) {
+                (left, statements) = (left - size, statements + 1);
+            }
+            assert!(statements <= rows / 500 + 4, "{rows} rows take {statements} statements");
+            assert!(again.len() <= rows.min(250), "{rows} rows become {}", filled.len());
+        }
     }
 }

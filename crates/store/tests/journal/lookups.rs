@@ -104,8 +104,11 @@ async fn rows_that_name_another_are_found() {
             if page.is_empty() {
                 break;
             }
-            assert!(page.len() <= usize::try_from(limit).unwrap());
+            let limit = usize::try_from(limit).unwrap();
+            assert!(page.len() <= limit);
+            let is_last = page.len() < limit;
             pages.extend(page);
+            assert!(!is_last || pages.len() == both.len(), "a page with room has the last ones");
         }
         assert_eq!(pages, both);
     }

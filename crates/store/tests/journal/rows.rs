@@ -40,6 +40,52 @@ async fn what_is_committed_is_read() {
     journal.close().await.unwrap();
 }
 
+/// A journal asks its file for no key beyond the largest one: which that is it must know, whatever came in between.
+#[tokio::test]
+async fn keys_are_known_in_whatever_order_they_come() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = [1, 3, 5, 8, 9, 12].map(key);
+    let known = async |journal: &SqliteJournal| {
+        let mut known: Vec<i64> =
+            journal.known(&keys).await.unwrap().iter().map(|known| known.key.id.0).collect();
+        known.sort_unstable();
+        known
+    };
+    let journal = SqliteJournal::open(dir.path()).await.unwrap();
+    assert_eq!(known(&journal).await, [0_i64; 0]);
+    let mut elsewhere = put(12, 1);
+    elsewhere.row.key.project = ProjectId(8);
+    journal.commit(&[elsewhere, put(5, 2)]).await.unwrap();
+    assert_eq!(known(&journal).await, [5]);
+    journal.commit(&[put(9, 3), put(3, 4)]).await.unwrap();
+    assert_eq!(known(&journal).await, [3, 5, 9]);
+    // The largest one is taken away, comes again, and is written over: it is counted once.
+    for sequence in [5, 7, 8] {
+        journal.commit(&[gone(9, sequence)]).await.unwrap();
+        journal.commit(&[put(9, sequence + 1)]).await.unwrap();
+    }
+    let counts = Counts { alive: 3, pending: 0 };
+    assert_eq!(journal.counts(TableId(1), ProjectId(7)).await.unwrap(), counts);
+    journal.close().await.unwrap();
+
+    let journal = SqliteJournal::open(dir.path()).await.unwrap();
+    assert_eq!(known(&journal).await, [3, 5, 9]);
+    journal.commit(&[put(8, 10), put(9, 11)]).await.unwrap();
+    assert_eq!(known(&journal).await, [3, 5, 8, 9]);
+    let counts = Counts { alive: 4, pending: 0 };
+    assert_eq!(journal.counts(TableId(1), ProjectId(7)).await.unwrap(), counts);
+    // A commit that fails leaves nothing known, and can be repeated under a number that is free.
+    journal.commit(&[put(12, 11)]).await.unwrap_err();
+    assert_eq!(known(&journal).await, [3, 5, 8, 9]);
+    let beside = SqliteJournal::open_read_only(dir.path()).await.unwrap();
+    journal.commit(&[put(12, 12)]).await.unwrap();
+    for journal in [&journal, &beside] {
+        assert_eq!(known(journal).await, [3, 5, 8, 9, 12]);
+        let counts = Counts { alive: 5, pending: 0 };
+        assert_eq!(journal.counts(TableId(1), ProjectId(7)).await.unwrap(), counts);
+    }
+}
+
 #[tokio::test]
 async fn keys_of_several_tables_and_projects_are_kept_apart() {
     let dir = tempfile::tempdir().unwrap();
