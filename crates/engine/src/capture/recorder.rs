@@ -4,6 +4,7 @@
 //! It is a task of its own with a bounded queue, so that observations of one key are judged one after the
 //! other whatever channel they come from. It must not ask the source for anything.
 
+mod pace;
 mod queue;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -177,6 +178,8 @@ impl<S: Source, J: Journal> Recording<S, J> {
             let failed = match self.queue.next(&self.cancel).await {
                 None => return self.note_followed().await.map_err(Arc::new),
                 Some(Job::Observe(first)) => {
+                    let head = Sequence(self.next.0.saturating_sub(1));
+                    pace::keep(&first.0, head, &self.board, &self.cancel).await;
                     let (observed, replies): (Vec<_>, Vec<_>) =
                         self.queue.together_with(first).into_iter().unzip();
                     let (results, failed) = match self.observe(observed).await {

@@ -20,11 +20,11 @@ use crate::status::Written;
 use crate::target::{Batch, Cell, TableBatch};
 
 /// A batch is cut at so many bytes of rows ...
-const BATCH_BYTES: usize = 1 << 20;
+const BATCH_BYTES: usize = 1_536 << 10;
 /// ... or so many rows, whichever comes first.
-const BATCH_ROWS: u32 = 500;
+const BATCH_ROWS: u32 = 768;
 /// From so many steps on the next batch is made beside the writing of one: there is more where they came from.
-const MANY: usize = 250;
+const MANY: usize = 384;
 /// The same for bytes.
 const MANY_BYTES: usize = BATCH_BYTES / 2;
 /// Rows shaped before others get their turn (some 0.2 ms): the write beside goes on.
