@@ -16,7 +16,7 @@ use crate::values::{any_row, row};
 fn task() -> Task {
     Task {
         name: "task".to_owned(),
-        team: "acme".into(),
+        team: "acme".to_owned(),
         tables: vec![&PEOPLE, &THINGS],
         filter: Filter::default(),
         naming: Naming::Original,

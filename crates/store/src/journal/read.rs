@@ -232,20 +232,18 @@ pub(super) async fn referrers(
     for to in to {
         parts.entry(to.table).or_default().insert(to.id.0);
     }
+    let text =
+        |(table, ids): (TableId, BTreeSet<i64>)| Ok((table, integers(&ids.into_iter().collect::<Vec<_>>())?));
+    let parts: Vec<(TableId, String)> = parts.into_iter().map(text).collect::<Result<_, Fault>>()?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut found = Vec::new();
-    match parts.len() {
-        0 => {}
-        1 => {
-            let mut connection = pool.acquire().await?;
-            for (table, ids) in parts {
-                referring(&mut connection, project, (table, ids), after, limit, &mut found).await?;
-            }
-        }
-        _ => {
+    match parts.as_slice() {
+        [] => {}
+        [part] => referring(&mut *pool.acquire().await?, project, part, after, limit, &mut found).await?,
+        parts => {
             let mut snapshot = pool.begin().await?;
-            for (table, ids) in parts {
-                referring(&mut snapshot, project, (table, ids), after, limit, &mut found).await?;
+            for part in parts {
+                referring(&mut snapshot, project, part, after, limit, &mut found).await?;
             }
             snapshot.rollback().await?;
         }
@@ -257,7 +255,7 @@ pub(super) async fn referrers(
 async fn referring(
     connection: &mut SqliteConnection,
     project: ProjectId,
-    (to, ids): (TableId, BTreeSet<i64>),
+    (to, ids): &(TableId, String),
     after: Option<(Reference, RowKey)>,
     limit: usize,
     found: &mut Vec<(Reference, RowKey)>,
@@ -270,9 +268,8 @@ async fn referring(
          CROSS JOIN mirror m ON m.tab = r.tab AND m.project = r.project AND m.id = r.id AND m.alive = 1 \
          WHERE (r.tab, r.id) > (iif(t.value = ?4, ?5, -1), iif(t.value = ?4, ?6, 0))",
     );
-    let rows = rows.bind(project.0).bind(i64::from(to.0));
-    let rows = rows.bind(integers(&ids.into_iter().collect::<Vec<_>>())?);
-    let after = after.filter(|(first, _)| first.table == to);
+    let rows = rows.bind(project.0).bind(i64::from(to.0)).bind(ids.as_str());
+    let after = after.filter(|(first, _)| first.table == *to);
     let rows = rows
         .bind(after.map(|(first, _)| first.id.0))
         .bind(after.map(|(_, key)| i64::from(key.table.0)))
@@ -280,7 +277,7 @@ async fn referring(
     let mut rows = rows.fetch(connection);
     while found.len() < limit {
         let Some(row) = rows.try_next().await? else { break };
-        found.push((Reference { table: to, id: RowId(row.try_get(0)?) }, meta::key(&row, 1)?));
+        found.push((Reference { table: *to, id: RowId(row.try_get(0)?) }, meta::key(&row, 1)?));
     }
     Ok(())
 }
