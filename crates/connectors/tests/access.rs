@@ -5,7 +5,7 @@ use std::time::Duration;
 use coding_sim::{AccessLoss, FaultKind, Faults, Operation, Outage, ProjectConfig};
 use engine::status::{State, Status};
 
-use crate::follow::{becomes_equal, settled};
+use crate::follow::becomes_equal;
 use crate::harness::{Bench, Following, assert_equal, differences, unlimited};
 use crate::place::{TargetKind, on_each_target};
 
@@ -35,7 +35,7 @@ async fn following(target: TargetKind) -> (Bench, Following) {
     let mut bench = Bench::new(target, unlimited(projects())).await;
     bench.settings.census_interval = Duration::from_secs(1);
     let following = bench.follow().await;
-    following.until("the first reading", settled).await;
+    following.first_reading().await;
     assert_equal(&bench).await;
     (bench, following)
 }

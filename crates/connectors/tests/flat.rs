@@ -204,7 +204,7 @@ async fn a_new_field_costs_no_request_for_rows(target: TargetKind) {
 async fn a_new_field_is_filled_while_following(target: TargetKind) {
     let bench = flat(target, small()).await;
     let following = bench.follow().await;
-    following.until("the first reading", crate::follow::settled).await;
+    following.first_reading().await;
     let mut made = first();
     becomes_flat(&bench, &following, &made).await;
     bench.sim.world().reset_counters();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use coding_sim::{IssueFields, MutationKind, Operation, ProjectConfig};
 use connectors::coding::BaseUrl;
-use engine::status::{State, Status};
+use engine::status::State;
 use test_faults::Proxy;
 
 use crate::harness::{Bench, Following, assert_equal, differences, unlimited};
@@ -20,14 +20,6 @@ on_each_target!(
 
 fn two_projects() -> Vec<ProjectConfig> {
     vec![ProjectConfig::new("mobile-app", 300, 12, 14), ProjectConfig::new("backend", 80, 5, 9)]
-}
-
-pub(crate) fn settled(status: &Status) -> bool {
-    let pending = status.projects.values().flat_map(|tables| tables.values()).any(|table| table.pending > 0);
-    let following = |state: &State| matches!(state, State::Following { .. });
-    following(&status.capture.state)
-        && status.tasks.values().all(|task| following(&task.activity.state))
-        && !pending
 }
 
 /// Waits until the target equals the truth.
@@ -49,7 +41,7 @@ pub(crate) async fn becomes_equal(bench: &Bench, following: &Following) {
 async fn every_kind_of_change_arrives(target: TargetKind) {
     let bench = Bench::new(target, unlimited(two_projects())).await;
     let following = bench.follow().await;
-    following.until("the first reading", settled).await;
+    following.first_reading().await;
     assert_equal(&bench).await;
     for _ in 0..5 {
         let _ = bench.sim.world().mutate(60, &[]);

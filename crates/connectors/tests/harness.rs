@@ -29,7 +29,7 @@ use engine::delivery::shape::{Deletes, Mode, Naming, Task};
 use engine::delivery::{self};
 use engine::journal::Journal;
 use engine::schema::Table;
-use engine::status::{Board, Status, Written};
+use engine::status::{Board, State, Status, Written};
 use secrecy::SecretString;
 use store::journal::SqliteJournal;
 use tokio::sync::watch;
@@ -219,6 +219,14 @@ impl Following {
         Ran { outcome, status: self.board.read() }
     }
 
+    /// Waits until everything has been read once and is in the target.
+    pub(crate) async fn first_reading(&self) {
+        self.until("the first reading", settled).await;
+        // A task that follows may be taking up what was recorded last.
+        let head = self.journal.head().borrow().0;
+        self.until("the target to have it", |status| status.tasks["task"].position >= head).await;
+    }
+
     /// Waits until the board says so.
     pub(crate) async fn until(&self, what: &str, condition: impl FnMut(&Status) -> bool) -> Status {
         let mut watch = self.board.watch();
@@ -228,6 +236,15 @@ impl Following {
             Err(_) => panic!("waited in vain for {what}: {:#?}", self.board.read()),
         }
     }
+}
+
+/// Whether all has been read, as the board tells it.
+pub(crate) fn settled(status: &Status) -> bool {
+    let pending = status.projects.values().flat_map(|tables| tables.values()).any(|table| table.pending > 0);
+    let following = |state: &State| matches!(state, State::Following { .. });
+    following(&status.capture.state)
+        && status.tasks.values().all(|task| following(&task.activity.state))
+        && !pending
 }
 
 /// Everything in which the target differs from the truth, in words.

@@ -9,7 +9,7 @@ use engine::status::{State, Status};
 use sqlx::Connection as _;
 use test_postgres::{Cluster, QUICK};
 
-use crate::follow::{becomes_equal, settled};
+use crate::follow::becomes_equal;
 use crate::harness::{Bench, unlimited};
 use crate::place::{Place, TargetKind};
 
@@ -50,7 +50,7 @@ async fn a_server_that_crashes_is_waited_for() {
     let cluster = Cluster::start(QUICK).await;
     let bench = bench(&cluster, unlimited(vec![ProjectConfig::new("backend", 80, 5, 9)])).await;
     let following = bench.follow().await;
-    following.until("the first reading", settled).await;
+    following.first_reading().await;
     for _ in 0..2 {
         cluster.stop().await;
         let _ = bench.sim.world().mutate(20, &crate::cost::EDITS);

@@ -12,7 +12,7 @@ use engine::status::{State, Status};
 use futures::StreamExt as _;
 use test_faults::{Cut, Pace, Proxy};
 
-use crate::follow::{becomes_equal, settled};
+use crate::follow::becomes_equal;
 use crate::harness::{Bench, Following, assert_equal, unlimited};
 use crate::place::TargetKind;
 
@@ -98,7 +98,7 @@ async fn in_every_weather(bench: &Bench, proxy: &Proxy, following: &Following) -
 async fn a_source_behind_a_bad_network_is_followed() {
     let (bench, proxy) = by_proxy(TargetKind::Sqlite, small()).await;
     let following = bench.follow().await;
-    following.until("the first reading", settled).await;
+    following.first_reading().await;
     let weathers = in_every_weather(&bench, &proxy, &following).await;
     println!("network: the way to the source in {weathers} kinds of trouble, exact after each");
     following.stop().await;
@@ -112,7 +112,7 @@ async fn a_target_behind_a_bad_network_is_written() {
     bench.way = Some(proxy.url().to_owned());
     proxy.cut(Some(Cut::Reply(7)));
     let following = bench.follow().await;
-    following.until("the first reading", settled).await;
+    following.first_reading().await;
     assert_eq!(proxy.passed().cuts, 1);
     let cuts = [Cut::Request(2), Cut::Reply(3), Cut::HalfReply(5), Cut::RequestBytes(900)];
     for cut in cuts {
@@ -134,7 +134,7 @@ async fn a_target_behind_a_bad_network_is_written() {
 async fn a_source_that_falls_silent_is_said_and_asked_again() {
     let (bench, proxy) = by_proxy(TargetKind::Sqlite, small()).await;
     let following = bench.follow().await;
-    following.until("the first reading", settled).await;
+    following.first_reading().await;
     proxy.silence(true);
     let _ = bench.sim.world().mutate(8, &crate::cost::EDITS);
     let said = |status: &Status| matches!(&status.capture.state, State::Waiting { problem, .. } if problem.code == "CODING-UNREACHABLE");

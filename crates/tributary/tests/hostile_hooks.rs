@@ -125,6 +125,7 @@ async fn loaded(following: &Following) {
                 && status.hooks.is_some()
         })
         .await;
+    following.first_reading().await;
 }
 
 async fn becomes_equal(bench: &Bench, following: &Following) {

@@ -25,8 +25,7 @@ use super::letters::Letters;
 use super::steps::{Edit, Pick, Rules, Step, Trouble};
 use super::truth::{Issue, Looks, PROJECTS, Place, Truth, known};
 use crate::compare::read;
-use crate::follow::settled;
-use crate::harness::{Bench, Following, differences, unlimited};
+use crate::harness::{Bench, Following, differences, settled, unlimited};
 use crate::place::TargetKind;
 
 /// Between polls, where there are any. A census takes twice as long to come.

@@ -4,7 +4,7 @@
 //! not grow with the backlog. A row that is not found here is left to the census, which knows how to tell a
 //! deletion from a passing fault.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -202,16 +202,20 @@ impl<S: Source, J: Journal> Capture<S, J> {
             chunk.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
         let keys: Vec<RowKey> = observations.iter().map(|observation| observation.key).collect();
         let recorded = self.recorder.observe(observations).await?;
+        let mut fetched: BTreeMap<_, u64> = BTreeMap::new();
         for key in keys {
             self.in_flight.done(key);
-            let project = self.access.find(key.project);
-            let table = self.source.table(key.table);
-            if let (Some(project), Some(table)) = (project, table) {
-                self.board.table(&project.name, table.name, |status| {
-                    status.detailed = status.detailed.saturating_add(1);
-                    status.pending = status.pending.saturating_sub(1);
-                });
-            }
+            let rows = fetched.entry((key.table, key.project)).or_default();
+            *rows = rows.saturating_add(1);
+        }
+        for ((table, project), rows) in fetched {
+            let (Some(project), Some(table)) = (self.access.find(project), self.source.table(table)) else {
+                continue;
+            };
+            self.board.table(&project.name, table.name, |status| {
+                status.detailed = status.detailed.saturating_add(rows);
+            });
+            bearable(self.count(&project, table).await)?;
         }
         tracing::trace!(?recorded, "recorded details");
         Ok(())

@@ -225,6 +225,8 @@ pub struct Capture<S, J> {
     whole: Mutex<HashMap<(TableId, ProjectId), Turn>>,
     /// Tables whose held deletes were accepted and carried out: accepting is for once.
     accepted: Mutex<HashSet<(TableId, ProjectId)>>,
+    /// Held while numbers are carried from the journal to the board: an older one must not replace a newer one.
+    counting: tokio::sync::Mutex<()>,
     /// `--once`: a census goes on until every candidate has been looked up.
     thorough: bool,
 }
@@ -255,6 +257,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
 
     /// Brings the board's numbers of a table up to date.
     async fn count(&self, project: &Project, table: &Table) -> Result<(), CaptureError> {
+        let _in_order = self.counting.lock().await;
         let counts = self.journal.counts(table.id, project.id).await?;
         self.board.table(&project.name, table.name, |status| {
             status.rows = counts.alive;

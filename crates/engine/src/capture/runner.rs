@@ -120,6 +120,7 @@ pub async fn run<S: Source, J: Journal>(
         hooked,
         events,
         whole: Mutex::default(),
+        counting: tokio::sync::Mutex::default(),
         accepted: Mutex::default(),
         thorough: until == Until::Once,
     };

@@ -171,6 +171,8 @@ pub(crate) struct Lines {
     said: Option<Instant>,
     waiting: BTreeMap<String, (Timestamp, Problem)>,
     follows: bool,
+    /// Whether details have been pending since it was last said that all are there.
+    detailing: bool,
     /// Tasks whose rebuild was told; one that is taken up again is the same to a person.
     rebuilt: BTreeSet<String>,
 }
@@ -228,14 +230,14 @@ impl Lines {
         progress: bool,
         lines: &mut Vec<Line>,
     ) {
-        let (mut pending, mut was_pending, mut detailed) = (0, 0, 0);
+        let (mut pending, mut detailed, mut loaded) = (0, 0, true);
         for (project, tables) in &status.projects {
             for (name, table) in tables {
                 let old = before.projects.get(project).and_then(|tables| tables.get(name));
                 let full = format!("{project}/{name}");
                 pending += table.pending;
-                was_pending += old.map_or(0, |old| old.pending);
                 detailed += table.detailed;
+                loaded &= table.loaded;
                 if table.loaded {
                     // Loaded by an earlier run: nothing was listed by this one, and there is nothing to say.
                     if old.is_some_and(|old| !old.loaded) || (old.is_none() && table.listed > 0) {
@@ -270,9 +272,11 @@ impl Lines {
         }
         let pace = self.paces.entry(String::new()).or_default();
         pace.note(now, detailed);
-        if pending > 0 && progress {
+        self.detailing |= pending > 0;
+        // While tables are still being listed, what is to be fetched grows with them.
+        if pending > 0 && progress && loaded {
             lines.push(Line::Details { pending, per_second: pace.per_second(), left: pace.left(pending) });
-        } else if pending == 0 && was_pending > 0 {
+        } else if pending == 0 && loaded && std::mem::take(&mut self.detailing) {
             lines.push(Line::Detailed);
         }
     }
@@ -378,7 +382,9 @@ mod tests {
         assert_eq!(script.at(6, listed(600)), NOTHING);
         let told = script.at(10, listed(1_000));
         assert_eq!(told, ["loading app/Issues: 1,000 of 4,000 rows, 100/s, 30 s left"]);
-        assert_eq!(script.at(11, listed(1_100)), NOTHING);
+        // Details that keep up with the listing are not all there are.
+        assert_eq!(script.at(11, |status| issues(status, |t| (t.listed, t.pending) = (1_100, 7))), NOTHING);
+        assert_eq!(script.at(11, |status| issues(status, |t| t.pending = 0)), NOTHING);
         let done = script.at(12, |status| {
             issues(status, |table| (table.loaded, table.rows, table.pending) = (true, 4_000, 300));
         });
