@@ -19,8 +19,8 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-use super::checkpoint;
 use super::read::unsigned;
+use crate::sqlite::checkpoint::Short;
 use crate::sqlite::fault::{Fault, Kept};
 use crate::sqlite::statement::{Statement, Values};
 use crate::sqlite::{Writing, blob};
@@ -54,13 +54,13 @@ const DELIVERIES: Statement = Statement {
 const CONTENT: Statement =
     Statement { before: "INSERT INTO content VALUES ", columns: 3, after: "", sizes: SIZES };
 
-/// The task that accepts and keeps the log of SQLite short, and how to reach it.
+/// The task that accepts, how to reach it, and the one that keeps the write-ahead log short beside it.
 #[derive(Debug)]
 pub(super) struct Intake {
     asks: mpsc::Sender<Ask>,
     groups: Arc<AtomicU64>,
     task: Mutex<Option<JoinHandle<()>>>,
-    ended: watch::Sender<bool>,
+    short: Short,
 }
 
 enum Ask {
@@ -109,21 +109,16 @@ impl Intake {
     /// Starts the task. It ends with [`Intake::end`], or when this is dropped.
     pub(super) fn start(
         writer: SqlitePool,
-        checkpointer: SqlitePool,
+        short: Short,
         arrivals: watch::Sender<u64>,
         dir: &Path,
         max_bytes: u64,
     ) -> Intake {
         let (asks, asked) = mpsc::channel(QUEUE);
         let groups = Arc::new(AtomicU64::new(0));
-        let ended = watch::Sender::new(false);
-        let short = checkpoint::keep_short(checkpointer, writer.clone(), ended.subscribe());
         let work = Work { writer, arrivals, dir: dir.to_path_buf(), max_bytes, groups: Arc::clone(&groups) };
-        // One task: where a part of it breaks down nothing is accepted any more, and whoever asks is told so.
-        let task = tokio::spawn(async {
-            let ((), ()) = tokio::join!(work.until_ended(asked), short);
-        });
-        Intake { asks, groups, task: Mutex::new(Some(task)), ended }
+        let task = Mutex::new(Some(tokio::spawn(work.until_ended(asked))));
+        Intake { asks, groups, task, short }
     }
 
     /// Takes an arrival in; an outer error is of the way there, an inner one of the group it was in.
@@ -138,7 +133,7 @@ impl Intake {
     pub(super) async fn end(&self) {
         // It has ended already where nobody listens any more.
         let _ = self.asks.send(Ask::End).await;
-        self.ended.send_replace(true);
+        self.short.end().await;
         if let Some(task) = self.task.lock().await.take()
             && let Err(error) = task.await
         {

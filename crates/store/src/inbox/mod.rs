@@ -5,9 +5,8 @@
 //! delivery means.
 //!
 //! Start with [`SqliteInbox`]; `schema` has the tables, `intake` the way in, `settle` what is noted later, `read` the
-//! ways out, `prune` the end; `checkpoint` keeps the log of SQLite short.
+//! ways out, `prune` the end.
 
-mod checkpoint;
 mod intake;
 mod prune;
 mod read;
@@ -27,6 +26,7 @@ use sqlx::SqlitePool;
 use tokio::sync::watch;
 
 use self::intake::Intake;
+use crate::sqlite::checkpoint::Short;
 use crate::sqlite::fault::{Fault, Kept};
 use crate::sqlite::file::keep_private;
 
@@ -64,8 +64,8 @@ impl SqliteInbox {
         let writer = schema::writer(&file).await?;
         let readers = schema::readers(&file).await?;
         let arrivals = watch::Sender::new(0);
-        let intake =
-            Intake::start(writer.clone(), schema::checkpointer(&file), arrivals.clone(), dir, max_bytes);
+        let short = Short::keep(&file, writer.clone());
+        let intake = Intake::start(writer.clone(), short, arrivals.clone(), dir, max_bytes);
         Ok(SqliteInbox { dir: dir.to_path_buf(), writer, readers, arrivals, intake: Some(intake) })
     }
 

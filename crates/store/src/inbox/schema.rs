@@ -6,6 +6,7 @@ use engine::failpoint::Step;
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 
+use crate::sqlite::checkpoint;
 use crate::sqlite::fault::Fault;
 use crate::sqlite::file::{Format, options, pool, secure};
 
@@ -73,8 +74,7 @@ fn writing(file: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         // 4 MiB: the upper pages of every tree, whatever the inbox's size.
         .pragma("cache_size", "-4096")
-        // Only where the other connection cannot do it (`checkpoint`).
-        .pragma("wal_autocheckpoint", "16384")
+        .pragma("wal_autocheckpoint", checkpoint::AT_LAST)
         // The file is cut to this after a long reader or a burst let it grow.
         .pragma("journal_size_limit", "67108864")
 }
@@ -85,11 +85,6 @@ pub(super) async fn writer(file: &Path) -> Result<SqlitePool, Fault> {
     FORMAT.prepare(&writer, TABLES).await?;
     secure(&writer).await?;
     Ok(writer)
-}
-
-/// The connection that carries over beside the writer, opened when it does.
-pub(super) fn checkpointer(file: &Path) -> SqlitePool {
-    pool(1).connect_lazy_with(writing(file))
 }
 
 /// The one connection with which another process replays, opened when it does.

@@ -38,6 +38,7 @@ use tokio::sync::watch;
 
 use self::extent::Extent;
 use self::recent::Recent;
+use crate::sqlite::checkpoint::Short;
 use crate::sqlite::fault::{Fault, Kept};
 use crate::sqlite::file::keep_private;
 
@@ -70,6 +71,8 @@ struct Writing {
     /// How far each task is. Newer than what is stored, never behind it for a new name: losing the difference
     /// in a crash only makes tombstones live a little longer.
     acknowledged: Mutex<BTreeMap<String, Sequence>>,
+    /// Keeps the write-ahead log short.
+    short: Short,
 }
 
 impl SqliteJournal {
@@ -94,6 +97,7 @@ impl SqliteJournal {
         let acknowledged = memory::tasks(&writer).await?;
         let census = schema::census(&file).await?;
         let readers = schema::readers(&file).await?;
+        let short = Short::keep(&file, writer.clone());
         Ok(SqliteJournal {
             dir: dir.to_path_buf(),
             generation,
@@ -105,6 +109,7 @@ impl SqliteJournal {
                 census,
                 extent: Extent::default(),
                 acknowledged: Mutex::new(acknowledged),
+                short,
             }),
             recent: Some(Recent::after(start.head)),
         })
@@ -148,6 +153,7 @@ impl SqliteJournal {
         self.readers.close().await;
         let Some(writing) = &self.writing else { return Ok(()) };
         writing.census.close().await;
+        writing.short.end().await;
         let stored = async {
             memory::store_tasks(&writing.writer, &writing.tasks()).await?;
             sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_all(&writing.writer).await?;

@@ -232,18 +232,22 @@ pub(super) async fn referrers(
     for to in to {
         parts.entry(to.table).or_default().insert(to.id.0);
     }
-    let text =
-        |(table, ids): (TableId, BTreeSet<i64>)| Ok((table, integers(&ids.into_iter().collect::<Vec<_>>())?));
+    let text = |(table, ids): (TableId, BTreeSet<i64>)| {
+        let after = after.filter(|(first, _)| first.table == table);
+        let runs =
+            serde_json::to_string(&runs(ids, after)).map_err(|error| Fault::Encode(error.to_string()))?;
+        Ok((table, runs))
+    };
     let parts: Vec<(TableId, String)> = parts.into_iter().map(text).collect::<Result<_, Fault>>()?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut found = Vec::new();
     match parts.as_slice() {
         [] => {}
-        [part] => referring(&mut *pool.acquire().await?, project, part, after, limit, &mut found).await?,
+        [part] => referring(&mut *pool.acquire().await?, project, part, limit, &mut found).await?,
         parts => {
             let mut snapshot = pool.begin().await?;
             for part in parts {
-                referring(&mut snapshot, project, part, after, limit, &mut found).await?;
+                referring(&mut snapshot, project, part, limit, &mut found).await?;
             }
             snapshot.rollback().await?;
         }
@@ -251,29 +255,43 @@ pub(super) async fn referrers(
     Ok(found)
 }
 
+/// References to ids that follow each other: those of a page do, and few of them are referred to. All that come after
+/// the first id, table and row, up to the last id.
+type Run = (i64, i64, i64, i64);
+
+/// The runs of these ids, of which all has been read up to `after`.
+fn runs(ids: BTreeSet<i64>, after: Option<(Reference, RowKey)>) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for id in ids {
+        let (table, row) = after
+            .filter(|(first, _)| first.id.0 == id)
+            .map_or((-1, 0), |(_, key)| (i64::from(key.table.0), key.id.0));
+        match runs.last_mut() {
+            Some((.., last)) if last.checked_add(1) == Some(id) => *last = id,
+            _ => runs.push((id, table, row, id)),
+        }
+    }
+    runs
+}
+
 /// Those of them that refer to rows of one table, until there are `limit` in all.
 async fn referring(
     connection: &mut SqliteConnection,
     project: ProjectId,
-    (to, ids): &(TableId, String),
-    after: Option<(Reference, RowKey)>,
+    (to, runs): &(TableId, String),
     limit: usize,
     found: &mut Vec<(Reference, RowKey)>,
 ) -> Result<(), Fault> {
-    // CROSS JOIN keeps to the order of the ids, and the references to each are walked in theirs: nothing is sorted,
+    // CROSS JOIN keeps to the order of the runs, and the references of each are walked in theirs: nothing is sorted,
     // and what is beyond the limit is not read. Keys order by table, project, id, and all of these share the project.
     let rows = sqlx::query(
         "SELECT r.to_id, r.tab, r.project, r.id FROM json_each(?3) t \
-         CROSS JOIN refs r ON r.project = ?1 AND r.to_tab = ?2 AND r.to_id = t.value \
-         CROSS JOIN mirror m ON m.tab = r.tab AND m.project = r.project AND m.id = r.id AND m.alive = 1 \
-         WHERE (r.tab, r.id) > (iif(t.value = ?4, ?5, -1), iif(t.value = ?4, ?6, 0))",
+         CROSS JOIN refs r ON r.project = ?1 AND r.to_tab = ?2 \
+         AND (r.to_id, r.tab, r.id) > (t.value ->> 0, t.value ->> 1, t.value ->> 2) \
+         AND r.to_id <= t.value ->> 3 \
+         CROSS JOIN mirror m ON m.tab = r.tab AND m.project = r.project AND m.id = r.id AND m.alive = 1",
     );
-    let rows = rows.bind(project.0).bind(i64::from(to.0)).bind(ids.as_str());
-    let after = after.filter(|(first, _)| first.table == *to);
-    let rows = rows
-        .bind(after.map(|(first, _)| first.id.0))
-        .bind(after.map(|(_, key)| i64::from(key.table.0)))
-        .bind(after.map(|(_, key)| key.id.0));
+    let rows = rows.bind(project.0).bind(i64::from(to.0)).bind(runs.as_str());
     let mut rows = rows.fetch(connection);
     while found.len() < limit {
         let Some(row) = rows.try_next().await? else { break };

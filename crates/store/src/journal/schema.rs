@@ -6,6 +6,7 @@ use engine::failpoint::Step;
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Executor, SqlitePool};
 
+use crate::sqlite::checkpoint;
 use crate::sqlite::fault::Fault;
 use crate::sqlite::file::{Format, options, pool, secure};
 
@@ -120,9 +121,8 @@ pub(super) async fn writer(file: &Path) -> Result<SqlitePool, Fault> {
         .synchronous(SqliteSynchronous::Full)
         // 4 MiB: the upper pages of every tree, whatever the journal's size.
         .pragma("cache_size", "-4096")
-        // 32 MiB between checkpoints, so that a load rewrites the upper pages less often; the file is cut to
-        // twice that after a long reader let it grow.
-        .pragma("wal_autocheckpoint", "4096")
+        .pragma("wal_autocheckpoint", checkpoint::AT_LAST)
+        // The file is cut to this after a long reader let it grow: twice what is carried over at once.
         .pragma("journal_size_limit", "67108864");
     Ok(pool(1).connect_with(options).await?)
 }

@@ -1,8 +1,10 @@
 //! What the journal and the inbox have in common: each is one SQLite file, written by one connection at a time.
 //!
-//! Nothing here knows a table. `fault` tells people what goes wrong, `file` opens, `blob` packs.
+//! Nothing here knows a table. `fault` tells people what goes wrong, `file` opens, `checkpoint` keeps the write-ahead
+//! log short, `blob` packs.
 
 pub(crate) mod blob;
+pub(crate) mod checkpoint;
 pub(crate) mod fault;
 pub(crate) mod file;
 pub(crate) mod statement;

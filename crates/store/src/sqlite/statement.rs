@@ -33,13 +33,20 @@ impl Statement {
         bind: impl Fn(&mut Values, T) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         let mut rows = rows;
-        while let Some(size) = self.sizes.iter().copied().find(|size| *size <= rows.len()) {
+        let mut bound = std::iter::from_fn(|| {
+            let size = self.sizes.iter().copied().find(|size| *size <= rows.len())?;
             let mut values = Values(SqliteArguments::default());
             Arguments::reserve(&mut values.0, size * self.columns, 0);
-            for row in rows.by_ref().take(size) {
-                bind(&mut values, row)?;
-            }
-            sqlx::query_with(AssertSqlSafe(self.sql(size)), values.0).execute(&mut *connection).await?;
+            let bound = rows.by_ref().take(size).try_for_each(|row| bind(&mut values, row));
+            Some(bound.map(|()| sqlx::query_with(AssertSqlSafe(self.sql(size)), values.0)))
+        });
+        let mut next = bound.next();
+        while let Some(statement) = next {
+            // The next rows are bound while the driver's thread writes these.
+            let (written, after) =
+                futures::join!(statement?.execute(&mut *connection), async { bound.next() });
+            written?;
+            next = after;
         }
         Ok(())
     }

@@ -146,3 +146,32 @@ async fn only_the_owner_can_read_it() {
     }
     journal.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn the_write_ahead_log_is_carried_over_beside_the_writer() {
+    /// Carried over from 32 MiB of log on, which are less of the file: some pages are written more than once. By itself
+    /// the writer would do it from 128 MiB on.
+    const ROWS: i64 = 40;
+    let dir = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(dir.path()).await.unwrap();
+    let mut dice = 1_u64;
+    for id in 1..=ROWS {
+        // A mebibyte that cannot be compressed.
+        let mut letter = || {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            char::from(b'!' + u8::try_from((dice >> 40) % 90).unwrap())
+        };
+        let text: String = (0..1 << 20).map(|_| letter()).collect();
+        let mut entry = put(id, id);
+        entry.row.row = Some(super::row(json!({"Code": id, "Text": text})));
+        journal.commit(&[entry]).await.unwrap();
+    }
+    let carried_over = || std::fs::metadata(dir.path().join(FILE)).unwrap().len() >= 16 << 20;
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !carried_over() {
+        assert!(tokio::time::Instant::now() < deadline, "nobody carries it over");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(journal.counts(TableId(1), ProjectId(7)).await.unwrap().alive, ROWS.unsigned_abs());
+    journal.close().await.unwrap();
+}

@@ -128,6 +128,40 @@ async fn rows_that_name_another_are_found() {
 }
 
 #[tokio::test]
+async fn rows_that_name_neighbours_are_found_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(dir.path()).await.unwrap();
+    let to = |id: i64| Reference { table: TableId(1), id: RowId(id) };
+    let named = |id: i64| to(100 + id % 7);
+    let naming = |id: i64| {
+        let mut entry = put(id, id);
+        entry.new_references = vec![named(id), to(i64::MAX)];
+        entry
+    };
+    journal.commit(&(1..=21).map(naming).collect::<Vec<_>>()).await.unwrap();
+    // A run, a gap, a run, and one that stands alone at the end of all ids.
+    let asked: Vec<Reference> = [102, 100, 101, 105, 104, i64::MAX].map(to).to_vec();
+    let mut expected: Vec<(Reference, RowKey)> = (1..=21)
+        .flat_map(|id| [(named(id), key(id)), (to(i64::MAX), key(id))])
+        .filter(|(to, _)| asked.contains(to))
+        .collect();
+    expected.sort_unstable();
+    for limit in 1..=40_u32 {
+        let mut found: Vec<(Reference, RowKey)> = Vec::new();
+        loop {
+            let after = found.last().copied();
+            let page = journal.referrers(ProjectId(7), &asked, after, limit).await.unwrap();
+            let is_last = page.len() < usize::try_from(limit).unwrap();
+            found.extend(page);
+            if is_last {
+                break;
+            }
+        }
+        assert_eq!(found, expected, "{limit} at a time");
+    }
+}
+
+#[tokio::test]
 async fn rows_that_name_one_nobody_has_heard_of_are_found() {
     let dir = tempfile::tempdir().unwrap();
     let journal = SqliteJournal::open(dir.path()).await.unwrap();
