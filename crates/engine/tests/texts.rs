@@ -56,8 +56,33 @@ proptest! {
         }
     }
 
+    /// A reader remembers names and values of the row before: no row is read otherwise for that.
     #[test]
-    fn integers_inside_of_fields_are_found_as_among_values(row in any_row(), seed: u64) {
+    fn rows_read_one_after_the_other_are_read_as_each_alone(
+        rows in prop::collection::vec((any_row(), any::<u64>(), 0_usize..4, 0_usize..4), 1..12),
+    ) {
+        let mut reader = RowReader::of(&THINGS);
+        for (row, seed, form, broken) in rows {
+            let text = texts(&row, seed).swap_remove(form);
+            // Once more, so that all of it is as in the row before; now and then one that ends too early.
+            for text in [text.get(..text.len() / 2).filter(|_| broken == 0), Some(&text), Some(&text)] {
+                let Some(text) = text else { continue };
+                let found = reader.read(&mut serde_json::Deserializer::from_str(text));
+                match read(text) {
+                    Ok(alone) => {
+                        let found = found.unwrap();
+                        prop_assert_eq!(found.json(), alone.json());
+                        prop_assert_eq!(found.digest(&THINGS), alone.digest(&THINGS));
+                        prop_assert!(found.members().eq(alone.members()));
+                    }
+                    Err(_) => prop_assert!(found.is_err()),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ids_inside_of_fields_are_found_as_among_values(row in any_row(), seed: u64) {
         fn at<'v>(value: &'v Value, path: &[&str], found: &mut Vec<&'v Value>) {
             match (value, path.split_first()) {
                 (Value::Array(items), _) => items.iter().for_each(|item| at(item, path, found)),
@@ -89,8 +114,8 @@ proptest! {
                     let path: Vec<&str> = path.iter().map(String::as_str).collect();
                     let mut found = Vec::new();
                     at(value, &path, &mut found);
-                    let expected: Vec<i64> = found.into_iter().filter_map(integer).collect();
-                    prop_assert_eq!(read.integers(name, &path), expected, "{} {:?}", name, path);
+                    let ids = found.into_iter().filter_map(integer).filter(|id| *id != 0);
+                    prop_assert_eq!(read.ids(name, &path), ids.collect::<Vec<i64>>(), "{} {:?}", name, path);
                 }
             }
         }
@@ -141,7 +166,7 @@ fn strange_names_and_repeated_ones_are_read_as_values_are() {
     assert_eq!(row.raw("Name"), Some(r#""b""#));
     assert_eq!((row.integer(""), row.integer("Code")), (Some(2), Some(3)));
     assert_eq!(row.fields().len(), 4);
-    let names: Vec<_> = row.members().map(|(name, _)| name.into_owned()).collect();
+    let names: Vec<_> = row.members().map(|(name, _)| name.to_owned()).collect();
     assert_eq!(names, ["a\"b\n", "Name", "Name", "", "Code"]);
 }
 

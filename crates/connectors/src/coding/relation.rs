@@ -298,7 +298,7 @@ fn unset(value: &mut Value) {
 
 /// Ids inside of a field; one that is 0 is unset.
 fn ids(row: &Row, field: &str, path: &[&str]) -> impl Iterator<Item = i64> + use<> {
-    row.integers(field, path).into_iter().filter(|id| *id != 0)
+    row.ids(field, path).into_iter()
 }
 
 fn number(value: Option<&Value>) -> Option<i64> {

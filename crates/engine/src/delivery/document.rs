@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::shape::{Extra, cell};
-use crate::row::{Row, value};
+use crate::row::value;
 use crate::schema::{Kind, Shape, Table};
 use crate::target::Cell;
 
@@ -13,10 +13,10 @@ pub(super) fn columns(table: &Table) -> impl Iterator<Item = (&'static str, Kind
     project_id.into_iter().chain(table.fields.iter().map(|field| (field.name, field.kind)))
 }
 
-/// The cells of a row, in the order of [`columns`]; says how many of the row's fields have a column.
-pub(super) fn cells(
+/// The cells of a row, in the order of [`columns`], from the `values` of the table's fields; says how many the row has.
+pub(super) fn cells<'r>(
     table: &Table,
-    row: &Row,
+    values: impl Iterator<Item = Option<&'r str>>,
     project: (&str, i64),
     listed_only: bool,
     cells: &mut Vec<Cell>,
@@ -26,8 +26,7 @@ pub(super) fn cells(
         cells.push(Cell::Integer(project.1));
     }
     let mut known = 0_usize;
-    for field in table.fields {
-        let raw = row.raw(field.name);
+    for (field, raw) in table.fields.iter().zip(values) {
         known = known.saturating_add(usize::from(raw.is_some()));
         let Some(raw) = raw.filter(|_| !listed_only || field.shape != Shape::Detail) else {
             cells.push(Cell::Null);
@@ -45,12 +44,18 @@ pub(super) fn cells(
 
 /// A value, as JSON, as a cell of `kind`; `None` when such a cell cannot hold it.
 fn written(kind: Kind, raw: &str) -> Option<Cell> {
-    let text = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    match (kind, text) {
-        (Kind::Json, _) if raw != "null" => Some(Cell::Json(raw.into())),
-        (Kind::Text, Some(text)) if !text.contains('\\') => Some(Cell::Text(text.into())),
-        _ => cell(kind, &value(raw)),
-    }
+    // Most values need no parser.
+    let plain = match kind {
+        _ if raw == "null" => Some(Cell::Null),
+        Kind::Json => Some(Cell::Json(raw.into())),
+        Kind::Text => {
+            let text = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+            text.filter(|text| !text.contains('\\')).map(|text| Cell::Text(text.into()))
+        }
+        Kind::Integer => raw.parse().ok().map(Cell::Integer),
+        Kind::Real | Kind::Boolean | Kind::Timestamp | Kind::Date => None,
+    };
+    plain.or_else(|| cell(kind, &value(raw)))
 }
 
 /// A field that repeats the project's identifier, with the one the project has now.

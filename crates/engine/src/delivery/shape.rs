@@ -13,7 +13,7 @@ use super::{document, flat};
 use crate::clock::Moment;
 use crate::custom::{CustomField, CustomFields};
 use crate::position::Fingerprint;
-use crate::row::{Row, RowId, integer, value};
+use crate::row::{Places, Row, RowId, integer, value};
 use crate::schema::{Kind, Table, TableId};
 use crate::target::{Cell, Column, CustomColumn, Plan, StoredField, TargetTable};
 
@@ -77,6 +77,9 @@ impl Task {
     }
 }
 
+/// Columns of the primary key: team, project, the row's own.
+const KEY: usize = 3;
+
 /// What of a row has no column of its own.
 pub(super) type Extra = Map<String, Value>;
 
@@ -88,6 +91,8 @@ pub struct Shaper {
     tables: Vec<TargetTable>,
     /// For each table the custom fields that have columns, by number.
     custom: Vec<Vec<CustomField>>,
+    /// For each table where its fields stand in the row that was shaped last.
+    places: Vec<Mutex<Places>>,
     /// Fields that no table definition has and that were told about already.
     told: Mutex<HashSet<(TableId, String)>>,
 }
@@ -114,7 +119,8 @@ impl Shaper {
     #[must_use]
     pub fn new(task: Task) -> Shaper {
         let (team, told) = (task.team.as_str().into(), Mutex::default());
-        let mut shaper = Shaper { task, team, tables: Vec::new(), custom: Vec::new(), told };
+        let places = task.tables.iter().map(|_| Mutex::default()).collect();
+        let mut shaper = Shaper { task, team, tables: Vec::new(), custom: Vec::new(), places, told };
         shaper.assign(&CustomFields::default(), &[]);
         shaper
     }
@@ -167,22 +173,30 @@ impl Shaper {
     /// The primary key of a row.
     #[must_use]
     pub fn key(&self, project: &str, id: RowId) -> Vec<Cell> {
-        vec![Cell::Text(Arc::clone(&self.team)), Cell::Text(project.into()), Cell::Integer(id.0)]
+        self.key_cells(project, id).into()
+    }
+
+    fn key_cells(&self, project: &str, id: RowId) -> [Cell; KEY] {
+        [Cell::Text(Arc::clone(&self.team)), Cell::Text(project.into()), Cell::Integer(id.0)]
     }
 
     /// All cells of a row of the task's table number `index`.
     #[must_use]
     pub fn row(&self, index: usize, delivered: Delivered<'_>, now: Timestamp) -> Vec<Cell> {
         let Delivered { project, row, id, project_id, observed, detailed } = delivered;
-        let mut cells = self.key(project, id);
-        let (Some(table), Some(custom)) = (self.task.tables.get(index), self.custom.get(index)) else {
+        let mut cells = Vec::with_capacity(self.tables.get(index).map_or(KEY, |table| table.columns.len()));
+        cells.extend(self.key_cells(project, id));
+        let (Some(table), Some(custom), Some(places)) =
+            (self.task.tables.get(index), self.custom.get(index), self.places.get(index))
+        else {
             return cells;
         };
-        cells.reserve(self.tables.get(index).map_or(0, |table| table.columns.len()));
         let (mut extra, listed_only) = (Extra::new(), self.task.listed_only);
         let known = match self.task.mode {
             Mode::Document => {
-                document::cells(table, row, (project, project_id), listed_only, &mut cells, &mut extra)
+                let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
+                let values = places.values(row, table.fields.iter().map(|field| field.name));
+                document::cells(table, values, (project, project_id), listed_only, &mut cells, &mut extra)
             }
             Mode::Flat => {
                 flat::cells(table, row, project_id, listed_only, &mut cells, &mut extra);
@@ -215,10 +229,10 @@ impl Shaper {
                 continue;
             }
             let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-            if told.insert((table.id, name.clone().into_owned())) {
+            if told.insert((table.id, name.to_owned())) {
                 tracing::info!(table = table.name, field = %name, "a field without a column goes into `_extra`");
             }
-            extra.insert(name.into_owned(), value(raw));
+            extra.insert(name.to_owned(), value(raw));
         }
     }
 }
@@ -277,7 +291,7 @@ fn shaped(table: &Table, task: &Task, custom: &[CustomField], stored: &[StoredFi
     let synced_at = columns.len().saturating_add(1);
     let deleted_at = soft.then(|| columns.len().saturating_add(3));
     columns.extend(after);
-    TargetTable { name: table_name, columns, key_columns: 3, deleted_at, synced_at }
+    TargetTable { name: table_name, columns, key_columns: KEY, deleted_at, synced_at }
 }
 
 /// A value as a cell of `kind`; `None` when such a cell cannot hold it.

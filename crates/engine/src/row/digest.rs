@@ -34,30 +34,59 @@ impl<'t> Sum<'t> {
         Sum { table, sum: 0 }
     }
 
-    /// Adds a field. Reads its whole value: one that cannot be read is an error.
-    pub(super) fn add<'de, D: Deserializer<'de>>(&mut self, name: &str, value: D) -> Result<(), D::Error> {
-        let (trail, volatile) = Trail::of(self.table).enter(name);
-        let weight = Weigh { trail, nesting: 0, field: Some(name) }.deserialize(value)?;
-        if !volatile {
-            self.sum = self.sum.wrapping_add(weight.of_member(xxh3_128(name.as_bytes())));
+    /// What the value of a field weighs. Reads all of it: one that cannot be read is an error.
+    pub(super) fn weigh<'de, D: Deserializer<'de>>(
+        &self,
+        named: Named,
+        value: D,
+    ) -> Result<Weight, D::Error> {
+        let trail = Trail { table: self.table, depth: 1, along: named.along };
+        Weigh { trail, nesting: 0, numeric: named.numeric }.deserialize(value)
+    }
+
+    /// Adds a field, by what its value weighs.
+    pub(super) fn add(&mut self, named: Named, weight: Weight) {
+        if !named.volatile {
+            self.sum = self.sum.wrapping_add(weight.of_member(named.hash));
         }
-        Ok(())
     }
 
     /// Adds a field whose value needs no parser.
-    pub(super) fn add_plain(&mut self, name: &str, value: Plain<'_>) {
+    pub(super) fn add_plain(&mut self, named: Named, value: Plain<'_>) {
         // Nothing plain is nested too deep.
-        self.add(name, value).unwrap_or_default();
+        let weight = self.weigh(named, value).unwrap_or(Weight::Unset);
+        self.add(named, weight);
     }
 
     /// Adds a field by its value.
     pub(super) fn add_value(&mut self, name: &str, value: &Value) {
+        let named = Named::of(self.table, name);
         // A value nested too deep to be weighed is none that a text was read into; it says nothing, then.
-        self.add(name, value).unwrap_or_default();
+        let weight = self.weigh(named, value).unwrap_or(Weight::Unset);
+        self.add(named, weight);
     }
 
     pub(super) fn digest(self) -> Digest {
         Digest(xxh3_128(&self.sum.to_le_bytes()).to_le_bytes())
+    }
+}
+
+/// What a field's name alone says: the same in every row of a table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Named {
+    hash: u128,
+    /// As a [`Trail`] has it.
+    along: u64,
+    volatile: bool,
+    numeric: bool,
+}
+
+impl Named {
+    /// Of a field of `table`.
+    pub(super) fn of(table: &Table, name: &str) -> Named {
+        let (trail, volatile) = Trail::of(table).enter(name);
+        let (hash, numeric) = (xxh3_128(name.as_bytes()), table.kind(name).is_number());
+        Named { hash, along: trail.along, volatile, numeric }
     }
 }
 
@@ -105,14 +134,14 @@ impl<'de> Deserializer<'de> for Plain<'_> {
     }
 }
 
-/// Reads a value as [`Sum::add`] does, for nothing but to see that it can be read.
+/// Reads a value as [`Sum::weigh`] does, for nothing but to see that it can be read.
 pub(super) fn check<'de, D: Deserializer<'de>>(value: D) -> Result<(), D::Error> {
     Check { nesting: 0 }.deserialize(value)
 }
 
 /// What a value adds to that which holds it.
-#[derive(Clone, Copy)]
-enum Weight {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Weight {
     /// Nothing: it says "unset".
     Unset,
     /// It is `false`, which an object of nothing else counts as "unset".
@@ -231,14 +260,14 @@ impl<'t> Trail<'t> {
 struct Weigh<'t> {
     trail: Trail<'t>,
     nesting: usize,
-    /// Whose value it is, where it is a field's: in those of a number, texts that spell numbers count as numbers.
-    field: Option<&'t str>,
+    /// Whether it is the value of a field that is a number: then texts that spell numbers count as numbers.
+    numeric: bool,
 }
 
 impl Weigh<'_> {
     /// The same for what lies inside.
     fn inside<E: Error>(self) -> Result<Self, E> {
-        Ok(Weigh { nesting: deeper(self.nesting)?, field: None, ..self })
+        Ok(Weigh { nesting: deeper(self.nesting)?, numeric: false, ..self })
     }
 }
 
@@ -282,8 +311,7 @@ impl<'de> Visitor<'de> for Weigh<'_> {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Weight, E> {
-        let numeric = self.field.is_some_and(|field| self.trail.table.kind(field).is_number());
-        let number = if numeric { text.trim().parse::<Number>().ok() } else { None };
+        let number = if self.numeric { text.trim().parse::<Number>().ok() } else { None };
         Ok(number.map_or_else(|| Weight::of_text(text), |number| Weight::of_number(&number)))
     }
 

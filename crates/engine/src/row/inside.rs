@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use memchr::memmem;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::{spelled_integer, whole};
@@ -13,6 +14,20 @@ pub(super) struct Inside<'p, 'f> {
 }
 
 impl Inside<'_, '_> {
+    /// Whether a value of a row's text may have integers at the path, other than 0. Most parents and epics are unset:
+    /// that is seen without reading them. In such a text no name is spelled with escapes that it does not need.
+    pub(super) fn may_be_in(&self, raw: &str) -> bool {
+        let needs_escapes = |name: &str| name.bytes().any(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+        let Some(name) = self.path.last().filter(|name| !needs_escapes(name)) else { return true };
+        let bytes = raw.as_bytes();
+        let is_zero = |rest: &[u8]| matches!(rest, [b'"', b':', b'0', b',' | b'}', ..]);
+        memmem::find_iter(bytes, name.as_bytes()).any(|at| {
+            let quoted = at.checked_sub(1).and_then(|before| bytes.get(before)) == Some(&b'"');
+            let rest = bytes.get(at.saturating_add(name.len())..).unwrap_or_default();
+            quoted && rest.starts_with(b"\"") && !is_zero(rest)
+        })
+    }
+
     /// A value that nothing lies inside of.
     fn add(self, number: Option<i64>) {
         if self.path.is_empty() {

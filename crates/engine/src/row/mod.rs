@@ -23,7 +23,7 @@ use serde_json::{Map, Value};
 use self::digest::Sum;
 use self::inside::Inside;
 use self::same::{adds, overlay, same, united};
-use self::text::{Scratch, Text};
+use self::text::{Names, Scratch, Text};
 use crate::schema::{Kind, Table, TableId};
 
 /// A project of the source, by the number that never changes.
@@ -208,7 +208,7 @@ impl Row {
     }
 
     /// Names and values, as JSON, of all fields.
-    pub fn members(&self) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
+    pub fn members(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.text().members()
     }
 
@@ -228,19 +228,21 @@ impl Row {
         }
     }
 
-    /// The integers at `path` inside of `field`, as [`Row::integer`] reads them, in their order: in `SubTasks`, each
-    /// `Assignee`'s `Id`. Lists on the way are passed through. Makes no values.
+    /// The ids at `path` inside of `field`, in their order: integers as [`Row::integer`] reads them, but for 0, which is
+    /// none. In `SubTasks`, each `Assignee`'s `Id`; lists on the way are passed through. Makes no values.
     #[must_use]
-    pub fn integers(&self, field: &str, path: &[&str]) -> Vec<i64> {
+    pub fn ids(&self, field: &str, path: &[&str]) -> Vec<i64> {
         let mut found = Vec::new();
         let inside = Inside { path, found: &mut found };
         let read = match self.0.fields.get() {
             Some(fields) => fields.get(field).map(|value| inside.deserialize(value)),
-            None => {
-                self.raw(field).map(|raw| inside.deserialize(&mut serde_json::Deserializer::from_str(raw)))
-            }
+            None => self
+                .raw(field)
+                .filter(|raw| inside.may_be_in(raw))
+                .map(|raw| inside.deserialize(&mut serde_json::Deserializer::from_str(raw))),
         };
         read.transpose().expect("every value of a row's text was read once");
+        found.retain(|id| *id != 0);
         found
     }
 
@@ -295,6 +297,29 @@ impl Row {
             row.get_or_insert_with(|| self.fields().clone()).insert(key.clone(), merged);
         }
         row.map(|row| Merged { row: Row::from(row), changed, added })
+    }
+}
+
+/// Where the same fields stand in one row after the other: looked for only in a row with other names than the one before.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    names: Arc<Names>,
+    at: Vec<Option<usize>>,
+}
+
+impl Places {
+    /// The values of `fields`, always the same ones, as JSON.
+    pub(crate) fn values<'p, 'r: 'p>(
+        &'p mut self,
+        row: &'r Row,
+        fields: impl Iterator<Item = &'p str>,
+    ) -> impl Iterator<Item = Option<&'r str>> + 'p {
+        let text = row.0.text();
+        if !Arc::ptr_eq(&self.names, text.names()) {
+            self.names = Arc::clone(text.names());
+            self.at = fields.map(|field| self.names.find(field)).collect();
+        }
+        self.at.iter().map(move |at| text.value((*at)?))
     }
 }
 

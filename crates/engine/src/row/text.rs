@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use memchr::memchr_iter;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
@@ -14,25 +15,68 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::Digest;
-use super::digest::{self, Plain, Sum};
+use super::digest::{self, Named, Plain, Sum, Weight};
 use crate::schema::Table;
 
 /// The text of a row.
 #[derive(Debug)]
 pub(super) struct Text {
     json: Box<str>,
-    members: Box<[Member]>,
-    /// A tag for each name, side by side: a row is asked for every column, and most of its names are looked over.
-    tags: Box<[u32]>,
+    names: Arc<Names>,
+    /// Where the value of each name stands in the text.
+    values: Box<[Range<u32>]>,
 }
 
-/// Where a field stands in the text.
-#[derive(Clone, Debug)]
-struct Member {
-    /// Of its name, without quotes.
-    name: Range<u32>,
-    /// Of its value.
-    value: Range<u32>,
+/// The names of a row's fields, in the order in which they were read: without escapes, and the same for all rows of a
+/// listing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Names {
+    /// One after the other.
+    text: String,
+    /// Where each ends.
+    ends: Vec<u32>,
+    /// A tag for each, side by side: a row is asked for many a field, and most of its names are looked over.
+    tags: Vec<u32>,
+}
+
+impl Names {
+    fn with_room() -> Names {
+        /// Enough for a row of usual width.
+        const FIELDS: usize = 64;
+        let (text, ends) = (String::with_capacity(12 * FIELDS), Vec::with_capacity(FIELDS));
+        Names { text, ends, tags: Vec::with_capacity(FIELDS) }
+    }
+
+    fn push(&mut self, name: &str) {
+        self.text.push_str(name);
+        self.ends.push(place(self.text.len()));
+        self.tags.push(tag(name));
+    }
+
+    fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn get(&self, at: usize) -> Option<&str> {
+        let start = at.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied())?;
+        part(&self.text, &(start..*self.ends.get(at)?))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.len()).filter_map(|at| self.get(at))
+    }
+
+    /// Where a name stands: the last of its kind.
+    pub(super) fn find(&self, name: &str) -> Option<usize> {
+        let (wanted, mut end) = (tag(name), self.tags.len());
+        while let Some(at) = last_of(self.tags.get(..end)?, wanted) {
+            if self.get(at) == Some(name) {
+                return Some(at);
+            }
+            end = at;
+        }
+        None
+    }
 }
 
 impl Text {
@@ -61,37 +105,39 @@ impl Text {
         &self.json
     }
 
+    /// Its names.
+    pub(super) fn names(&self) -> &Arc<Names> {
+        &self.names
+    }
+
     /// How many fields it has; one that stands there twice counts twice.
     pub(super) fn len(&self) -> usize {
-        self.members.len()
+        self.values.len()
     }
 
     /// The value of a field: the last of that name.
     pub(super) fn raw(&self, field: &str) -> Option<&str> {
-        let (wanted, mut end) = (tag(field), self.tags.len());
-        while let Some(at) = last_of(self.tags.get(..end)?, wanted) {
-            let member = self.members.get(at)?;
-            if spelled_out(self.part(&member.name)) == field {
-                return Some(self.part(&member.value));
-            }
-            end = at;
-        }
-        None
+        self.value(self.names.find(field)?)
+    }
+
+    /// The value of the name that stands there.
+    pub(super) fn value(&self, at: usize) -> Option<&str> {
+        part(&self.json, self.values.get(at)?)
     }
 
     /// Names and values, in the order in which they were read.
-    pub(super) fn members(&self) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
-        self.members.iter().map(|member| (spelled_out(self.part(&member.name)), self.part(&member.value)))
-    }
-
-    fn part(&self, place: &Range<u32>) -> &str {
-        part(&self.json, place)
+    pub(super) fn members(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.names.iter().zip((0..self.len()).filter_map(|at| self.value(at)))
     }
 }
 
-fn part<'j>(json: &'j str, place: &Range<u32>) -> &'j str {
-    let place = usize::try_from(place.start).ok().zip(usize::try_from(place.end).ok());
-    place.and_then(|(start, end)| json.get(start..end)).unwrap_or_default()
+fn part<'t>(text: &'t str, place: &Range<u32>) -> Option<&'t str> {
+    text.get(usize::try_from(place.start).ok()?..usize::try_from(place.end).ok()?)
+}
+
+/// A place in a text; one of more than 4 GiB is refused at its end.
+fn place(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
 }
 
 /// Where the last of these tags stands. Many are looked at at once, as vectors: most are not the one.
@@ -116,12 +162,6 @@ fn tag(name: &str) -> u32 {
     u32::from_le_bytes([length_byte, at(0), at(length / 2), at(length.saturating_sub(1))])
 }
 
-/// A name as it stands between quotes, without escapes.
-fn spelled_out(name: &str) -> Cow<'_, str> {
-    let text = name.contains('\\').then(|| serde_json::from_str::<String>(&format!("\"{name}\"")));
-    text.and_then(Result::ok).map_or(Cow::Borrowed(name), Cow::Owned)
-}
-
 /// A value's text as it is kept: as it was read, unless it is spelled as people would not find it again in a
 /// target: with escapes of what needs none, or laid out over lines.
 fn kept(raw: &str) -> Cow<'_, str> {
@@ -144,25 +184,58 @@ fn kept(raw: &str) -> Cow<'_, str> {
     Cow::Borrowed(raw)
 }
 
+/// As [`kept`], once it has been seen that the value can be read.
+fn checked(raw: &str) -> serde_json::Result<Cow<'_, str>> {
+    if Plain::of(raw).is_some() {
+        return Ok(Cow::Borrowed(raw));
+    }
+    digest::check(&mut serde_json::Deserializer::from_str(raw))?;
+    Ok(kept(raw))
+}
+
 /// Room for a text in the making, used for one row after the other.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scratch {
     json: String,
-    members: Vec<Member>,
-    tags: Vec<u32>,
+    values: Vec<Range<u32>>,
+    /// The names of the row before: most rows have the same ones, and share them.
+    names: Arc<Names>,
+    /// What is known of their fields, where a digest is worked out.
+    fields: Vec<Field>,
+    /// The names of this row, from the first one on that is another one.
+    others: Option<Names>,
+}
+
+/// What is known of a field of rows that have the same names.
+#[derive(Clone, Debug)]
+struct Field {
+    named: Named,
+    /// The nested value that was read last, which needed no change to be kept, and what it weighs. What is unset, or
+    /// describes the project, is spelled the same in row after row.
+    last: String,
+    weight: Weight,
 }
 
 impl Scratch {
     fn begin(&mut self) {
         self.json.clear();
-        self.members.clear();
-        self.tags.clear();
+        self.values.clear();
+        if self.others.take().is_some() {
+            // The row before could not be read to its end.
+            self.fields.clear();
+        }
         self.json.push('{');
     }
 
     /// Writes a name.
     fn name(&mut self, name: &str) {
-        let start = self.json.len();
+        let at = self.values.len();
+        if self.others.is_none() && self.names.get(at) != Some(name) {
+            self.part_with_names();
+        }
+        if let Some(others) = &mut self.others {
+            others.push(name);
+        }
         // All bytes are looked at, many at once: names are short.
         let to_escape = |found, byte| found | matches!(byte, b'"' | b'\\' | 0..0x20);
         if name.bytes().fold(false, to_escape) {
@@ -170,16 +243,55 @@ impl Scratch {
         } else {
             self.json.extend(["\"", name, "\""]);
         }
-        let end = self.json.len();
         self.json.push(':');
-        let name_at = place(start.saturating_add(1)..end.saturating_sub(1));
-        self.members.push(Member { name: name_at, value: 0..0 });
-        self.tags.push(tag(name));
+        self.values.push(0..0);
     }
 
-    /// The last name, without escapes.
-    fn last_name(&self) -> Cow<'_, str> {
-        self.members.last().map_or(Cow::default(), |member| spelled_out(part(&self.json, &member.name)))
+    /// From here on the names are others than those of the row before.
+    fn part_with_names(&mut self) {
+        let mut others = Names::with_room();
+        self.names.iter().take(self.values.len()).for_each(|name| others.push(name));
+        self.fields.truncate(self.values.len());
+        self.others = Some(others);
+    }
+
+    /// What is known of the field of the last name, in rows of `table`.
+    fn field(&mut self, table: &Table) -> &mut Field {
+        let at = self.values.len().saturating_sub(1);
+        while self.fields.len() <= at {
+            let name = self.others.as_ref().unwrap_or(&self.names).get(self.fields.len());
+            let named = Named::of(table, name.unwrap_or_default());
+            self.fields.push(Field { named, last: String::new(), weight: Weight::Unset });
+        }
+        self.fields.get_mut(at).expect("it is there by now")
+    }
+
+    /// Adds the value of the last name to the digest of a row of `table`; says how it is kept.
+    fn weigh<'r>(
+        &mut self,
+        table: &Table,
+        sum: &mut Sum<'_>,
+        raw: &'r str,
+    ) -> serde_json::Result<Cow<'r, str>> {
+        /// Bytes of a value that is remembered at most.
+        const LONGEST: usize = 2 << 10;
+        let field = self.field(table);
+        if let Some(plain) = Plain::of(raw) {
+            sum.add_plain(field.named, plain);
+            return Ok(Cow::Borrowed(raw));
+        }
+        if field.last == raw {
+            sum.add(field.named, field.weight);
+            return Ok(Cow::Borrowed(raw));
+        }
+        let weight = sum.weigh(field.named, &mut serde_json::Deserializer::from_str(raw))?;
+        sum.add(field.named, weight);
+        let kept = kept(raw);
+        if matches!(kept, Cow::Borrowed(_)) && raw.starts_with(['{', '[']) && raw.len() <= LONGEST {
+            field.last.replace_range(.., raw);
+            field.weight = weight;
+        }
+        Ok(kept)
     }
 
     /// Writes the value of the last name.
@@ -188,27 +300,27 @@ impl Scratch {
         self.json.push_str(raw);
         let end = self.json.len();
         self.json.push(',');
-        if let Some(member) = self.members.last_mut() {
-            member.value = place(start..end);
+        if let Some(value) = self.values.last_mut() {
+            *value = place(start)..place(end);
         }
     }
 
     /// `None` when it is too long.
     fn end(&mut self) -> Option<Text> {
-        if !self.members.is_empty() {
+        if !self.values.is_empty() {
             self.json.pop();
         }
         self.json.push('}');
         u32::try_from(self.json.len()).ok()?;
-        let (members, tags) = (Box::from(self.members.as_slice()), Box::from(self.tags.as_slice()));
-        Some(Text { json: Box::from(self.json.as_str()), members, tags })
+        if self.others.is_none() && self.values.len() < self.names.len() {
+            self.part_with_names();
+        }
+        if let Some(others) = self.others.take() {
+            self.names = Arc::new(others);
+        }
+        let (json, values) = (Box::from(self.json.as_str()), Box::from(self.values.as_slice()));
+        Some(Text { json, names: Arc::clone(&self.names), values })
     }
-}
-
-/// A place in a text; one of more than 4 GiB is refused at its end.
-fn place(at: Range<usize>) -> Range<u32> {
-    let number = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-    number(at.start)..number(at.end)
 }
 
 struct Reading<'r> {
@@ -225,34 +337,25 @@ impl<'de> Visitor<'de> for Reading<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let Reading { table, scratch } = self;
-        let mut sum = table.map(Sum::of);
+        let mut sum = table.map(|table| (table, Sum::of(table)));
         scratch.begin();
-        while map.next_key_seed(Named(scratch))?.is_some() {
+        while map.next_key_seed(Name(scratch))?.is_some() {
             let raw = map.next_value::<&RawValue>()?.get();
-            if let Some(plain) = Plain::of(raw) {
-                if let Some(sum) = &mut sum {
-                    sum.add_plain(&scratch.last_name(), plain);
-                }
-                scratch.value(raw);
-                continue;
-            }
-            let mut json = serde_json::Deserializer::from_str(raw);
-            let read = match &mut sum {
-                Some(sum) => sum.add(&scratch.last_name(), &mut json),
-                None => digest::check(&mut json),
+            let kept = match &mut sum {
+                Some((table, sum)) => scratch.weigh(table, sum, raw),
+                None => checked(raw),
             };
-            read.map_err(A::Error::custom)?;
-            scratch.value(&kept(raw));
+            scratch.value(&kept.map_err(A::Error::custom)?);
         }
         let text = scratch.end().ok_or_else(|| A::Error::custom("a row of 4 GiB"))?;
-        Ok((text, sum.map(Sum::digest)))
+        Ok((text, sum.map(|(_, sum)| sum.digest())))
     }
 }
 
 /// Reads a name into a text.
-struct Named<'s>(&'s mut Scratch);
+struct Name<'s>(&'s mut Scratch);
 
-impl<'de> DeserializeSeed<'de> for Named<'_> {
+impl<'de> DeserializeSeed<'de> for Name<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -260,7 +363,7 @@ impl<'de> DeserializeSeed<'de> for Named<'_> {
     }
 }
 
-impl Visitor<'_> for Named<'_> {
+impl Visitor<'_> for Name<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
