@@ -137,18 +137,6 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Takes the entries of a draft that has been committed: its changes, and what is known of their rows now.
-fn written(draft: &mut Draft) -> (Vec<Change>, HashMap<RowKey, Known>) {
-    let mut fresh = HashMap::with_capacity(draft.entries.len());
-    let mut changes = Vec::with_capacity(draft.entries.len());
-    for Entry { row: MirrorRow { key, version, row }, change, .. } in draft.entries.drain(..) {
-        // Later entries come later: the last word on a key stays.
-        fresh.insert(key, Known { key, version, alive: row.is_some() });
-        changes.extend(change);
-    }
-    (changes, fresh)
-}
-
 /// What the mirror tells of a row's newest change: what it was before is not known, so all of it may have
 /// changed.
 fn as_change(row: MirrorRow) -> Change {
@@ -228,10 +216,10 @@ impl<S: Source, J: Journal> Recording<S, J> {
             }
             recorded.push(std::mem::take(&mut draft.recorded));
         }
-        let (judged, before) = (Instant::now(), self.journal.newest_moment());
-        self.commit(&mut draft).await?;
+        let (judged, newest) = (Instant::now(), self.journal.newest_moment());
+        let pages = self.commit(draft.entries, newest).await?;
         let committed = Instant::now();
-        self.follow(&mut draft, before).await?;
+        self.follow(pages, newest).await?;
         let followed = Instant::now();
         tracing::debug!(
             groups = recorded.len(),
@@ -278,7 +266,8 @@ impl<S: Source, J: Journal> Recording<S, J> {
             let Some(last) = changes.last() else { break };
             after = last.sequence;
             let newest = self.journal.newest_moment();
-            self.follow_changes(&mut Draft::default(), changes, HashMap::new(), newest).await?;
+            let pages = relation::Pages::new(&*self.source, &changes, HashMap::new(), newest);
+            self.follow(Some(pages), newest).await?;
         }
         self.note_followed().await
     }
@@ -424,69 +413,72 @@ impl<S: Source, J: Journal> Recording<S, J> {
         });
     }
 
-    /// Writes the draft's entries and leaves them in it, for the relations.
-    async fn commit(&self, draft: &mut Draft) -> Result<(), JournalError> {
-        if draft.entries.is_empty() {
-            return Ok(());
-        }
-        if !self.logging {
-            // The load's rows live in the mirror only; whoever reads them reads the mirror.
-            let unlogged: Vec<Entry> =
-                draft.entries.iter().map(|entry| Entry { change: None, ..entry.clone() }).collect();
-            return self.retried(|| self.journal.commit(&unlogged)).await;
-        }
-        let entries = &draft.entries;
-        self.retried(|| self.journal.commit(entries)).await
-    }
-
-    /// Makes copies of the changed rows inside other rows true, wave after wave. `newest` is when the newest look was
-    /// sent of all that was there before: a row that was looked at later holds no copies that are older than their
-    /// originals, unless of what came together with it, which finds it among those that refer to it.
-    async fn follow(&mut self, draft: &mut Draft, newest: Moment) -> Result<(), JournalError> {
-        let (changes, fresh) = written(draft);
-        self.follow_changes(draft, changes, fresh, newest).await
-    }
-
-    async fn follow_changes(
-        &mut self,
-        draft: &mut Draft,
-        mut changes: Vec<Change>,
-        mut fresh: HashMap<RowKey, Known>,
+    /// Writes entries; finds out meanwhile where copies of the changed rows may be untrue. `newest` is when the newest
+    /// look was sent of all that was there before: a row that was looked at later holds no copies that are older than
+    /// their originals, unless of what came together with it, which finds it among those that refer to it.
+    async fn commit(
+        &self,
+        mut entries: Vec<Entry>,
         newest: Moment,
-    ) -> Result<(), JournalError> {
+    ) -> Result<Option<relation::Pages>, JournalError> {
+        if entries.is_empty() {
+            return Ok(None);
+        }
+        // The load's rows live in the mirror only; whoever reads them reads the mirror.
+        let unlogged: Vec<Change> = match self.logging {
+            true => Vec::new(),
+            false => entries.iter_mut().filter_map(|entry| entry.change.take()).collect(),
+        };
+        let pages = async {
+            let changes = entries.iter().filter_map(|entry| entry.change.as_ref()).chain(&unlogged);
+            // Later entries come later: the last word on a key stays.
+            let fresh = entries.iter().map(|Entry { row: MirrorRow { key, version, row }, .. }| {
+                (*key, Known { key: *key, version: version.clone(), alive: row.is_some() })
+            });
+            let mut pages = relation::Pages::new(&*self.source, changes, fresh.collect(), newest);
+            pages.look_ahead(&*self.journal).await;
+            pages
+        };
+        let (committed, pages) = futures::join!(self.retried(|| self.journal.commit(&entries)), pages);
+        committed.map(|()| Some(pages))
+    }
+
+    /// Makes copies of changed rows inside other rows true, wave after wave.
+    async fn follow(&mut self, pages: Option<relation::Pages>, newest: Moment) -> Result<(), JournalError> {
+        let mut wave: Vec<relation::Pages> = pages.into_iter().collect();
         for _ in 0..WAVES {
-            if changes.is_empty() {
-                return Ok(());
-            }
-            let mut pages = relation::Pages::new(&*self.source, changes, fresh, newest);
-            while let Some(page) = self.next_page(&mut pages).await? {
-                let mut derived = Draft { rows: page.holders, ..Draft::default() };
-                let mut renewed: BTreeMap<RowKey, Row> = BTreeMap::new();
-                for (holder, other) in page.pairs {
-                    let Some(before) = derived.rows.get(&holder) else { continue };
-                    let mut current = before.clone();
-                    if let Some(row) = renewed.get(&holder) {
-                        current.row = Some(row.clone());
-                    }
-                    if let Some(row) = self.source.renew(&current, &other) {
-                        renewed.insert(holder, row);
-                    }
+            let mut next = Vec::new();
+            for mut pages in wave {
+                while let Some(page) = self.next_page(&mut pages).await? {
+                    let entries = self.renew(page);
+                    next.extend(self.commit(entries, newest).await?);
                 }
-                for (key, row) in renewed {
-                    let sent = derived.rows.get(&key).map_or_else(Default::default, |r| r.version.observed);
-                    let seen = Seen::Derived(row);
-                    self.judge(
-                        &mut derived,
-                        &Observation { key, sent, channel: Channel::Relation, seen },
-                        None,
-                    );
-                }
-                self.commit(&mut derived).await?;
-                draft.entries.append(&mut derived.entries);
             }
-            (changes, fresh) = written(draft);
+            wave = next;
         }
         Ok(())
+    }
+
+    /// What makes the copies of a page true.
+    fn renew(&mut self, page: relation::Page) -> Vec<Entry> {
+        let mut draft = Draft { rows: page.holders, ..Draft::default() };
+        let mut renewed: BTreeMap<RowKey, Row> = BTreeMap::new();
+        for (holder, other) in page.pairs {
+            let Some(before) = draft.rows.get(&holder) else { continue };
+            let mut current = before.clone();
+            if let Some(row) = renewed.get(&holder) {
+                current.row = Some(row.clone());
+            }
+            if let Some(row) = self.source.renew(&current, &other) {
+                renewed.insert(holder, row);
+            }
+        }
+        for (key, row) in renewed {
+            let sent = draft.rows.get(&key).map_or_else(Default::default, |r| r.version.observed);
+            let (channel, seen) = (Channel::Relation, Seen::Derived(row));
+            self.judge(&mut draft, &Observation { key, sent, channel, seen }, None);
+        }
+        draft.entries
     }
 
     /// Repeats a journal call until it succeeds, is cancelled, or needs a person.

@@ -46,7 +46,8 @@ struct Referrers {
 
 /// What is left to look at.
 pub(super) struct Pages {
-    /// Rows that have just been written: what the mirror knows of them need not be asked.
+    /// Rows that have just been written, and others that have been asked about: what the mirror knows of them need not be
+    /// asked.
     fresh: HashMap<RowKey, Known>,
     direct: VecDeque<(RowKey, RowKey)>,
     referrers: Vec<Referrers>,
@@ -55,9 +56,9 @@ pub(super) struct Pages {
 
 impl Pages {
     /// What `changes` may have made untrue. `newest` is when anything was looked at last that was there before them.
-    pub(super) fn new<S: Source>(
+    pub(super) fn new<'c, S: Source>(
         source: &S,
-        changes: Vec<Change>,
+        changes: impl IntoIterator<Item = &'c Change>,
         fresh: HashMap<RowKey, Known>,
         newest: Moment,
     ) -> Pages {
@@ -94,6 +95,14 @@ impl Pages {
             }
         }
         pages
+    }
+
+    /// Asks the mirror already of those of the first rows that have not just been written: whoever writes those does not
+    /// touch them. What cannot be read is read when its turn comes.
+    pub(super) async fn look_ahead<J: Journal>(&mut self, journal: &J) {
+        let pairs: Vec<(RowKey, RowKey)> = self.direct.iter().take(PAIRS).copied().collect();
+        let known = journal.known(&unlike(&pairs, &self.fresh)).await.unwrap_or_default();
+        self.fresh.extend(known.into_iter().map(|known| (known.key, known)));
     }
 
     /// Has those looked at that refer to the row `key`.
@@ -163,6 +172,15 @@ fn oldest_look(known: &Known) -> Moment {
     }
 }
 
+/// The rows of the pairs that are not among these.
+fn unlike(pairs: &[(RowKey, RowKey)], fresh: &HashMap<RowKey, Known>) -> Vec<RowKey> {
+    let mut keys: Vec<RowKey> = pairs.iter().flat_map(|(holder, other)| [*holder, *other]).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys.retain(|key| !fresh.contains_key(key));
+    keys
+}
+
 async fn paired<J: Journal>(
     journal: &J,
     pairs: &[(RowKey, RowKey)],
@@ -170,12 +188,8 @@ async fn paired<J: Journal>(
 ) -> Result<Page, JournalError> {
     // A row read anew and a row that changed are each other's holder and original in most pairs: first sort
     // out, without reading content, where the original can be newer at all.
-    let mut keys: Vec<RowKey> = pairs.iter().flat_map(|(holder, other)| [*holder, *other]).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    keys.retain(|key| !fresh.contains_key(key));
-    let known: HashMap<RowKey, Known> =
-        journal.known(&keys).await?.into_iter().map(|known| (known.key, known)).collect();
+    let known = journal.known(&unlike(pairs, fresh)).await?;
+    let known: HashMap<RowKey, Known> = known.into_iter().map(|known| (known.key, known)).collect();
     let known = |key: &RowKey| fresh.get(key).or_else(|| known.get(key));
     let mut worth: Vec<(RowKey, RowKey)> = pairs
         .iter()
