@@ -16,8 +16,12 @@ use crate::finding::Finding;
 /// How long to wait for another writer before saying that the file is busy. Longer than any batch takes.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Prepared statements kept for a connection: a dozen tables with eight each, and the bookkeeping.
+/// Prepared statements kept for a connection: a dozen tables with nine each, and the bookkeeping.
 const STATEMENTS: usize = 128;
+
+/// Size of the pages of a new file: a row has some 2 kB, and a page wastes what is too little for one more. With SQLite's
+/// 4 KiB the file is a third larger, and written in four times as many pieces.
+const PAGE_BYTES: u32 = 16_384;
 
 /// What a log file that a reader held back is cut to once it is written back.
 const WAL_KEPT_BYTES: &str = "67108864";
@@ -81,6 +85,7 @@ impl Validated {
                 Path::new(".").join(&self.path)
             })
             .busy_timeout(BUSY_TIMEOUT)
+            .page_size(PAGE_BYTES)
             .synchronous(SqliteSynchronous::Full)
             .pragma("journal_size_limit", WAL_KEPT_BYTES)
             .statement_cache_capacity(STATEMENTS)

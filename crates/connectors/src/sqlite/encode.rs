@@ -18,9 +18,12 @@ use crate::sql::{self, cell_name, day, join, quote, time};
 ///
 /// Measured with 45 columns and 2 kB a row, 500 and 5,000 rows a transaction, release build, rows per second
 /// inserted / overwritten: 64 rows a statement 48,000 / 125,000; 500 rows at most a tenth more, for eight times
-/// the memory of a prepared statement; one row 15,000 / 19,000; `json_each` 21,000 / 28,000, and it would read
-/// floats through text.
-const ROWS_PER_STATEMENT: [usize; 4] = [64, 16, 4, 1];
+/// the memory of a prepared statement (256 rows: three of them write a batch); one row 15,000 / 19,000; `json_each`
+/// 21,000 / 28,000, and it would read floats through text.
+const ROWS_PER_STATEMENT: [usize; 5] = [256, 64, 16, 4, 1];
+
+/// Keys that are looked up by one statement at most: each is a branch of the statement's plan.
+const MOST_KEYS: usize = 64;
 
 /// How many values SQLite binds in one statement at most (`SQLITE_MAX_VARIABLE_NUMBER` as it is by default).
 const MAX_BINDS: usize = 32_766;
@@ -62,9 +65,10 @@ impl Statements {
             let fits = move |rows: &usize| *rows == 1 || rows.saturating_mul(binds_per_row) <= MAX_BINDS - 2;
             ROWS_PER_STATEMENT.into_iter().filter(fits)
         };
+        let deleted = sizes(table.key_columns).filter(|rows| *rows <= MOST_KEYS);
         Statements {
             upsert: sizes(table.columns.len()).map(|n| (n, upsert(table, leftovers, n).into())).collect(),
-            delete: sizes(table.key_columns).map(|n| (n, delete(table, n).into())).collect(),
+            delete: deleted.map(|n| (n, delete(table, n).into())).collect(),
         }
     }
 }

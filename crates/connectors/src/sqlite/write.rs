@@ -39,13 +39,18 @@ pub(super) async fn write_table(
         sqlx::query_scalar(AssertSqlSafe(format!("SELECT coalesce(max(rowid), 0) FROM {name}")))
             .fetch_one(&mut *connection)
             .await?;
-    for (statement, rows) in encode::pieces(&statements.upsert, &batch.upserts) {
+    let mut bound = encode::pieces(&statements.upsert, &batch.upserts).map(|(statement, rows)| {
         let mut arguments = SqliteArguments::default();
         arguments.reserve(rows.len().saturating_mul(table.columns.len()), 0);
-        for row in rows {
-            binder.row(&mut arguments, table, table.columns.len(), row)?;
-        }
-        sqlx::query_with(AssertSqlSafe(statement.clone()), arguments).execute(&mut *connection).await?;
+        rows.iter().try_for_each(|row| binder.row(&mut arguments, table, table.columns.len(), row))?;
+        Ok::<_, Fault>(sqlx::query_with(AssertSqlSafe(statement.clone()), arguments))
+    });
+    let mut next = bound.next();
+    while let Some(upsert) = next {
+        // The next rows are bound while the driver's thread writes these.
+        let (written, after) = futures::join!(upsert?.execute(&mut *connection), async { bound.next() });
+        written?;
+        next = after;
     }
     let inserted: i64 =
         sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {name} WHERE rowid > ?")))
