@@ -10,8 +10,8 @@ use crate::database::{Database, Reader};
 use crate::process::{Ended, Running, run};
 use crate::simulator::{PROJECT, Simulator, TEAM};
 
-/// How often the target is looked at for a row that is awaited.
-const LOOK: Duration = Duration::from_millis(10);
+/// How often the target is looked at for a row that is awaited: what that takes is missing where it is measured.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The exit code of `tributary verify` when something differs.
 const DIFFERENT: i32 = 3;
