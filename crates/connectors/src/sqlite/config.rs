@@ -20,7 +20,7 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const STATEMENTS: usize = 128;
 
 /// Size of the pages of a new file: a row has some 2 kB, and a page wastes what is too little for one more. With SQLite's
-/// 4 KiB the file is a third larger, and written in four times as many pieces.
+/// 4 KiB the file is a fifth larger, and written in four times as many pieces.
 const PAGE_BYTES: u32 = 16_384;
 
 /// What a log file that a reader held back is cut to once it is written back.
