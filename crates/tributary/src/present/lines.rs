@@ -230,14 +230,13 @@ impl Lines {
         progress: bool,
         lines: &mut Vec<Line>,
     ) {
-        let (mut pending, mut detailed, mut loaded) = (0, 0, true);
+        let (mut pending, mut detailed) = (0, 0);
         for (project, tables) in &status.projects {
             for (name, table) in tables {
                 let old = before.projects.get(project).and_then(|tables| tables.get(name));
                 let full = format!("{project}/{name}");
                 pending += table.pending;
                 detailed += table.detailed;
-                loaded &= table.loaded;
                 if table.loaded {
                     // Loaded by an earlier run: nothing was listed by this one, and there is nothing to say.
                     if old.is_some_and(|old| !old.loaded) || (old.is_none() && table.listed > 0) {
@@ -273,10 +272,14 @@ impl Lines {
         let pace = self.paces.entry(String::new()).or_default();
         pace.note(now, detailed);
         self.detailing |= pending > 0;
-        // While tables are still being listed, what is to be fetched grows with them.
-        if pending > 0 && progress && loaded {
+        // While tables are still being listed, what is to be fetched grows with them. A table that cannot be listed keeps
+        // nobody from being told.
+        if status.capture.state == State::Loading {
+            return;
+        }
+        if pending > 0 && progress {
             lines.push(Line::Details { pending, per_second: pace.per_second(), left: pace.left(pending) });
-        } else if pending == 0 && loaded && std::mem::take(&mut self.detailing) {
+        } else if pending == 0 && std::mem::take(&mut self.detailing) {
             lines.push(Line::Detailed);
         }
     }
@@ -374,6 +377,7 @@ mod tests {
         let mut script = Script::new();
         let listed = |rows| {
             move |status: &mut Status| {
+                status.capture.enter(State::Loading);
                 issues(status, |table| (table.listed, table.total) = (rows, Some(4_000)));
             }
         };
@@ -386,6 +390,7 @@ mod tests {
         assert_eq!(script.at(11, |status| issues(status, |t| (t.listed, t.pending) = (1_100, 7))), NOTHING);
         assert_eq!(script.at(11, |status| issues(status, |t| t.pending = 0)), NOTHING);
         let done = script.at(12, |status| {
+            status.capture.enter(State::Polling);
             issues(status, |table| (table.loaded, table.rows, table.pending) = (true, 4_000, 300));
         });
         assert_eq!(done, ["loaded app/Issues: 4,000 rows"]);
