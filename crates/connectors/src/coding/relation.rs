@@ -40,7 +40,7 @@ pub(super) fn references(table: &Table, row: &Row) -> Vec<Reference> {
     }
     let named =
         [(ITERATIONS, code_of(row, "Iteration")), (ISSUES, parent_code(row)), (ISSUES, code_of(row, "Epic"))];
-    let sub_tasks = ids(row, "SubTasks", &["Code"]).map(|code| (ISSUES, Some(code)));
+    let sub_tasks = row.ids("SubTasks", &["Code"]).into_iter().map(|code| (ISSUES, Some(code)));
     let mut references: Vec<Reference> = named
         .into_iter()
         .chain(sub_tasks)
@@ -106,7 +106,8 @@ fn shown(key: RowKey, row: &Row) -> Vec<RowKey> {
         (PROJECT_MEMBERS, "Assignees", &["Id"]),
     ];
     let copies = copies.into_iter().flat_map(|(table, field, path)| {
-        ids(row, field, path).map(move |id| RowKey { table, project: key.project, id: RowId(id) })
+        let ids = row.ids(field, path).into_iter();
+        ids.map(move |id| RowKey { table, project: key.project, id: RowId(id) })
     });
     parent_code(row).map(|code| issue(key, code)).into_iter().chain(copies).collect()
 }
@@ -296,17 +297,12 @@ fn unset(value: &mut Value) {
     }
 }
 
-/// Ids inside of a field; one that is 0 is unset.
-fn ids(row: &Row, field: &str, path: &[&str]) -> impl Iterator<Item = i64> + use<> {
-    row.ids(field, path).into_iter()
-}
-
 fn number(value: Option<&Value>) -> Option<i64> {
     value.and_then(engine::row::integer).filter(|number| *number != 0)
 }
 
 pub(super) fn code_of(row: &Row, field: &str) -> Option<i64> {
-    ids(row, field, &["Code"]).next()
+    row.ids(field, &["Code"]).first().copied()
 }
 
 /// The code of an issue's parent, from whichever shape says it.

@@ -111,9 +111,9 @@ impl<S: Source, J: Journal> Capture<S, J> {
     async fn record(&self, reading: Reading<'_>, page: Page) -> Result<Recorded, CaptureError> {
         let Reading { project, table, channel, .. } = reading;
         let ids: Vec<RowId> = page.rows.iter().map(|(id, _)| *id).collect();
-        let mut updated: Vec<i64> = page.rows.iter().filter_map(|(_, row)| row.updated_ms(table)).collect();
-        updated.sort_unstable();
-        let (newest_ms, oldest_ms) = (updated.last().copied().unwrap_or(0), updated.first().copied());
+        let updated: Vec<i64> = page.rows.iter().filter_map(|(_, row)| row.updated_ms(table)).collect();
+        let updated = || updated.iter().copied();
+        let (newest_ms, oldest_ms) = (updated().max().unwrap_or(0), updated().min());
         let distinct = match reading.track {
             true => self.journal.census_saw(table.id, project.id, &ids).await?,
             false => 0,
