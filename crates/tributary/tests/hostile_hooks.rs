@@ -18,7 +18,7 @@ use engine::journal::{Journal, Limit};
 use engine::observation::Channel;
 use engine::position::Sequence;
 use engine::row::RowKey;
-use engine::status::{Board, State, Status};
+use engine::status::{Board, Status};
 use secrecy::SecretString;
 use server::receiver::{Door, DoorToken, Receiver};
 use store::inbox::SqliteInbox;
@@ -113,19 +113,10 @@ async fn stage(
     (bench, reception)
 }
 
-/// Waits until the first reading, the first poll and the first census are over.
+/// Waits until everything has been read once, and the board tells of hooks.
 async fn loaded(following: &Following) {
-    following
-        .until("the first reading", |status| {
-            let tables = || status.projects.values().flat_map(|tables| tables.values());
-            tables().count() > 0
-                && tables().all(|table| table.loaded && table.pending == 0)
-                && matches!(status.capture.state, State::Following { .. })
-                && status.tasks.values().all(|task| matches!(task.activity.state, State::Following { .. }))
-                && status.hooks.is_some()
-        })
-        .await;
     following.first_reading().await;
+    following.until("the hooks", |status| status.hooks.is_some()).await;
 }
 
 async fn becomes_equal(bench: &Bench, following: &Following) {

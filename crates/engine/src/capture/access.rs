@@ -89,6 +89,22 @@ impl<S: Source, J: Journal> Capture<S, J> {
         Ok(())
     }
 
+    /// A look around, which fails where a project that was asked for is not visible.
+    pub(super) async fn look_around_once(&self) -> Result<(), CaptureError> {
+        self.look_around().await?;
+        self.complain_of_lost_access()
+    }
+
+    /// Fails while a project that was asked for is not visible. Of all that the credential sees, one that it
+    /// sees no more is not missed, but its rows stay; that none is left is still worth a complaint.
+    pub(super) fn complain_of_lost_access(&self) -> Result<(), CaptureError> {
+        let everything = self.settings.projects == Projects::All && !self.access.visible().is_empty();
+        match self.access.lost().first() {
+            Some(project) if !everything => Err(no_access(project).into()),
+            _ => Ok(()),
+        }
+    }
+
     fn publish(&self, documents: &[Remembered]) {
         self.progress.send_if_modified(|progress| progress.see(documents, &self.settings.projects));
     }
@@ -150,7 +166,7 @@ pub(super) async fn remembered<J: Journal>(
 }
 
 /// The credential does not see a project that is captured.
-pub(super) fn no_access(project: &Project) -> SourceError {
+fn no_access(project: &Project) -> SourceError {
     SourceError {
         kind: SourceErrorKind::AccessLost,
         problem: Problem::new(

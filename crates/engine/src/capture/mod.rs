@@ -18,6 +18,7 @@ pub mod hook;
 mod listing;
 pub mod load;
 mod missed;
+mod patience;
 pub mod poll;
 pub mod recorder;
 mod relation;

@@ -1,7 +1,7 @@
 //! Says when each channel looks: load first, then poll and census on their rhythms; or everything once.
 //!
 //! At start, a problem that needs a person ends the capture. Once following, lost access or a refused credential
-//! is waited out: said, looked at again, resumed by itself. What the capture waits for is on the board.
+//! is waited out (`patience`): said, looked at again, resumed by itself.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,38 +16,25 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::access::{Access, no_access};
+use super::access::Access;
 use super::detail::InFlight;
 use super::differ::Details;
 use super::fields::Fields;
 use super::hook::Hooked;
+use super::patience::ONCE_PATIENCE;
 use super::recorder::{Onlookers, recorder};
 use super::remembered::{LOG_BEGAN, remembered};
-use super::{Capture, CaptureError, Progress, Projects, Settings, Until, anew, bearable, prune_every};
+use super::{Capture, CaptureError, Progress, Settings, Until, anew, bearable, prune_every};
 use crate::clock::Clock;
 use crate::journal::{Ask, Journal, JournalError};
 use crate::observation::Channel;
-use crate::problem::{Problem, Remedy};
+use crate::problem::Remedy;
 use crate::schema::TableId;
-use crate::source::{Project, Source, SourceError, SourceErrorKind, Urgency};
+use crate::source::{Project, Source, Urgency};
 use crate::status::{Board, Held, State, Status};
 
 /// Projects read at the same time.
 pub(super) const PROJECTS_AT_ONCE: usize = 4;
-/// After trouble, look again this often ...
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
-/// ... for so long ...
-const LOOK_AGAIN_OFTEN: Duration = Duration::from_mins(10);
-/// ... and then this often.
-const LOOK_AGAIN_LATER: Duration = Duration::from_mins(1);
-/// A source that never answered is given up at start after this time.
-const FIRST_ANSWER: Duration = Duration::from_secs(25);
-/// With `once`, transient errors are retried for so long without any success.
-const ONCE_PATIENCE: Duration = Duration::from_mins(10);
-/// So many refusals of an action in a row, while the credential sees its projects, are no passing fault.
-const REFUSALS: u32 = 3;
-/// With `once`, time between two tries.
-const ONCE_PAUSE: Duration = Duration::from_secs(1);
 /// With `once`, passes over everything: what changes meanwhile never prolongs it further.
 const PASSES: u32 = 3;
 /// How often pruning is due, unless things are kept for so short that it is due more often.
@@ -154,20 +141,6 @@ pub async fn run<S: Source, J: Journal>(
     outcome
 }
 
-/// The source took longer than anybody wants to wait for a first answer.
-fn no_answer() -> SourceError {
-    SourceError {
-        kind: SourceErrorKind::Unreachable,
-        problem: Problem::new(
-            "SOURCE-UNREACHABLE",
-            "Cannot reach the source",
-            format!("it did not answer within {} seconds", FIRST_ANSWER.as_secs()),
-            "Check `source.team` or `source.base_url`, the network and the proxy.",
-        ),
-        source: None,
-    }
-}
-
 /// Which of the first rounds after a start are over.
 #[derive(Debug, Default)]
 struct FirstRound {
@@ -210,38 +183,6 @@ impl<S: Source, J: Journal> Capture<S, J> {
             result = rounds => result,
             result = details => result,
             result = hooks => result,
-        }
-    }
-
-    /// The first contact with the source, or the first after it was `known`.
-    async fn start(&self, until: Until, known: bool) -> Result<(), CaptureError> {
-        let (began, since) = (Instant::now(), Timestamp::now());
-        self.remembered_fields().await?;
-        // A host that never answered is most likely a mistake, one that answers badly is in trouble.
-        let mut silent = true;
-        let mut last = None;
-        // Somebody waits for the answer; what has followed before is waited for as long as it takes.
-        let gives_up = until == Until::Once || !known;
-        loop {
-            let patience = if silent { FIRST_ANSWER } else { ONCE_PATIENCE };
-            let left = if gives_up { patience.saturating_sub(began.elapsed()) } else { patience };
-            let answer = tokio::time::timeout(left, self.look_around());
-            match answer.await.unwrap_or_else(|_| Err(last.take().unwrap_or_else(|| no_answer().into()))) {
-                Ok(()) => {
-                    let lost = self.complain_of_lost_access();
-                    return if gives_up { lost } else { Ok(()) };
-                }
-                Err(error) if error.is_passing() => {
-                    silent &= error.is_silence();
-                    let over = began.elapsed() >= if silent { FIRST_ANSWER } else { ONCE_PATIENCE };
-                    if over && gives_up {
-                        return Err(error);
-                    }
-                    self.wait(&error, ONCE_PAUSE, since).await;
-                    last = Some(error);
-                }
-                Err(error) => return Err(error),
-            }
         }
     }
 
@@ -438,61 +379,6 @@ impl<S: Source, J: Journal> Capture<S, J> {
         }
     }
 
-    /// Fails while a project that was asked for is not visible. Of all that the credential sees, one that it
-    /// sees no more is not missed, but its rows stay; that none is left is still worth a complaint.
-    fn complain_of_lost_access(&self) -> Result<(), CaptureError> {
-        let everything = self.settings.projects == Projects::All && !self.access.visible().is_empty();
-        match self.access.lost().first() {
-            Some(project) if !everything => Err(no_access(project).into()),
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether the source refuses an action although the credential sees every project: nothing that comes back
-    /// by itself.
-    async fn is_refused(&self, error: &CaptureError) -> bool {
-        error.is_access_lost() && self.look_around_once().await.is_ok()
-    }
-
-    /// Repeats a round until it succeeds, waiting out whatever passes or is put right from outside. At a
-    /// first start, an action that is refused again and again ends it.
-    async fn patiently<F>(&self, first: bool, round: impl Fn() -> F) -> Result<(), CaptureError>
-    where
-        F: Future<Output = Result<(), CaptureError>>,
-    {
-        let mut trouble: Option<(Instant, Timestamp)> = None;
-        let mut refusals = 0_u32;
-        loop {
-            let error = match round().await {
-                Ok(()) => return Ok(()),
-                Err(CaptureError::Journal(error)) if error.remedy == Remedy::NeedsHuman => {
-                    return Err(CaptureError::Journal(error));
-                }
-                Err(error) => error,
-            };
-            refusals = if first && self.is_refused(&error).await { refusals.saturating_add(1) } else { 0 };
-            if refusals >= REFUSALS {
-                return Err(error);
-            }
-            let (began, since) = *trouble.get_or_insert_with(|| (Instant::now(), Timestamp::now()));
-            let pause = match began.elapsed() < LOOK_AGAIN_OFTEN {
-                true => LOOK_AGAIN.min(self.settings.poll_interval.max(ONCE_PAUSE)),
-                false => LOOK_AGAIN_LATER,
-            };
-            self.wait(&error, pause, since).await;
-            self.in_flight.retry_now();
-        }
-    }
-
-    /// Says what is wrong and since when, and waits. Whoever shows the board says it once.
-    async fn wait(&self, error: &CaptureError, pause: Duration, since: Timestamp) {
-        let problem = error.problem().clone();
-        tracing::debug!(%problem, "waiting");
-        let next = Timestamp::now().checked_add(pause).ok();
-        self.board.update(|status| status.capture.enter_since(State::Waiting { problem, next }, since));
-        tokio::time::sleep(pause).await;
-    }
-
     async fn rest(&self, pause: Duration) {
         let next = Timestamp::now().checked_add(pause).ok();
         let head = self.journal.head().borrow().0;
@@ -577,35 +463,6 @@ impl<S: Source, J: Journal> Capture<S, J> {
             }
         }
         Ok(pending)
-    }
-
-    async fn look_around_once(&self) -> Result<(), CaptureError> {
-        self.look_around().await?;
-        self.complain_of_lost_access()
-    }
-
-    /// Repeats a step while its errors may pass, but not for ever.
-    async fn insistently<F>(&self, step: impl Fn() -> F) -> Result<(), CaptureError>
-    where
-        F: Future<Output = Result<(), CaptureError>>,
-    {
-        let (deadline, since) = (Instant::now().checked_add(ONCE_PATIENCE), Timestamp::now());
-        let mut refusals = 0_u32;
-        loop {
-            let error = match step().await {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
-            refusals = if self.is_refused(&error).await { refusals.saturating_add(1) } else { 0 };
-            if refusals >= REFUSALS {
-                return Err(error);
-            }
-            let over = deadline.is_none_or(|deadline| Instant::now() >= deadline);
-            if over || error.remedy() == Remedy::NeedsHuman {
-                return Err(error);
-            }
-            self.wait(&error, ONCE_PAUSE, since).await;
-        }
     }
 
     async fn outcome(&self) -> Result<Outcome, CaptureError> {

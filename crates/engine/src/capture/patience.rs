@@ -1,0 +1,145 @@
+//! How trouble is waited out: passing trouble by trying again, lost access and a refused credential until somebody puts
+//! them right. Whoever waits says on the board what for, since when, and when it looks again.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::{Capture, CaptureError, Until};
+use crate::journal::Journal;
+use crate::problem::{Problem, Remedy};
+use crate::source::{Source, SourceError, SourceErrorKind};
+use crate::status::State;
+
+/// After trouble, look again this often ...
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// ... for so long ...
+const LOOK_AGAIN_OFTEN: Duration = Duration::from_mins(10);
+/// ... and then this often.
+const LOOK_AGAIN_LATER: Duration = Duration::from_mins(1);
+/// A source that never answered is given up at start after this time.
+const FIRST_ANSWER: Duration = Duration::from_secs(25);
+/// With `once`, transient errors are retried for so long without any success.
+pub(super) const ONCE_PATIENCE: Duration = Duration::from_mins(10);
+/// So many refusals of an action in a row, while the credential sees its projects, are no passing fault.
+const REFUSALS: u32 = 3;
+/// With `once`, time between two tries.
+const ONCE_PAUSE: Duration = Duration::from_secs(1);
+
+/// The source took longer than anybody wants to wait for a first answer.
+fn no_answer() -> SourceError {
+    SourceError {
+        kind: SourceErrorKind::Unreachable,
+        problem: Problem::new(
+            "SOURCE-UNREACHABLE",
+            "Cannot reach the source",
+            format!("it did not answer within {} seconds", FIRST_ANSWER.as_secs()),
+            "Check `source.team` or `source.base_url`, the network and the proxy.",
+        ),
+        source: None,
+    }
+}
+
+impl<S: Source, J: Journal> Capture<S, J> {
+    /// The first contact with the source, or the first after it was `known`.
+    pub(super) async fn start(&self, until: Until, known: bool) -> Result<(), CaptureError> {
+        let (began, since) = (Instant::now(), Timestamp::now());
+        self.remembered_fields().await?;
+        // A host that never answered is most likely a mistake, one that answers badly is in trouble.
+        let mut silent = true;
+        let mut last = None;
+        // Somebody waits for the answer; what has followed before is waited for as long as it takes.
+        let gives_up = until == Until::Once || !known;
+        loop {
+            let patience = if silent { FIRST_ANSWER } else { ONCE_PATIENCE };
+            let left = if gives_up { patience.saturating_sub(began.elapsed()) } else { patience };
+            let answer = tokio::time::timeout(left, self.look_around());
+            match answer.await.unwrap_or_else(|_| Err(last.take().unwrap_or_else(|| no_answer().into()))) {
+                Ok(()) => {
+                    let lost = self.complain_of_lost_access();
+                    return if gives_up { lost } else { Ok(()) };
+                }
+                Err(error) if error.is_passing() => {
+                    silent &= error.is_silence();
+                    let over = began.elapsed() >= if silent { FIRST_ANSWER } else { ONCE_PATIENCE };
+                    if over && gives_up {
+                        return Err(error);
+                    }
+                    self.wait(&error, ONCE_PAUSE, since).await;
+                    last = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Whether the source refuses an action although the credential sees every project: nothing that comes back
+    /// by itself.
+    async fn is_refused(&self, error: &CaptureError) -> bool {
+        error.is_access_lost() && self.look_around_once().await.is_ok()
+    }
+
+    /// Repeats a round until it succeeds, waiting out whatever passes or is put right from outside. At a
+    /// first start, an action that is refused again and again ends it.
+    pub(super) async fn patiently<F>(&self, first: bool, round: impl Fn() -> F) -> Result<(), CaptureError>
+    where
+        F: Future<Output = Result<(), CaptureError>>,
+    {
+        let mut trouble: Option<(Instant, Timestamp)> = None;
+        let mut refusals = 0_u32;
+        loop {
+            let error = match round().await {
+                Ok(()) => return Ok(()),
+                Err(CaptureError::Journal(error)) if error.remedy == Remedy::NeedsHuman => {
+                    return Err(CaptureError::Journal(error));
+                }
+                Err(error) => error,
+            };
+            refusals = if first && self.is_refused(&error).await { refusals.saturating_add(1) } else { 0 };
+            if refusals >= REFUSALS {
+                return Err(error);
+            }
+            let (began, since) = *trouble.get_or_insert_with(|| (Instant::now(), Timestamp::now()));
+            let pause = match began.elapsed() < LOOK_AGAIN_OFTEN {
+                true => LOOK_AGAIN.min(self.settings.poll_interval.max(ONCE_PAUSE)),
+                false => LOOK_AGAIN_LATER,
+            };
+            self.wait(&error, pause, since).await;
+            self.in_flight.retry_now();
+        }
+    }
+
+    /// Says what is wrong and since when, and waits. Whoever shows the board says it once.
+    async fn wait(&self, error: &CaptureError, pause: Duration, since: Timestamp) {
+        let problem = error.problem().clone();
+        tracing::debug!(%problem, "waiting");
+        let next = Timestamp::now().checked_add(pause).ok();
+        self.board.update(|status| status.capture.enter_since(State::Waiting { problem, next }, since));
+        tokio::time::sleep(pause).await;
+    }
+
+    /// Repeats a step while its errors may pass, but not for ever.
+    pub(super) async fn insistently<F>(&self, step: impl Fn() -> F) -> Result<(), CaptureError>
+    where
+        F: Future<Output = Result<(), CaptureError>>,
+    {
+        let (deadline, since) = (Instant::now().checked_add(ONCE_PATIENCE), Timestamp::now());
+        let mut refusals = 0_u32;
+        loop {
+            let error = match step().await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            refusals = if self.is_refused(&error).await { refusals.saturating_add(1) } else { 0 };
+            if refusals >= REFUSALS {
+                return Err(error);
+            }
+            let over = deadline.is_none_or(|deadline| Instant::now() >= deadline);
+            if over || error.remedy() == Remedy::NeedsHuman {
+                return Err(error);
+            }
+            self.wait(&error, ONCE_PAUSE, since).await;
+        }
+    }
+}
