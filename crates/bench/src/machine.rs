@@ -8,7 +8,7 @@ use serde::Serialize;
 /// A machine and a day.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Machine {
-    /// The processor's name, where the system says.
+    /// The processor's name, where the system says; with its family and model, for hosts hide the rest of the name.
     cpu: Option<String>,
     cores: usize,
     memory_gb: Option<u64>,
@@ -33,8 +33,12 @@ impl Machine {
         let kilobytes = kilobytes.and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok());
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let name = field("/etc/os-release", "PRETTY_NAME").unwrap_or_else(|| std::env::consts::OS.to_owned());
+        let processor = |name| field("/proc/cpuinfo", name);
+        let model = processor("cpu family").zip(processor("model\t"));
+        let model =
+            model.map_or_else(String::new, |(family, model)| format!(" (family {family}, model {model})"));
         Machine {
-            cpu: field("/proc/cpuinfo", "model name"),
+            cpu: processor("model name").map(|name| format!("{name}{model}")),
             cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             memory_gb: kilobytes.map(|kilobytes| kilobytes.saturating_add(500_000) / 1_000_000),
             // What stands after the version names who built it.
