@@ -29,6 +29,7 @@ on_each_target!(
     soft_deletes_keep_the_row_and_a_return_clears_the_mark,
     a_project_taken_out_of_the_configuration_leaves,
     the_target_is_rebuilt_when_somebody_dropped_a_table,
+    a_target_that_is_filled_again_counts_what_it_gets,
     a_fresh_reading_that_sees_less_holds_what_it_would_delete,
 );
 
@@ -234,6 +235,25 @@ async fn the_target_is_rebuilt_when_somebody_dropped_a_table(target: TargetKind)
     bench.place.execute("DROP TABLE \"Issues\"").await;
     cheap(&bench.once().await);
     assert_equal(&bench).await;
+}
+
+/// In several batches, and rows that changed come after others that were read later.
+async fn a_target_that_is_filled_again_counts_what_it_gets(target: TargetKind) {
+    let bench = Bench::new(target, unlimited(project_of(900))).await;
+    bench.once().await;
+    let _ = bench.sim.world().mutate(200, &[]);
+    bench.once().await;
+    for table in ["Issues", "Iterations", "ProjectMembers"] {
+        bench.place.execute(&format!("DROP TABLE \"{table}\"")).await;
+    }
+    let ran = bench.once().await;
+    assert_equal(&bench).await;
+    let rows = u64::try_from(bench.place.number("SELECT count(*) FROM \"Issues\"").await).unwrap();
+    let issues = ran.written("Issues");
+    assert_eq!(
+        (issues.rows, issues.inserted, issues.updated, issues.deleted, issues.detailed),
+        (rows, rows, 0, 0, rows)
+    );
 }
 
 async fn a_fresh_reading_that_sees_less_holds_what_it_would_delete(target: TargetKind) {

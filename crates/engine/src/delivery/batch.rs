@@ -49,11 +49,19 @@ pub(super) enum Next {
     Lost,
 }
 
+/// What a batch counts as for a table.
+#[derive(Default)]
+pub(super) struct Tally {
+    pub(super) written: Written,
+    /// Rows that the target is taken to have with their details.
+    pub(super) complete: u64,
+}
+
 /// A batch, and what it counts as.
 pub(super) struct Made {
     pub(super) batch: Batch,
     /// By table of the task.
-    pub(super) counted: BTreeMap<usize, Written>,
+    pub(super) counted: BTreeMap<usize, Tally>,
     /// When the newest of its requests was sent.
     pub(super) newest: Moment,
     /// How many living rows of the task's tables it is, where it was read from the mirror.
@@ -167,12 +175,13 @@ impl<J: Journal> Maker<'_, J> {
         let (now, task) = (Timestamp::now(), self.shaper.task());
         let bytes = steps.iter().filter_map(|step| Some(step.row.as_ref()?.0.json().len())).sum::<usize>();
         let many = steps.len() >= MANY || bytes >= MANY_BYTES;
-        let mut counted: BTreeMap<usize, Written> = BTreeMap::new();
+        let mut counted: BTreeMap<usize, Tally> = BTreeMap::new();
         let mut newest = Moment(0);
         for step in &steps {
             let Some(index) = task.index(step.key.table) else { continue };
-            let count = counted.entry(index).or_default();
+            let Tally { written: count, complete } = counted.entry(index).or_default();
             let add = |sum: &mut u64, one: bool| *sum = sum.saturating_add(u64::from(one));
+            add(complete, step.counts.complete);
             add(&mut count.inserted, step.counts.inserted);
             add(&mut count.updated, step.counts.updated);
             add(&mut count.deleted, step.counts.deleted);

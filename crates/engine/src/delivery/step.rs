@@ -39,6 +39,8 @@ pub(super) struct Counted {
     pub(super) updated: bool,
     pub(super) deleted: bool,
     pub(super) detailed: bool,
+    /// The row got its details before: a target that lacks it gets them with it.
+    pub(super) complete: bool,
 }
 
 /// What a task wants: its tables, its filter, the projects that are captured.
@@ -93,6 +95,7 @@ impl Wanted<'_> {
                 inserted: !known,
                 updated: known && version.first_detail <= position,
                 detailed: version.first_detail > position,
+                complete: Sequence(0) < version.first_detail && version.first_detail <= position,
                 ..Counted::default()
             },
             None => Counted { deleted: known, ..Counted::default() },

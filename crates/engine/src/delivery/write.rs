@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::batch::{Ahead, Made, Maker};
+use super::batch::{Ahead, Made, Maker, Tally};
 use super::runner::{Delivery, DeliveryError};
 use super::step::Step;
 use crate::clock::Moment;
@@ -36,7 +36,9 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         if mirrored.is_some() {
             // Read from the mirror a row has no before: the target itself says what was new to it.
             for (index, effect) in effects.into_iter().enumerate() {
-                let Some(count) = counted.get_mut(&index) else { continue };
+                let Some(Tally { written: count, complete }) = counted.get_mut(&index) else { continue };
+                let unheard_of = effect.inserted.saturating_sub(count.inserted);
+                count.detailed = count.detailed.saturating_add(unheard_of.min(*complete));
                 let known = count.inserted.saturating_add(count.updated).saturating_sub(effect.inserted);
                 count.updated = known.min(count.updated);
                 count.inserted = effect.inserted;
@@ -50,7 +52,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         let delay = Timestamp::now().as_millisecond().saturating_sub(newest.timestamp().as_millisecond());
         let tables = self.shaper.task().tables.clone();
         self.board.task(&self.shaper.task().name, |status| {
-            for (index, count) in counted {
+            for (index, Tally { written: count, .. }) in counted {
                 let Some(table) = tables.get(index) else { continue };
                 let written = status.tables.entry(table.name.to_owned()).or_default();
                 written.inserted = written.inserted.saturating_add(count.inserted);
