@@ -103,6 +103,14 @@ impl PostgresConfig {
             found("it is empty".to_owned(), spell);
             return None;
         }
+        // libpq takes the first of several that answers; a target is one server.
+        let one_host = "Name one, which takes writes.";
+        let authority =
+            text.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?']).next().unwrap_or(""));
+        if authority.rsplit('@').next().is_some_and(|hosts| hosts.contains(',')) {
+            found("it names several hosts".to_owned(), one_host);
+            return None;
+        }
         // What is wrong is not repeated: the parser may have taken a part of the password for something else.
         let Ok(url) = Url::parse(text) else {
             found("it is not a URL".to_owned(), spell);
@@ -129,6 +137,9 @@ impl PostgresConfig {
         for (name, value) in url.query_pairs() {
             match &*name {
                 "dbname" => database = value.into_owned(),
+                "host" | "hostaddr" if value.contains(',') => {
+                    found("it names several hosts".to_owned(), one_host);
+                }
                 "host" | "hostaddr" => host = value.into_owned(),
                 "user" => user = value.into_owned(),
                 "sslmode" if SSL_MODES.contains(&&*value) => mode = Some(value.into_owned()),

@@ -135,7 +135,11 @@ fn message(done: u64, total: Option<u64>, pace: &Pace) -> String {
         text.push_str(&format!("  {} rows/s", count(per_second)));
     }
     if let Some(left) = total.and_then(|total| pace.left(total.saturating_sub(done))) {
-        text.push_str(&format!("  {} left", span(Duration::from_secs(left.as_secs()))));
+        // Rounded up: nothing is left only at the end.
+        text.push_str(&format!(
+            "  {} left",
+            whole(left.as_secs().saturating_add(u64::from(left.subsec_nanos() > 0)))
+        ));
     }
     text
 }
@@ -157,9 +161,12 @@ fn live_line(status: &Status, changes: Option<u64>, now: Timestamp) -> String {
     if !status.projects.is_empty() {
         parts.push(plural(rows, "row"));
     }
-    match changes {
-        Some(changes) => parts.push(plural(changes, "change")),
-        None => parts.push(format!("{} written", count(written(status)))),
+    // What a rebuild writes over what is there is no change: its bar shows it.
+    let rebuilding = status.tasks.values().any(|task| task.rebuild.is_some());
+    match (changes, written(status)) {
+        (Some(changes), _) => parts.push(plural(changes, "change")),
+        (None, 0) if rebuilding => {}
+        (None, written) => parts.push(format!("{} written", count(written))),
     }
     if let Some(last) = status.tasks.values().filter_map(|task| task.last_write).max() {
         let ago = between(last, now).as_secs();
@@ -185,10 +192,13 @@ fn whole(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use engine::status::{State, Status, TableStatus, TaskStatus, Written};
-    use jiff::Timestamp;
+    use std::time::Duration;
 
-    use super::{Bar, bars, live_line};
+    use engine::status::{Copied, State, Status, TableStatus, TaskStatus, Written};
+    use jiff::Timestamp;
+    use tokio::time::Instant;
+
+    use super::{Bar, Pace, bars, live_line, message};
 
     fn status() -> Status {
         let mut status = Status::default();
@@ -214,6 +224,17 @@ mod tests {
     }
 
     #[test]
+    fn a_bar_says_how_long_it_takes_in_whole_seconds() {
+        let mut pace = Pace::default();
+        let began = Instant::now();
+        for second in 0..=4 {
+            pace.note(began + Duration::from_secs(second), 1_000 * second);
+        }
+        assert_eq!(message(4_000, Some(6_500), &pace), "4,000 of 6,500  1,000 rows/s  3 s left");
+        assert_eq!(message(4_000, Some(4_001), &pace), "4,000 of 4,001  1,000 rows/s  1 s left");
+    }
+
+    #[test]
     fn the_live_line_says_rows_changes_delay_and_what_comes_next() {
         let at = |second: i64| Timestamp::from_second(second).unwrap();
         let mut status = status();
@@ -229,6 +250,15 @@ mod tests {
         assert_eq!(
             live_line(&status, Some(1), at(100)),
             "45 rows · 1 change · last 5 s ago · delay 1.2 s · following; next look in 42 s"
+        );
+        // Rows that are written over the same ones.
+        let mut task = status.tasks.remove("t").unwrap();
+        task.tables.clear();
+        task.rebuild = Some(Copied { done: 2, total: 45 });
+        status.tasks.insert("t".to_owned(), task);
+        assert_eq!(
+            live_line(&status, None, at(100)),
+            "45 rows · last 5 s ago · delay 1.2 s · following; next look in 42 s"
         );
     }
 }
