@@ -1,6 +1,7 @@
 //! The commands that look: check, discover, preview, sim.
 
-use serde_json::json;
+use coding_sim::Operation;
+use serde_json::{Value, json};
 
 use crate::support::{Running, Stage, run, tributary, until};
 
@@ -103,6 +104,29 @@ async fn preview_shows_the_newest_rows_with_their_details() {
         let query = format!("SELECT count(\"{name}\") FROM \"Issues\"");
         assert_eq!(target.number(&query).await, i64::try_from(set).unwrap(), "{name}");
     }
+    // A field that is called otherwise by now keeps the column that the target has for it.
+    let names = |report: &Value| {
+        let columns = report["columns"].as_array().unwrap();
+        columns.iter().map(|column| column["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let columns = report["columns"].as_array().unwrap();
+    let field = columns.iter().find_map(|column| column["field_id"].as_u64()).unwrap();
+    let rename =
+        Operation::RenameField { field: u32::try_from(field).unwrap(), name: "Another name".to_owned() };
+    stage.sim.world().apply(&[rename]).unwrap();
+    let mut command = tributary(stage.dir.path());
+    command.arg("preview").arg(&flat).args(["--table", "Issues", "--json"]);
+    let renamed = run(command).await.expect(0).json();
+    assert_eq!(names(&renamed), names(&report));
+    let fields = renamed["columns"].as_array().unwrap();
+    let field = fields.iter().find(|column| column["field_id"].as_u64() == Some(field)).unwrap();
+    assert_eq!(field["field_name"], json!("Another name"));
+    let mut command = tributary(stage.dir.path());
+    command.arg("discover").arg(&flat);
+    let shown = run(command).await.expect(0).stdout;
+    let told = format!("{}  (custom field", field["type"].as_str().unwrap());
+    let line = shown.lines().find(|line| line.contains("Another name")).unwrap();
+    assert!(line.trim_start().starts_with(field["name"].as_str().unwrap()) && line.contains(&told), "{line}");
     let mut command = tributary(stage.dir.path());
     command.arg("preview").arg(&file).args(["--table", "Issues", "--mode", "flat", "--limit", "1"]);
     let shown = run(command).await.expect(0).stdout;
@@ -175,8 +199,7 @@ async fn a_renamed_project_is_followed_and_named() {
         run(command).await.expect(0)
     };
     sync().await;
-    let rename =
-        coding_sim::Operation::RenameProject { project: "app".to_owned(), name: "application".to_owned() };
+    let rename = Operation::RenameProject { project: "app".to_owned(), name: "application".to_owned() };
     stage.sim.world().apply(&[rename]).unwrap();
     let ended = sync().await;
     let told = ended.stderr.lines().filter(|line| line.contains("called `application` now")).count();

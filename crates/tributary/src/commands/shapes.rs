@@ -1,26 +1,58 @@
 //! The shape that a pipeline's rows get in its target: what `discover` and `preview` share.
 
 use connectors::coding::tables::TABLES;
+use connectors::postgres::target::PostgresTarget;
+use connectors::sqlite::target::SqliteTarget;
 use engine::custom::CustomFields;
 use engine::delivery::filter::Filter;
 use engine::delivery::shape::{Mode, Shaper, Task};
-use engine::target::{Cell, Column};
+use engine::target::{Cell, Column, Inspect, Plan, StoredField, TargetError};
 use jiff::SignedDuration;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, TargetSettings};
 use crate::sync::plan;
 
-/// A shaper of all tables, as the pipeline names them, in a mode. Custom fields get the columns that they get in a
-/// new target: in another one, fields that were renamed keep theirs.
-pub(super) fn shaper(pipeline: &Pipeline, mode: Mode, custom: &CustomFields) -> Shaper {
-    let task = plan::task(pipeline, &TABLES, Filter::default(), false);
-    let mut shaper = Shaper::new(Task { tables: TABLES.iter().collect(), mode, ..task });
-    shaper.assign(custom, &[]);
+/// A shaper of all tables, as the pipeline names them, in a mode. Custom fields get the columns that the target has for
+/// them (`stored`), or will have.
+pub(super) fn shaper(
+    pipeline: &Pipeline,
+    mode: Mode,
+    custom: &CustomFields,
+    stored: &[StoredField],
+) -> Shaper {
+    let mut shaper = plain(pipeline, mode);
+    shaper.assign(custom, stored);
     shaper
+}
+
+fn plain(pipeline: &Pipeline, mode: Mode) -> Shaper {
+    let task = plan::task(pipeline, &TABLES, Filter::default(), false);
+    Shaper::new(Task { tables: TABLES.iter().collect(), mode, ..task })
+}
+
+/// Which custom fields have columns in the target. None in one that is not there yet; nor in one that cannot be asked,
+/// which is said: what is shown needs no target.
+pub(super) async fn stored(pipeline: &Pipeline) -> Vec<StoredField> {
+    let plan = plain(pipeline, Mode::Flat).plan();
+    let fields = match &pipeline.target {
+        TargetSettings::Sqlite(sqlite) if !sqlite.path().exists() => return Vec::new(),
+        TargetSettings::Sqlite(sqlite) => fields(SqliteTarget::new(sqlite.clone()), &plan).await,
+        TargetSettings::Postgres(postgres) => fields(PostgresTarget::new(postgres.clone()), &plan).await,
+    };
+    fields.unwrap_or_else(|error| {
+        tracing::warn!(problem = %error.problem, "custom fields are shown as in a new target, for this one cannot be asked");
+        Vec::new()
+    })
+}
+
+async fn fields<T: Inspect>(mut target: T, plan: &Plan) -> Result<Vec<StoredField>, TargetError> {
+    let looked = target.look(plan).await;
+    target.close().await;
+    looked.map(|looked| looked.fields)
 }
 
 /// A column of the target.
