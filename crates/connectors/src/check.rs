@@ -56,3 +56,27 @@ impl CheckItem {
         }
     }
 }
+
+/// What to know of tables that the next start makes anew and fills again, each with the points in which it differs.
+pub(crate) fn made_anew(tables: Vec<(String, Vec<String>)>) -> Option<CheckItem> {
+    /// Points that are named.
+    const SHOWN: usize = 3;
+    let said: Vec<String> = tables
+        .into_iter()
+        .map(|(table, mut points)| {
+            let more = points.len().saturating_sub(SHOWN);
+            points.truncate(SHOWN);
+            if more > 0 {
+                points.push(format!("and {more} more"));
+            }
+            format!("{table} ({})", points.join("; "))
+        })
+        .collect();
+    (!said.is_empty()).then(|| {
+        CheckItem::warning(
+            "target: tables",
+            format!("the next start makes tables anew and fills them again: {}", said.join(", ")),
+            "If that is not what you want, set `task.mode`, `task.naming` and `task.deletes` as they were.",
+        )
+    })
+}

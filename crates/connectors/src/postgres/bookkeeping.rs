@@ -89,6 +89,11 @@ const TABLES: [(&str, &str); 6] = [
     ),
 ];
 
+/// Their names.
+pub(super) fn names() -> [&'static str; TABLES.len()] {
+    TABLES.map(|(name, _)| name)
+}
+
 /// Waits until no other task makes tables or takes projects in the schema; none does until the transaction ends.
 /// Comes before the task's own row is locked, so that no two wait for each other.
 pub(super) async fn lock(connection: &mut PgConnection) -> Result<(), Fault> {

@@ -123,8 +123,8 @@ fn said(place: &Validated, error: &PgDatabaseError) -> Explained {
             message.to_owned(),
             format!(
                 "Let a superuser or the owner run: GRANT USAGE, CREATE ON SCHEMA {schema} TO {user}; GRANT SELECT, \
-                 INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {user}; tables that tributary makes or \
-                 extends must belong to {user}.",
+                 INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {user}; and where a table must be \
+                 changed: ALTER TABLE {schema}.… OWNER TO {user};",
                 user = place.user()
             ),
         ),

@@ -3,8 +3,8 @@
 use engine::target::{TableLook, TargetTable};
 use sqlx::PgConnection;
 
-use super::WORDS;
 use super::encode::declared_type;
+use super::{WORDS, bookkeeping};
 use crate::definition::{self, Definition, Names, Object, Standing};
 use crate::fault::Fault;
 
@@ -89,4 +89,20 @@ pub(super) async fn exists(connection: &mut PgConnection, table: &str) -> Result
     let exists =
         "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = current_schema() AND tablename = $1)";
     Ok(sqlx::query_scalar(exists).bind(table).fetch_one(connection).await?)
+}
+
+/// Refuses a table of another shape if another task has rows in it.
+pub(super) async fn refuse_shared(
+    connection: &mut PgConnection,
+    task: &str,
+    table: &TargetTable,
+    points: &[String],
+) -> Result<(), Fault> {
+    match bookkeeping::other_owner(connection, &table.name, task).await? {
+        None => Ok(()),
+        Some(other) => {
+            let why = format!("task `{other}` fills the same table in another shape");
+            Err(WORDS.shape(&table.name, why, points))
+        }
+    }
 }

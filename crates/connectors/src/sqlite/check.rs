@@ -8,15 +8,16 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use super::config::Validated;
 use super::fault::{into_error, room};
 use super::shape;
-use crate::check::CheckItem;
+use crate::check::{CheckItem, Outcome, made_anew};
+use crate::definition::{Fit, Standing};
 use crate::fault::Fault;
 
 /// With less room than this a load is likely to fill the disk: ten thousand issues take about 30 MB.
 const COMFORTABLE_ROOM: u64 = 256 * 1024 * 1024;
 
-/// Tries everything the target needs of the file, and whether these tables can stand in it. Leaves no table behind,
-/// and the file in the mode it was in.
-pub async fn check(validated: &Validated, tables: &[TargetTable]) -> Vec<CheckItem> {
+/// Tries everything the target needs of the file, and whether these tables of the task can stand in it. Leaves no table
+/// behind, and the file in the mode it was in.
+pub async fn check(validated: &Validated, task: &str, tables: &[TargetTable]) -> Vec<CheckItem> {
     let path = validated.path();
     let mut items = Vec::new();
     let new = !path.exists();
@@ -29,12 +30,15 @@ pub async fn check(validated: &Validated, tables: &[TargetTable]) -> Vec<CheckIt
                 Ok(()) => CheckItem::ok("target: write", "made, filled and dropped a scratch table"),
                 Err(error) => failed("target: write", path, error.into(), "write to"),
             });
-            items.extend(tables_item(&mut connection, path, tables).await);
+            items.extend(match examine(&mut connection, task, tables).await {
+                Ok(item) => item,
+                Err(fault) => Some(failed("target: tables", path, fault, "use")),
+            });
             let _ = connection.close().await;
         }
         Err(error) => items.push(failed("target: open", path, error.into(), "open")),
     }
-    if items.iter().all(|item| item.fix.is_none()) {
+    if items.iter().all(|item| item.outcome != Outcome::Failed) {
         items.push(match wal(validated).await {
             Ok(mode) if mode.eq_ignore_ascii_case("wal") => {
                 CheckItem::ok("target: WAL", "others can read while tributary writes")
@@ -61,20 +65,22 @@ pub async fn check(validated: &Validated, tables: &[TargetTable]) -> Vec<CheckIt
     items
 }
 
-/// Whether something of somebody else's stands where the tables belong.
-async fn tables_item(
+/// Whether the tables can be filled: whether something of somebody else's stands there, and what must be made anew.
+async fn examine(
     connection: &mut SqliteConnection,
-    path: &Path,
+    task: &str,
     tables: &[TargetTable],
-) -> Option<CheckItem> {
+) -> Result<Option<CheckItem>, Fault> {
+    let mut anew = Vec::new();
     for table in tables {
-        if let Err(fault) = shape::examine(connection, table).await {
-            return Some(failed("target: tables", path, fault, "use"));
+        if let Standing::Ours(_, Fit::Differs(points)) = shape::examine(connection, table).await? {
+            shape::refuse_shared(connection, task, table, &points).await?;
+            anew.push((table.name.clone(), points));
         }
     }
     let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
-    (!names.is_empty())
-        .then(|| CheckItem::ok("target: tables", format!("{} can be filled", names.join(", "))))
+    let fine = || CheckItem::ok("target: tables", format!("{} can be filled", names.join(", ")));
+    Ok(made_anew(anew).or_else(|| (!names.is_empty()).then(fine)))
 }
 
 async fn open(validated: &Validated) -> Result<(SqliteConnection, String), sqlx::Error> {

@@ -3,8 +3,8 @@
 use engine::target::{TableLook, TargetTable};
 use sqlx::SqliteConnection;
 
-use super::WORDS;
 use super::encode::declared_type;
+use super::{WORDS, bookkeeping};
 use crate::definition::{self, Definition, Names, Object, Standing};
 use crate::fault::Fault;
 
@@ -68,4 +68,20 @@ pub(super) async fn stored_definition(
     serde_json::from_str(&json).map(Some).map_err(|_| {
         WORDS.shape(table, "its definition in `_tributary_tables` cannot be read".to_owned(), &[])
     })
+}
+
+/// Refuses a table of another shape if another task has rows in it.
+pub(super) async fn refuse_shared(
+    connection: &mut SqliteConnection,
+    task: &str,
+    table: &TargetTable,
+    points: &[String],
+) -> Result<(), Fault> {
+    match bookkeeping::other_owner(connection, &table.name, task).await? {
+        None => Ok(()),
+        Some(other) => {
+            let why = format!("task `{other}` fills the same table in another shape");
+            Err(WORDS.shape(&table.name, why, points))
+        }
+    }
 }

@@ -120,7 +120,7 @@ impl SqliteTarget {
                     lost = true;
                 }
                 Standing::Ours(_, Fit::Differs(points)) => {
-                    refuse_shared(&mut transaction, &plan.task, table, &points).await?;
+                    shape::refuse_shared(&mut transaction, &plan.task, table, &points).await?;
                 }
                 Standing::Missing | Standing::Ours(_, Fit::Same | Fit::Lacks(_)) => {}
             }
@@ -353,7 +353,7 @@ async fn prepare_table(
             return Ok(stored.leftovers(&wanted));
         }
         Standing::Ours(_, Fit::Differs(points)) => {
-            refuse_shared(connection, task, table, &points).await?;
+            shape::refuse_shared(connection, task, table, &points).await?;
             if rebuild.is_none() {
                 let why = "the task would fill it in another shape".to_owned();
                 return Err(WORDS.shape(&table.name, why, &points));
@@ -381,20 +381,4 @@ async fn change_shape(connection: &mut SqliteConnection, sql: String) -> Result<
     SHAPE.before()?;
     sqlx::query(AssertSqlSafe(sql)).execute(connection).await?;
     Ok(SHAPE.after()?)
-}
-
-/// Refuses a table of another shape if another task has rows in it.
-async fn refuse_shared(
-    connection: &mut SqliteConnection,
-    task: &str,
-    table: &TargetTable,
-    points: &[String],
-) -> Result<(), Fault> {
-    match bookkeeping::other_owner(connection, &table.name, task).await? {
-        None => Ok(()),
-        Some(other) => {
-            let why = format!("task `{other}` fills the same table in another shape");
-            Err(WORDS.shape(&table.name, why, points))
-        }
-    }
 }

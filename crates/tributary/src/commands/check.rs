@@ -65,9 +65,11 @@ async fn check(pipeline: &Pipeline) -> Vec<CheckItem> {
     items.extend(check_listen(pipeline).await);
     let shaper = Shaper::new(plan::task(pipeline, &TABLES, Filter::default(), false));
     items.extend(match &pipeline.target {
-        TargetSettings::Sqlite(sqlite) => connectors::sqlite::config::check(sqlite, shaper.tables()).await,
+        TargetSettings::Sqlite(sqlite) => {
+            connectors::sqlite::config::check(sqlite, &pipeline.name, shaper.tables()).await
+        }
         TargetSettings::Postgres(postgres) => {
-            connectors::postgres::config::check(postgres, shaper.tables()).await
+            connectors::postgres::config::check(postgres, &pipeline.name, shaper.tables()).await
         }
     });
     items.push(check_state(&pipeline.state).await);

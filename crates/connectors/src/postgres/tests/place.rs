@@ -52,6 +52,9 @@ fn the_configuration_is_judged_without_a_network() {
         "postgres://u:12?secret@h/d",
         "postgres://h/d?sslmode=on",
         "postgres://h/d?port=x",
+        "postgres://u:secret@h1:5432,h2:5433/d",
+        "postgres://u:secret@h1,h2/d",
+        "postgres:///d?host=h1,h2",
         "postgres://h/d?passwd=secret",
         "postgres://h/d?sslrootcert=system",
         "postgres://h/d?sslmode=require&sslrootcert=system",
@@ -81,7 +84,7 @@ async fn check_tries_everything_and_leaves_nothing() {
     let site = Schema::new().await;
     let objects = "SELECT (SELECT count(*) FROM pg_class), (SELECT count(*) FROM pg_namespace)";
     let before = site.dump(objects).await;
-    let items = check(&site.place(), &[]).await;
+    let items = check(&site.place(), "a", &[]).await;
     assert_eq!(names(&items, Outcome::Failed), [""; 0], "{items:?}");
     assert_eq!(names(&items, Outcome::Ok), ["target: connect", "target: write"], "{items:?}");
     assert_eq!(site.dump(objects).await, before);
@@ -91,7 +94,7 @@ async fn check_tries_everything_and_leaves_nothing() {
         ("postgres://h@127.0.0.1:1/d".to_owned(), "whether the server runs"),
         (format!("{}?sslmode=verify-full&sslrootcert=/no/such.pem", site.url), "relative"),
     ] {
-        let items = check(&config(&url, "coding").validate().unwrap(), &[]).await;
+        let items = check(&config(&url, "coding").validate().unwrap(), "a", &[]).await;
         assert_eq!(names(&items, Outcome::Failed), ["target: connect"], "{items:?}");
         assert!(items[0].fix.as_ref().unwrap().contains(fix), "{items:?}");
         assert!(!format!("{items:?}").contains("wrong"), "{items:?}");
@@ -102,7 +105,7 @@ async fn check_tries_everything_and_leaves_nothing() {
 async fn check_finds_what_stands_where_the_tables_belong() {
     let (site, plan) = (Schema::new().await, plan("a", issues(Deletes::Hard)));
     let tables = async || {
-        let items = check(&site.place(), &plan.tables).await;
+        let items = check(&site.place(), "a", &plan.tables).await;
         items.into_iter().find(|item| item.name == "target: tables").unwrap()
     };
     assert_eq!(tables().await, CheckItem::ok("target: tables", "issues can be filled"), "there is no schema");
@@ -141,12 +144,12 @@ async fn what_may_not_be_written_is_named_with_what_helps() {
 
     // No schema, and no right to make one. What is said to help helps.
     let text = assert_kind(site.target().open(&plan).await, TargetErrorKind::ReadOnly);
-    let items = check(&site.place(), &[]).await;
+    let items = check(&site.place(), "a", &[]).await;
     assert_eq!(names(&items, Outcome::Failed), ["target: write"], "{items:?}");
     let help = format!("CREATE SCHEMA {schema} AUTHORIZATION \"writer\";");
     assert!(text.contains(&help) && format!("{items:?}").contains("AUTHORIZATION"), "{text}");
     run(help).await.unwrap();
-    assert_eq!(names(&check(&site.place(), &[]).await, Outcome::Failed), [""; 0]);
+    assert_eq!(names(&check(&site.place(), "a", &[]).await, Outcome::Failed), [""; 0]);
     ready(&site, &plan).await.close().await;
 
     // A schema of somebody else.
@@ -154,12 +157,15 @@ async fn what_may_not_be_written_is_named_with_what_helps() {
     let text = assert_kind(site.target().open(&plan).await, TargetErrorKind::ReadOnly);
     let help = format!("GRANT USAGE, CREATE ON SCHEMA {schema} TO \"writer\"");
     assert!(text.contains(&help), "{text}");
-    assert_eq!(names(&check(&site.place(), &[]).await, Outcome::Failed), ["target: write"]);
+    assert_eq!(names(&check(&site.place(), "a", &[]).await, Outcome::Failed), ["target: write"]);
     run(help).await.unwrap();
     let mut target = ready(&site, &plan).await;
 
     // Once the tables are there, nothing need be made any more.
     run(format!("REVOKE CREATE ON SCHEMA {schema} FROM writer")).await.unwrap();
+    let items = check(&site.place(), "a", &plan.tables).await;
+    assert_eq!(names(&items, Outcome::Failed), [""; 0], "{items:?}");
+    assert_eq!(names(&items, Outcome::Warning), ["target: write"], "{items:?}");
     target.open(&plan).await.unwrap();
     target.prepare(&plan, None, &at(0)).await.unwrap();
     target.write(&batch(1, vec![row(&plan.tables[0], "p", 1, "x")], vec![])).await.unwrap();
@@ -168,12 +174,69 @@ async fn what_may_not_be_written_is_named_with_what_helps() {
     let read_only = Schema::at(&format!("{url}?options=-c%20default_transaction_read_only=on"));
     let text = assert_kind(read_only.target().open(&plan).await, TargetErrorKind::ReadOnly);
     assert!(text.contains("POSTGRES-READONLY"), "{text}");
-    let items = check(&read_only.place(), &[]).await;
+    let items = check(&read_only.place(), "a", &[]).await;
     assert_eq!(names(&items, Outcome::Warning), ["target: role"], "{items:?}");
     assert_eq!(names(&items, Outcome::Failed), ["target: write"], "{items:?}");
     run("ALTER ROLE writer CONNECTION LIMIT 0".to_owned()).await.unwrap();
     let text = assert_kind(site.target().open(&plan).await, TargetErrorKind::Transient);
     assert!(text.contains("POSTGRES-CONNECTIONS"), "{text}");
+    target.close().await;
+}
+
+/// The user of another schema: `check` says what a start would stumble over, and its words help.
+#[tokio::test]
+async fn check_names_rights_on_tables_and_owners() {
+    let cluster = Cluster::start(QUICK).await;
+    let database = cluster.database().await;
+    let (owner, mut admin) = (Schema::at(database.url().as_str()), database.connect().await);
+    let mut run =
+        async |sql: &str| sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut admin).await.map(|_| ());
+    let (hard, soft) = (plan("a", issues(Deletes::Hard)), plan("a", issues(Deletes::Soft)));
+    ready(&owner, &hard).await.close().await;
+    let schema = crate::sql::quote(SCHEMA);
+    run(&format!(
+        "CREATE ROLE reader LOGIN PASSWORD 'r'; GRANT USAGE, CREATE ON SCHEMA {schema} TO reader; \
+         GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO reader; REVOKE SELECT ON {schema}.issues FROM reader"
+    ))
+    .await
+    .unwrap();
+    let mut url = database.url().clone();
+    url.set_username("reader").unwrap();
+    url.set_password(Some("r")).unwrap();
+    let site = Schema::at(url.as_str());
+    // Runs what is said to help.
+    let fix = |item: &CheckItem| {
+        let fix = item.fix.clone().unwrap();
+        fix.split_once("run: ").unwrap().1.to_owned()
+    };
+    let items = check(&site.place(), "a", &hard.tables).await;
+    assert_eq!(names(&items, Outcome::Failed), ["target: rights"], "{items:?}");
+    let item = items.iter().find(|item| item.name == "target: rights").unwrap();
+    assert!(item.detail.contains("may not SELECT, INSERT, UPDATE, DELETE in issues"), "{item:?}");
+    assert!(item.detail.contains("may not INSERT, UPDATE, DELETE in _tributary_aside, "), "{item:?}");
+    run(&fix(item)).await.unwrap();
+
+    // All can be written, and nothing changed: only what comes later needs the owner.
+    let items = check(&site.place(), "a", &hard.tables).await;
+    assert_eq!(names(&items, Outcome::Failed), [""; 0], "{items:?}");
+    assert_eq!(names(&items, Outcome::Warning), ["target: owner"], "{items:?}");
+    let mut target = ready(&site, &hard).await;
+    target.write(&batch(1, vec![row(&hard.tables[0], "p", 1, "x")], vec![])).await.unwrap();
+
+    // A table that must be made anew.
+    let items = check(&site.place(), "a", &soft.tables).await;
+    assert_eq!(names(&items, Outcome::Failed), ["target: owner"], "{items:?}");
+    target.open(&soft).await.unwrap();
+    let text = assert_kind(
+        target.prepare(&soft, Some(RebuildReason::Reshaped), &at(2)).await,
+        TargetErrorKind::ReadOnly,
+    );
+    assert!(text.contains("must be owner of table issues") && text.contains("OWNER TO \"reader\""), "{text}");
+    run(&fix(items.iter().find(|item| item.name == "target: owner").unwrap())).await.unwrap();
+    let items = check(&site.place(), "a", &soft.tables).await;
+    assert_eq!(names(&items, Outcome::Failed), [""; 0], "{items:?}");
+    target.open(&soft).await.unwrap();
+    target.prepare(&soft, Some(RebuildReason::Reshaped), &at(2)).await.unwrap();
     target.close().await;
 }
 
@@ -226,11 +289,19 @@ async fn a_newer_version_and_what_depends_on_a_table_need_a_person() {
     let mut target = ready(&site, &hard).await;
     site.run("CREATE VIEW mine AS SELECT code FROM issues").await;
     let soft = plan("a", issues(Deletes::Soft));
+    let tables = async || {
+        let items = check(&site.place(), "a", &soft.tables).await;
+        items.into_iter().find(|item| item.name == "target: tables").unwrap()
+    };
+    let item = tables().await;
+    assert!(item.outcome == Outcome::Failed && item.detail.contains("view mine"), "{item:?}");
     target.open(&soft).await.unwrap();
     let rebuilt = target.prepare(&soft, Some(RebuildReason::Reshaped), &at(1)).await;
     let text = assert_kind(rebuilt, TargetErrorKind::Shape);
     assert!(text.contains("mine"), "{text}");
     site.run("DROP VIEW mine").await;
+    let item = tables().await;
+    assert!(item.outcome == Outcome::Warning && item.detail.contains("anew"), "{item:?}");
     target.prepare(&soft, Some(RebuildReason::Reshaped), &at(1)).await.unwrap();
     site.run("UPDATE _tributary_format SET version = 1000").await;
     let text = assert_kind(site.target().open(&soft).await, TargetErrorKind::Fatal);
@@ -315,7 +386,7 @@ async fn tls_is_spoken_as_the_url_says() {
         &format!("sslmode=verify-ca&{ca}"),
         &format!("sslmode=verify-full&{ca}"),
     ] {
-        let items = check(&at(good).place(), &[]).await;
+        let items = check(&at(good).place(), "a", &[]).await;
         assert!(items[0].detail.contains("TLSv1.3"), "{good}: {items:?}");
         let mut target = ready(&at(good), &plan).await;
         target.write(&batch(1, vec![row(&plan.tables[0], "p", 1, "x")], vec![])).await.unwrap();
@@ -347,5 +418,5 @@ async fn a_unix_socket_will_do() {
     let mut rows = vec![row(&plan.tables[0], "p", 1, "x")];
     rows[0][3] = Cell::Null;
     target.write(&batch(1, rows, vec![])).await.unwrap();
-    assert_eq!(names(&check(&site.place(), &[]).await, Outcome::Failed), [""; 0]);
+    assert_eq!(names(&check(&site.place(), "a", &[]).await, Outcome::Failed), [""; 0]);
 }
