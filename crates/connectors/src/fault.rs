@@ -141,6 +141,24 @@ impl Words {
 
     /// A table cannot be used, with the points in which it differs.
     pub(crate) fn shape(&self, table: &str, why: String, differs: &[String]) -> Fault {
+        let fix = format!(
+            "Nothing was touched. Undo the change (a column that was added can be dropped), or rename or drop that table, or set another {} as the target.",
+            self.place
+        );
+        self.unusable(table, why, differs, fix)
+    }
+
+    /// Another task fills a table in another shape, with the points in which it differs.
+    pub(crate) fn shared(&self, table: &str, other: &str, differs: &[String]) -> Fault {
+        let why = format!("task `{other}` fills the same table in another shape");
+        let fix = format!(
+            "Nothing was touched. Give both tasks the same `mode`, `naming` and `deletes`, or set another {} as the target.",
+            self.place
+        );
+        self.unusable(table, why, differs, fix)
+    }
+
+    fn unusable(&self, table: &str, why: String, differs: &[String], fix: String) -> Fault {
         let mut why = differs.iter().take(POINTS_SHOWN).fold(why, |mut why, point| {
             let _ = write!(why, "; {point}");
             why
@@ -149,10 +167,6 @@ impl Words {
             let _ = write!(why, "; and {more} more");
         }
         let what = format!("Cannot use table `{table}`");
-        let fix = format!(
-            "Nothing was touched. Undo the change (a column that was added can be dropped), or rename or drop that table, or set another {} as the target.",
-            self.place
-        );
         Fault::refused(TargetErrorKind::Shape, self.problem("SHAPE", what, why, fix))
     }
 }

@@ -79,9 +79,6 @@ pub(super) async fn refuse_shared(
 ) -> Result<(), Fault> {
     match bookkeeping::other_owner(connection, &table.name, task).await? {
         None => Ok(()),
-        Some(other) => {
-            let why = format!("task `{other}` fills the same table in another shape");
-            Err(WORDS.shape(&table.name, why, points))
-        }
+        Some(other) => Err(WORDS.shared(&table.name, &other, points)),
     }
 }
