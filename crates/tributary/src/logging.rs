@@ -22,12 +22,9 @@ pub(crate) enum Talk {
     Warnings,
 }
 
-/// Others speak up when something is wrong; what a server of PostgreSQL says as it ends a session, we say ourselves, with
-/// the task and what is done about it.
-const WARNINGS: &str = "warn,sqlx::postgres::notice=error";
-/// Our own crates tell what happens.
-const EVENTS: &str = "warn,sqlx::postgres::notice=error,\
-                      tributary=info,engine=info,store=info,connectors=info,coding_api=info,coding_sim=info";
+/// Our own crates tell what happens; others speak up when something is wrong.
+const EVENTS: &str =
+    "warn,tributary=info,engine=info,store=info,connectors=info,coding_api=info,coding_sim=info";
 
 /// Starts logging, and says where progress goes.
 ///
@@ -43,7 +40,7 @@ pub(crate) fn start(global: &Global, talk: Talk) -> Result<Screen, Failure> {
     };
     let default = match (&screen, talk) {
         // Bars show what happens.
-        (Screen::Terminal(_), _) | (_, Talk::Warnings) => WARNINGS,
+        (Screen::Terminal(_), _) | (_, Talk::Warnings) => "warn",
         (Screen::Lines, Talk::Events) => EVENTS,
     };
     let filter = filter(default, &|name| std::env::var(name).ok())?;

@@ -8,10 +8,10 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::bookkeeping;
 use super::config::Validated;
-use super::fault::{NO_RIGHT, code, into_error};
+use super::fault::{LOCKED, NO_RIGHT, NO_SCHEMA, code, into_error};
 use super::link::{CALL, Link, connect, within};
-use super::shape;
-use crate::check::{CheckItem, made_anew};
+use super::target::rehearse;
+use crate::check::{CheckItem, Outcome, made_anew};
 use crate::definition::{Fit, Standing};
 use crate::fault::Fault;
 use crate::sql::quote;
@@ -31,34 +31,7 @@ pub async fn check(validated: &Validated, task: &str, tables: &[TargetTable]) ->
         Ok(facts) => items.extend(facts.items(validated)),
         Err(fault) => return vec![failed("target: connect", validated, fault, "read")],
     }
-    let (made, found) = (
-        within(CALL, scratch(validated, &mut connection)).await,
-        within(CALL, rights(validated, &mut connection, tables)).await,
-    );
-    let is_complete = found.as_ref().is_ok_and(|found| found.is_complete);
-    items.push(match made {
-        Ok(detail) => CheckItem::ok("target: write", detail),
-        Err(fault) if is_complete && lacks_right(&fault) => CheckItem::warning(
-            "target: write",
-            "tables cannot be made; all that are needed are there",
-            format!(
-                "Before a table must be made anew, let the owner run: GRANT CREATE ON SCHEMA {} TO {};",
-                quote(validated.schema()),
-                validated.user()
-            ),
-        ),
-        Err(fault) => failed("target: write", validated, fault, "write to"),
-    });
-    match found {
-        Ok(found) => {
-            items.extend(found.lacking(validated));
-            // Whoever may not read the bookkeeping cannot know which tables are ours.
-            if found.tables.iter().all(|table| !table.lacking.iter().any(|right| right == "SELECT")) {
-                items.extend(tables_items(validated, &mut connection, task, tables, &found).await);
-            }
-        }
-        Err(fault) => items.push(failed("target: tables", validated, fault, "read")),
-    }
+    items.extend(write_items(validated, &mut connection, task, tables).await);
     if let Ok(true) = within(CALL, is_pooled(validated)).await {
         items.push(CheckItem::warning(
             "target: session",
@@ -71,8 +44,61 @@ pub async fn check(validated: &Validated, task: &str, tables: &[TargetTable]) ->
     items
 }
 
-fn lacks_right(fault: &Fault) -> bool {
-    matches!(fault, Fault::Sql(error) if code(error).as_deref() == Some(NO_RIGHT))
+/// Whether tables can be made and filled, and those of the task in particular.
+async fn write_items(
+    place: &Validated,
+    connection: &mut PgConnection,
+    task: &str,
+    tables: &[TargetTable],
+) -> Vec<CheckItem> {
+    let made = within(CALL, scratch(place, connection)).await;
+    let made = match made {
+        // The tables may be there already.
+        Err(fault) if has_code(&fault, &[NO_RIGHT]) => Err(fault),
+        Err(fault) => return vec![failed("target: write", place, fault, "write to")],
+        made => made,
+    };
+    let rehearsed = within(CALL, rehearsal(place, connection, task, tables)).await;
+    let mut items = Vec::new();
+    match (made, &rehearsed) {
+        (Ok(detail), _) => items.push(CheckItem::ok("target: write", detail)),
+        // Whether tables must be made shows once these can be read.
+        (Err(_), Ok(told)) if told.iter().any(|item| item.outcome == Outcome::Failed) => {}
+        (Err(_), Ok(_)) => items.push(CheckItem::warning(
+            "target: write",
+            "tables cannot be made; all that are needed are there",
+            format!(
+                "Before a table must be made anew, let the owner run: GRANT CREATE ON SCHEMA {} TO {};",
+                quote(place.schema()),
+                place.user()
+            ),
+        )),
+        (Err(fault), Err(same)) => {
+            items.push(failed("target: write", place, fault, "write to"));
+            if has_code(same, &[NO_RIGHT, NO_SCHEMA]) {
+                return items;
+            }
+        }
+    }
+    match rehearsed {
+        Ok(told) => items.extend(told),
+        Err(fault) if has_code(&fault, &[LOCKED]) => items.push(CheckItem::warning(
+            "target: tables",
+            "the next start must change tables, which could not be tried: somebody is at work on them",
+            "Run this again when they are done.",
+        )),
+        Err(fault) => items.push(failed("target: tables", place, fault, "use")),
+    }
+    items
+}
+
+/// Whether the server sent one of these codes.
+fn has_code(fault: &Fault, wanted: &[&str]) -> bool {
+    let found = match fault {
+        Fault::Sql(error) => code(error),
+        Fault::Refused(_) => None,
+    };
+    found.is_some_and(|found| wanted.contains(&found.as_str()))
 }
 
 /// What a session says about itself.
@@ -162,172 +188,108 @@ async fn scratch(place: &Validated, connection: &mut PgConnection) -> Result<Str
     Ok(format!("{made}made, filled and dropped a scratch table"))
 }
 
-/// What is there of the tables that are needed, and what the user may do with them.
-struct Found {
-    /// Whether none is missing.
-    is_complete: bool,
-    tables: Vec<Rights>,
+/// Does with the tables what the next start does, and takes it back.
+async fn rehearsal(
+    place: &Validated,
+    connection: &mut PgConnection,
+    task: &str,
+    tables: &[TargetTable],
+) -> Result<Vec<CheckItem>, Fault> {
+    let link = Link::new(place.clone());
+    let mut transaction = link.begin(connection).await?;
+    // Those who read a table that must be changed are not kept waiting.
+    sqlx::query("SET LOCAL lock_timeout = '1s'").execute(&mut *transaction).await?;
+    let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
+    let bookkeeping = bookkeeping::names();
+    let all: Vec<&str> = names.iter().chain(&bookkeeping).copied().collect();
+    // Whoever may not read the bookkeeping cannot know which tables are ours.
+    if lacking(place, &rights(&mut transaction, &bookkeeping).await?).is_some() {
+        let found = rights(&mut transaction, &all).await?;
+        return Ok(lacking(place, &found).into_iter().collect());
+    }
+    let standings = rehearse(&mut transaction, place, task, tables).await?;
+    let found = rights(&mut transaction, &names).await?;
+    transaction.rollback().await?;
+
+    let anew = tables.iter().zip(standings).filter_map(|(table, standing)| match standing {
+        Standing::Ours(_, Fit::Differs(points)) => Some((table.name.clone(), points)),
+        _ => None,
+    });
+    let fine = || CheckItem::ok("target: tables", format!("{} can be filled", names.join(", ")));
+    let last = match (lacking(place, &found), made_anew(anew.collect())) {
+        (None, None) => (!names.is_empty()).then(fine),
+        (None, anew) => anew,
+        (lacking, _) => lacking,
+    };
+    Ok(of_others(place, &found).into_iter().chain(last).collect())
 }
 
-/// A table, and what the user may do with it.
+/// A table that is there, and what the user may do with it.
 struct Rights {
     name: String,
     owner: String,
-    /// Whether the user counts as its owner: nobody else changes or drops a table.
+    /// Whether the user counts as its owner, who alone may add columns.
     owns: bool,
     /// Which of the needed rights are missing.
     lacking: Vec<String>,
 }
 
-async fn rights(
-    place: &Validated,
-    connection: &mut PgConnection,
-    tables: &[TargetTable],
-) -> Result<Found, Fault> {
-    let mut names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
-    names.extend_from_slice(&bookkeeping::names());
-    let link = Link::new(place.clone());
-    let mut transaction = link.begin(connection).await?;
+async fn rights(connection: &mut PgConnection, tables: &[&str]) -> Result<Vec<Rights>, Fault> {
     let found = sqlx::query_as(
-        "SELECT relname::text, pg_get_userbyid(relowner)::text, \
-                pg_has_role(relowner, 'USAGE'), \
+        "SELECT relname::text, pg_get_userbyid(relowner)::text, pg_has_role(relowner, 'USAGE'), \
                 ARRAY(SELECT r FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) r \
                       WHERE NOT has_table_privilege(pg_class.oid, r)) \
          FROM pg_class WHERE relkind = 'r' AND relname = ANY($1) \
          AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) ORDER BY relname",
     );
-    let found: Vec<(String, String, bool, Vec<String>)> =
-        found.bind(&names).fetch_all(&mut *transaction).await?;
-    transaction.rollback().await?;
-    let tables = found.into_iter().map(|(name, owner, owns, lacking)| Rights { name, owner, owns, lacking });
-    Ok(Found { is_complete: tables.len() == names.len(), tables: tables.collect() })
+    let found: Vec<(String, String, bool, Vec<String>)> = found.bind(tables).fetch_all(connection).await?;
+    let rights = |(name, owner, owns, lacking)| Rights { name, owner, owns, lacking };
+    Ok(found.into_iter().map(rights).collect())
 }
 
-impl Found {
-    /// Which rights are missing, and who helps.
-    fn lacking(&self, place: &Validated) -> Option<CheckItem> {
-        let mut lacking: BTreeMap<&[String], Vec<&str>> = BTreeMap::new();
-        for table in self.tables.iter().filter(|table| !table.lacking.is_empty()) {
-            lacking.entry(&table.lacking).or_default().push(&table.name);
-        }
-        if lacking.is_empty() {
-            return None;
-        }
-        let said = lacking.iter().map(|(rights, tables)| {
-            format!("the user may not {} in {}", rights.join(", "), tables.join(", "))
-        });
-        let grants = lacking.iter().map(|(rights, tables)| {
-            let tables: Vec<String> = tables.iter().map(|table| full_name(place, table)).collect();
-            format!("GRANT {} ON {} TO {};", rights.join(", "), tables.join(", "), place.user())
-        });
-        Some(CheckItem::failed(
+/// Which rights are missing, and what helps.
+fn lacking(place: &Validated, tables: &[Rights]) -> Option<CheckItem> {
+    let mut lacking: BTreeMap<&[String], Vec<&str>> = BTreeMap::new();
+    for table in tables.iter().filter(|table| !table.lacking.is_empty()) {
+        lacking.entry(&table.lacking).or_default().push(&table.name);
+    }
+    let said = lacking
+        .iter()
+        .map(|(rights, tables)| format!("the user may not {} in {}", rights.join(", "), tables.join(", ")));
+    let grants = lacking.iter().map(|(rights, tables)| {
+        let tables: Vec<String> = tables.iter().map(|table| full_name(place, table)).collect();
+        format!("GRANT {} ON {} TO {};", rights.join(", "), tables.join(", "), place.user())
+    });
+    (!lacking.is_empty()).then(|| {
+        CheckItem::failed(
             "target: rights",
             said.collect::<Vec<_>>().join("; "),
             format!("Let their owner or a superuser run: {}", grants.collect::<Vec<_>>().join(" ")),
-        ))
-    }
+        )
+    })
+}
 
-    /// Tables of these that belong to somebody else.
-    fn of_others<'f>(&'f self, names: &[&str]) -> Vec<&'f Rights> {
-        self.tables.iter().filter(|table| !table.owns && names.contains(&table.name.as_str())).collect()
-    }
+/// Tables to which no column can be added, and what helps.
+fn of_others(place: &Validated, tables: &[Rights]) -> Option<CheckItem> {
+    let others: Vec<&Rights> = tables.iter().filter(|table| !table.owns).collect();
+    let names = others.iter().map(|table| format!("{} (of `{}`)", table.name, table.owner));
+    let alter = others
+        .iter()
+        .map(|table| format!("ALTER TABLE {} OWNER TO {};", full_name(place, &table.name), place.user()));
+    (!others.is_empty()).then(|| {
+        CheckItem::warning(
+            "target: owner",
+            format!(
+                "columns that come later, as for a new custom field, can be added by the owner only: {}",
+                names.collect::<Vec<_>>().join(", ")
+            ),
+            format!("Let a superuser run: {}", alter.collect::<Vec<_>>().join(" ")),
+        )
+    })
 }
 
 fn full_name(place: &Validated, table: &str) -> String {
     format!("{}.{}", quote(place.schema()), quote(table))
-}
-
-/// Whether the tables can be filled: whether something of somebody else's stands there, and what must be changed of
-/// what is there.
-async fn tables_items(
-    place: &Validated,
-    connection: &mut PgConnection,
-    task: &str,
-    tables: &[TargetTable],
-    found: &Found,
-) -> Vec<CheckItem> {
-    let fits = match within(CALL, examine(place, connection, task, tables, found)).await {
-        Ok(fits) => fits,
-        Err(fault) => return vec![failed("target: tables", place, fault, "use")],
-    };
-    let changes: Vec<&str> =
-        fits.iter().filter(|(_, fit)| *fit != Fit::Same).map(|(name, _)| name.as_str()).collect();
-    let same: Vec<&str> =
-        fits.iter().filter(|(_, fit)| *fit == Fit::Same).map(|(name, _)| name.as_str()).collect();
-    let mut items = Vec::new();
-    let names = |tables: &[&Rights]| {
-        let name = |table: &&Rights| format!("{} (of `{}`)", table.name, table.owner);
-        tables.iter().map(name).collect::<Vec<_>>().join(", ")
-    };
-    let help = |tables: &[&Rights]| {
-        let alter = |table: &&Rights| {
-            format!("ALTER TABLE {} OWNER TO {};", full_name(place, &table.name), place.user())
-        };
-        format!(
-            "Let their owner or a superuser run: {}",
-            tables.iter().map(alter).collect::<Vec<_>>().join(" ")
-        )
-    };
-    match (found.of_others(&changes), found.of_others(&same)) {
-        (others, _) if !others.is_empty() => items.push(CheckItem::failed(
-            "target: owner",
-            format!("the next start must change tables that belong to somebody else: {}", names(&others)),
-            help(&others),
-        )),
-        (_, others) if !others.is_empty() => items.push(CheckItem::warning(
-            "target: owner",
-            format!(
-                "columns that come later, as for a new custom field, can be added by the owner only: {}",
-                names(&others)
-            ),
-            help(&others),
-        )),
-        _ => {}
-    }
-    let anew = fits.into_iter().filter_map(|(name, fit)| match fit {
-        Fit::Differs(points) => Some((name, points)),
-        Fit::Same | Fit::Lacks(_) => None,
-    });
-    items.extend(made_anew(anew.collect()));
-    if items.is_empty() && !tables.is_empty() {
-        let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
-        items.push(CheckItem::ok("target: tables", format!("{} can be filled", names.join(", "))));
-    }
-    items
-}
-
-/// How those of the tables that are there fit. Fails at the first one that cannot be used: it is not ours, has been
-/// changed, or cannot be made anew where that is due.
-async fn examine(
-    place: &Validated,
-    connection: &mut PgConnection,
-    task: &str,
-    tables: &[TargetTable],
-    found: &Found,
-) -> Result<Vec<(String, Fit)>, Fault> {
-    let link = Link::new(place.clone());
-    let mut transaction = link.begin(connection).await?;
-    let mut fits = Vec::new();
-    for table in tables {
-        let Standing::Ours(_, fit) = shape::examine(&mut transaction, table).await? else { continue };
-        if let Fit::Differs(points) = &fit {
-            shape::refuse_shared(&mut transaction, task, table, points).await?;
-            if found.of_others(&[table.name.as_str()]).is_empty() {
-                drop_and_take_back(&mut transaction, &table.name).await?;
-            }
-        }
-        fits.push((table.name.clone(), fit));
-    }
-    transaction.rollback().await?;
-    Ok(fits)
-}
-
-/// Tries whether a table can be dropped: whether something depends on it. Does not wait long for those who read it.
-async fn drop_and_take_back(connection: &mut PgConnection, table: &str) -> Result<(), Fault> {
-    let mut savepoint = connection.begin().await?;
-    sqlx::query("SET LOCAL lock_timeout = '2s'").execute(&mut *savepoint).await?;
-    sqlx::query(AssertSqlSafe(format!("DROP TABLE {}", quote(table)))).execute(&mut *savepoint).await?;
-    Ok(savepoint.rollback().await?)
 }
 
 /// Whether two connections that are open at once are served by one session: only a pooler does that.

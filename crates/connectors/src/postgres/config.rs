@@ -70,8 +70,6 @@ pub struct Validated {
 struct Place {
     /// Database, server and user, for people.
     text: String,
-    /// The user, if the URL names one.
-    user: String,
 }
 
 impl PostgresConfig {
@@ -105,9 +103,9 @@ impl PostgresConfig {
         }
         // libpq takes the first of several that answers; a target is one server.
         let one_host = "Name one, which takes writes.";
-        let authority =
-            text.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?']).next().unwrap_or(""));
-        if authority.rsplit('@').next().is_some_and(|hosts| hosts.contains(',')) {
+        let place = text.split_once("://").map_or("", |(_, rest)| rest.split('?').next().unwrap_or(""));
+        let hosts = place.rsplit('@').next().and_then(|rest| rest.split('/').next());
+        if hosts.is_some_and(|hosts| hosts.contains(',')) {
             found("it names several hosts".to_owned(), one_host);
             return None;
         }
@@ -177,7 +175,7 @@ impl PostgresConfig {
             host => format!("{host}:{port}"),
         };
         let by = if user.is_empty() { String::new() } else { format!(", user `{user}`") };
-        Some(Place { text: format!("database `{database}` ({at}{by})"), user })
+        Some(Place { text: format!("database `{database}` ({at}{by})") })
     }
 
     fn schema(&self, findings: &mut Vec<Finding>) {
@@ -207,7 +205,7 @@ impl Validated {
 
     /// The user, as an identifier.
     pub(super) fn user(&self) -> String {
-        if self.place.user.is_empty() { "CURRENT_USER".to_owned() } else { quote(&self.place.user) }
+        self.options().map_or_else(|_| "CURRENT_USER".to_owned(), |options| quote(options.get_username()))
     }
 
     /// The schema.

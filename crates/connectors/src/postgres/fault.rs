@@ -31,6 +31,12 @@ pub(super) fn into_error(fault: Fault, place: &Validated, doing: &str) -> Target
 /// insufficient_privilege
 pub(super) const NO_RIGHT: &str = "42501";
 
+/// invalid_schema_name: also said of a schema that may not be used.
+pub(super) const NO_SCHEMA: &str = "3F000";
+
+/// lock_not_available
+pub(super) const LOCKED: &str = "55P03";
+
 /// The server's code for an error, if the server sent it.
 pub(super) fn code(error: &sqlx::Error) -> Option<String> {
     Some(error.as_database_error()?.code()?.into_owned())
@@ -106,7 +112,7 @@ fn said(place: &Validated, error: &PgDatabaseError) -> Explained {
             (Kind::Transient, "POSTGRES-CONNECTIONS", message.to_owned(), fix)
         }
         // lock_not_available, object_in_use, serialization_failure, deadlock_detected, query_canceled
-        "55P03" | "55006" | "40001" | "40P01" | "57014" => {
+        LOCKED | "55006" | "40001" | "40P01" | "57014" => {
             let fix = by_itself("see who holds locks on the tables: SELECT * FROM pg_stat_activity.");
             (Kind::Transient, "POSTGRES-BUSY", message.to_owned(), fix)
         }
@@ -116,15 +122,14 @@ fn said(place: &Validated, error: &PgDatabaseError) -> Explained {
                        off the database and the user.";
             (Kind::ReadOnly, "POSTGRES-READONLY", message.to_owned(), fix.to_owned())
         }
-        // The latter is said of a schema that may not be used.
-        NO_RIGHT | "3F000" => (
+        NO_RIGHT | NO_SCHEMA => (
             Kind::ReadOnly,
             "POSTGRES-GRANT",
             message.to_owned(),
             format!(
                 "Let a superuser or the owner run: GRANT USAGE, CREATE ON SCHEMA {schema} TO {user}; GRANT SELECT, \
-                 INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {user}; and where a table must be \
-                 changed: ALTER TABLE {schema}.… OWNER TO {user};",
+                 INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {user}; where it must be the owner of a \
+                 table, let a superuser run: ALTER TABLE {schema}.… OWNER TO {user};",
                 user = place.user()
             ),
         ),

@@ -88,25 +88,13 @@ impl PostgresTarget {
         self.session = None;
         let mut connection = self.link.take().await?;
         let mut transaction = self.link.begin(&mut connection).await?;
-        bookkeeping::lock(&mut transaction).await?;
-        bookkeeping::refuse_newer(&mut transaction).await?;
-        // All tables are looked at before anything is made.
-        let mut standings = Vec::with_capacity(plan.tables.len());
-        for table in &plan.tables {
-            standings.push(shape::examine(&mut transaction, table).await?);
-        }
-        bookkeeping::create(&mut transaction, self.link.place()).await?;
+        let place = self.link.place();
+        let standings = standings(&mut transaction, place, &plan.task, &plan.tables).await?;
         let mut lost = false;
         for (table, standing) in plan.tables.iter().zip(standings) {
-            match standing {
-                Standing::Lost => {
-                    tracing::warn!(table = %table.name, "a table of the target is gone; it is made anew");
-                    lost = true;
-                }
-                Standing::Ours(_, Fit::Differs(points)) => {
-                    shape::refuse_shared(&mut transaction, &plan.task, table, &points).await?;
-                }
-                Standing::Missing | Standing::Ours(_, Fit::Same | Fit::Lacks(_)) => {}
+            if matches!(standing, Standing::Lost) {
+                tracing::warn!(table = %table.name, "a table of the target is gone; it is made anew");
+                lost = true;
             }
         }
         let claim = bookkeeping::raise_epoch(&mut transaction, &plan.task).await?;
@@ -328,6 +316,45 @@ impl Target for PostgresTarget {
     async fn close(self) {
         self.link.close().await;
     }
+}
+
+/// Makes the bookkeeping, and looks how the tables of a task stand; refuses what the task cannot use.
+async fn standings(
+    connection: &mut PgConnection,
+    place: &Validated,
+    task: &str,
+    tables: &[TargetTable],
+) -> Result<Vec<Standing>, Fault> {
+    bookkeeping::lock(connection).await?;
+    bookkeeping::refuse_newer(connection).await?;
+    // All tables are looked at before anything is made.
+    let mut standings = Vec::with_capacity(tables.len());
+    for table in tables {
+        standings.push(shape::examine(connection, table).await?);
+    }
+    bookkeeping::create(connection, place).await?;
+    for (table, standing) in tables.iter().zip(&standings) {
+        if let Standing::Ours(_, Fit::Differs(points)) = standing {
+            shape::refuse_shared(connection, task, table, points).await?;
+        }
+    }
+    Ok(standings)
+}
+
+/// Makes the tables of a task fit, as its next start does, in the transaction of one who takes it back. Gives how they
+/// stood.
+pub(super) async fn rehearse(
+    connection: &mut PgConnection,
+    place: &Validated,
+    task: &str,
+    tables: &[TargetTable],
+) -> Result<Vec<Standing>, Fault> {
+    let standings = standings(connection, place, task, tables).await?;
+    for table in tables {
+        prepare_table(connection, task, table, Some(RebuildReason::Reshaped)).await?;
+        bookkeeping::note_fields(connection, table).await?;
+    }
+    Ok(standings)
 }
 
 /// Makes `table` fit the plan; gives the columns it has beyond it.

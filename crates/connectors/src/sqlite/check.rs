@@ -7,7 +7,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::config::Validated;
 use super::fault::{into_error, room};
-use super::shape;
+use super::{bookkeeping, shape};
 use crate::check::{CheckItem, Outcome, made_anew};
 use crate::definition::{Fit, Standing};
 use crate::fault::Fault;
@@ -71,10 +71,13 @@ async fn examine(
     task: &str,
     tables: &[TargetTable],
 ) -> Result<Option<CheckItem>, Fault> {
+    bookkeeping::refuse_newer(connection).await?;
     let mut anew = Vec::new();
     for table in tables {
         if let Standing::Ours(_, Fit::Differs(points)) = shape::examine(connection, table).await? {
-            shape::refuse_shared(connection, task, table, &points).await?;
+            if shape::exists(connection, "_tributary_owners").await? {
+                shape::refuse_shared(connection, task, table, &points).await?;
+            }
             anew.push((table.name.clone(), points));
         }
     }

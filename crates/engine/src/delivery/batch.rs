@@ -53,7 +53,7 @@ pub(super) enum Next {
 #[derive(Default)]
 pub(super) struct Tally {
     pub(super) written: Written,
-    /// Rows that the target is taken to have with their details.
+    /// Rows with details among those that the target is taken to have.
     pub(super) complete: u64,
 }
 

@@ -39,7 +39,7 @@ pub(super) struct Counted {
     pub(super) updated: bool,
     pub(super) deleted: bool,
     pub(super) detailed: bool,
-    /// The row got its details before: a target that lacks it gets them with it.
+    /// Details of the row came before: a target that lacks the row gets them with it.
     pub(super) complete: bool,
 }
 

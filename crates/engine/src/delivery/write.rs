@@ -37,6 +37,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             // Read from the mirror a row has no before: the target itself says what was new to it.
             for (index, effect) in effects.into_iter().enumerate() {
                 let Some(Tally { written: count, complete }) = counted.get_mut(&index) else { continue };
+                // As many of those that it was taken to have, and lacks, have details: at most.
                 let unheard_of = effect.inserted.saturating_sub(count.inserted);
                 count.detailed = count.detailed.saturating_add(unheard_of.min(*complete));
                 let known = count.inserted.saturating_add(count.updated).saturating_sub(effect.inserted);
@@ -45,7 +46,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
                 count.deleted = effect.deleted;
                 if rebuilding && !self.was_empty {
                     // What is written over what was there is no change.
-                    (count.updated, count.detailed) = (0, 0);
+                    (count.updated, count.detailed) = (0, count.detailed.min(count.inserted));
                 }
             }
         }

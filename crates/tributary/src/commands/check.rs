@@ -6,7 +6,7 @@ use connectors::check::{CheckItem, Outcome};
 use connectors::coding::hook::check::HookMemory;
 use connectors::coding::tables::TABLES;
 use engine::delivery::filter::Filter;
-use engine::delivery::shape::Shaper;
+use engine::delivery::shape::{Mode, Shaper};
 use engine::problem::Problem;
 use serde::Serialize;
 use server::receiver::Receiver;
@@ -14,7 +14,7 @@ use store::journal::SqliteJournal;
 use store::state_dir::StateDir;
 
 use super::look::Look;
-use super::{load_one, vault_key};
+use super::{load_one, shapes, vault_key};
 use crate::cli::FileArgs;
 use crate::exit::{self, Done, Failure};
 use crate::pipeline::{Pipeline, TargetSettings};
@@ -46,6 +46,7 @@ pub(crate) async fn run(args: &FileArgs) -> Result<Done, Failure> {
 }
 
 async fn check(pipeline: &Pipeline) -> Vec<CheckItem> {
+    let mut shaper = Shaper::new(plan::task(pipeline, &TABLES, Filter::default(), false));
     let mut items = match Look::open(pipeline).await {
         Ok(look) => {
             let mut items = look.source.check().await;
@@ -56,6 +57,7 @@ async fn check(pipeline: &Pipeline) -> Vec<CheckItem> {
             if items.iter().all(|item| item.outcome != Outcome::Failed) {
                 items.extend(check_filter(pipeline, &look).await);
                 items.extend(check_hooks(pipeline, &look).await);
+                assign(&mut shaper, pipeline, &look).await;
             }
             look.source.close().await;
             items
@@ -63,7 +65,6 @@ async fn check(pipeline: &Pipeline) -> Vec<CheckItem> {
         Err(problem) => vec![CheckItem::failed("source: open", said(&problem), problem.fix.as_str())],
     };
     items.extend(check_listen(pipeline).await);
-    let shaper = Shaper::new(plan::task(pipeline, &TABLES, Filter::default(), false));
     items.extend(match &pipeline.target {
         TargetSettings::Sqlite(sqlite) => {
             connectors::sqlite::config::check(sqlite, &pipeline.name, shaper.tables()).await
@@ -74,6 +75,18 @@ async fn check(pipeline: &Pipeline) -> Vec<CheckItem> {
     });
     items.push(check_state(&pipeline.state).await);
     items
+}
+
+/// Gives custom fields the columns that they have or get, in flat mode. A source or a target that cannot be asked has
+/// items of its own that say so.
+async fn assign(shaper: &mut Shaper, pipeline: &Pipeline, look: &Look) {
+    if shaper.task().mode == Mode::Flat
+        && let Ok(projects) = look.projects().await
+        && let Ok(custom) = look.custom_fields(&projects).await
+        && let Ok(stored) = shapes::stored(pipeline).await
+    {
+        shaper.assign(&custom, &stored);
+    }
 }
 
 /// Whether deliveries could come in at the address. Whoever runs on the state listens there, so nobody tries then.

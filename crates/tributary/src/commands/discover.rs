@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::load_one;
 use super::look::Look;
-use super::shapes::{ColumnReport, shaper, stored};
+use super::shapes::{ColumnReport, shaper, stored_or_new};
 use crate::cli::FileArgs;
 use crate::exit::{self, Done, Failure};
 use crate::pipeline::Pipeline;
@@ -67,7 +67,7 @@ pub(crate) async fn run(args: &FileArgs) -> Result<Done, Failure> {
 async fn discover(pipeline: &Pipeline, look: &Look) -> Result<Report, Failure> {
     let projects = look.projects().await?;
     let custom = look.custom_fields(&projects).await?;
-    let stored = stored(pipeline).await;
+    let stored = stored_or_new(pipeline).await;
     let [document, flat] = [Mode::Document, Mode::Flat].map(|mode| shaper(pipeline, mode, &custom, &stored));
     let mut tables = Vec::new();
     // Both have the source's tables, in its order.

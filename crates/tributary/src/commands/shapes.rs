@@ -1,5 +1,7 @@
 //! The shape that a pipeline's rows get in its target: what `discover` and `preview` share.
 
+use std::time::Duration;
+
 use connectors::coding::tables::TABLES;
 use connectors::postgres::target::PostgresTarget;
 use connectors::sqlite::target::SqliteTarget;
@@ -15,6 +17,9 @@ use serde_json::Value;
 
 use crate::pipeline::{Pipeline, TargetSettings};
 use crate::sync::plan;
+
+/// How long somebody waits for a target that is asked by the way.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// A shaper of all tables, as the pipeline names them, in a mode. Custom fields get the columns that the target has for
 /// them (`stored`), or will have.
@@ -34,17 +39,31 @@ fn plain(pipeline: &Pipeline, mode: Mode) -> Shaper {
     Shaper::new(Task { tables: TABLES.iter().collect(), mode, ..task })
 }
 
-/// Which custom fields have columns in the target. None in one that is not there yet; nor in one that cannot be asked,
-/// which is said: what is shown needs no target.
-pub(super) async fn stored(pipeline: &Pipeline) -> Vec<StoredField> {
+/// Which custom fields have columns in the target; in one that is not there yet none have.
+///
+/// # Errors
+/// It cannot be asked: why, in words.
+pub(super) async fn stored(pipeline: &Pipeline) -> Result<Vec<StoredField>, String> {
     let plan = plain(pipeline, Mode::Flat).plan();
-    let fields = match &pipeline.target {
-        TargetSettings::Sqlite(sqlite) if !sqlite.path().exists() => return Vec::new(),
-        TargetSettings::Sqlite(sqlite) => fields(SqliteTarget::new(sqlite.clone()), &plan).await,
-        TargetSettings::Postgres(postgres) => fields(PostgresTarget::new(postgres.clone()), &plan).await,
+    let asked = async {
+        match &pipeline.target {
+            TargetSettings::Sqlite(sqlite) if matches!(sqlite.path().try_exists(), Ok(false)) => {
+                Ok(Vec::new())
+            }
+            TargetSettings::Sqlite(sqlite) => fields(SqliteTarget::new(sqlite.clone()), &plan).await,
+            TargetSettings::Postgres(postgres) => fields(PostgresTarget::new(postgres.clone()), &plan).await,
+        }
     };
-    fields.unwrap_or_else(|error| {
-        tracing::warn!(problem = %error.problem, "custom fields are shown as in a new target, for this one cannot be asked");
+    match tokio::time::timeout(ANSWER, asked).await {
+        Ok(fields) => fields.map_err(|error| format!("{}: {}", error.problem.what, error.problem.why)),
+        Err(_) => Err(format!("it did not answer within {} s", ANSWER.as_secs())),
+    }
+}
+
+/// As [`stored`], for one who shows what needs no target: says that it is taken for a new one.
+pub(super) async fn stored_or_new(pipeline: &Pipeline) -> Vec<StoredField> {
+    stored(pipeline).await.unwrap_or_else(|why| {
+        tracing::warn!("the target cannot be asked ({why}); custom fields have the columns of a new one");
         Vec::new()
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use engine::status::{Copied, State, Status};
+use engine::status::{Copied, State, Status, TaskStatus};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -162,7 +162,8 @@ fn live_line(status: &Status, changes: Option<u64>, now: Timestamp) -> String {
         parts.push(plural(rows, "row"));
     }
     // What a rebuild writes over what is there is no change: its bar shows it.
-    let rebuilding = status.tasks.values().any(|task| task.rebuild.is_some());
+    let is_rebuilt = |task: &TaskStatus| task.rebuild.is_some() || task.activity.state == State::Rebuilding;
+    let rebuilding = status.tasks.values().any(is_rebuilt);
     match (changes, written(status)) {
         (Some(changes), _) => parts.push(plural(changes, "change")),
         (None, 0) if rebuilding => {}

@@ -55,6 +55,7 @@ fn the_configuration_is_judged_without_a_network() {
         "postgres://u:secret@h1:5432,h2:5433/d",
         "postgres://u:secret@h1,h2/d",
         "postgres:///d?host=h1,h2",
+        "postgres://u:a,secret/c@h/d",
         "postgres://h/d?passwd=secret",
         "postgres://h/d?sslrootcert=system",
         "postgres://h/d?sslmode=require&sslrootcert=system",
@@ -223,21 +224,46 @@ async fn check_names_rights_on_tables_and_owners() {
     let mut target = ready(&site, &hard).await;
     target.write(&batch(1, vec![row(&hard.tables[0], "p", 1, "x")], vec![])).await.unwrap();
 
-    // A table that must be made anew.
+    // A table that must be made anew: that is for its owner, or for the schema's.
     let items = check(&site.place(), "a", &soft.tables).await;
-    assert_eq!(names(&items, Outcome::Failed), ["target: owner"], "{items:?}");
+    assert_eq!(names(&items, Outcome::Failed), ["target: tables"], "{items:?}");
     target.open(&soft).await.unwrap();
     let text = assert_kind(
         target.prepare(&soft, Some(RebuildReason::Reshaped), &at(2)).await,
         TargetErrorKind::ReadOnly,
     );
     assert!(text.contains("must be owner of table issues") && text.contains("OWNER TO \"reader\""), "{text}");
-    run(&fix(items.iter().find(|item| item.name == "target: owner").unwrap())).await.unwrap();
+    run(&format!("ALTER SCHEMA {schema} OWNER TO reader")).await.unwrap();
     let items = check(&site.place(), "a", &soft.tables).await;
     assert_eq!(names(&items, Outcome::Failed), [""; 0], "{items:?}");
+    assert_eq!(names(&items, Outcome::Warning), ["target: tables"], "{items:?}");
+
+    // Nor may it be made anew without a right to make tables.
+    run(&format!(
+        "ALTER SCHEMA {schema} OWNER TO postgres; ALTER TABLE {schema}.issues OWNER TO reader; \
+         GRANT USAGE ON SCHEMA {schema} TO reader; REVOKE CREATE ON SCHEMA {schema} FROM reader"
+    ))
+    .await
+    .unwrap();
+    let items = check(&site.place(), "a", &soft.tables).await;
+    assert_eq!(names(&items, Outcome::Failed), ["target: write"], "{items:?}");
+    run(&format!("GRANT CREATE ON SCHEMA {schema} TO reader")).await.unwrap();
+
+    // While somebody reads the table it cannot be tried.
+    run(&format!("BEGIN; LOCK {schema}.issues IN ACCESS SHARE MODE")).await.unwrap();
+    let items = check(&site.place(), "a", &soft.tables).await;
+    assert_eq!(names(&items, Outcome::Failed), [""; 0], "{items:?}");
+    assert!(format!("{items:?}").contains("could not be tried"), "{items:?}");
+    run("COMMIT").await.unwrap();
     target.open(&soft).await.unwrap();
     target.prepare(&soft, Some(RebuildReason::Reshaped), &at(2)).await.unwrap();
     target.close().await;
+
+    // Whoever may not look into the schema hears of nothing else.
+    run(&format!("REVOKE USAGE ON SCHEMA {schema} FROM reader")).await.unwrap();
+    let items = check(&site.place(), "a", &soft.tables).await;
+    assert_eq!(names(&items, Outcome::Failed), ["target: write"], "{items:?}");
+    assert_eq!(names(&items, Outcome::Ok), ["target: connect"], "{items:?}");
 }
 
 /// What the engine does about an error, by the code that the server sends: a trigger sends them all.
@@ -306,6 +332,8 @@ async fn a_newer_version_and_what_depends_on_a_table_need_a_person() {
     site.run("UPDATE _tributary_format SET version = 1000").await;
     let text = assert_kind(site.target().open(&soft).await, TargetErrorKind::Fatal);
     assert!(text.contains("version 1000"), "{text}");
+    let item = tables().await;
+    assert!(item.outcome == Outcome::Failed && item.detail.contains("version 1000"), "{item:?}");
 }
 
 #[tokio::test]
