@@ -17,7 +17,7 @@ use super::commit::Size;
 /// Bytes of JSON kept; in memory a row takes a third more, and six times as much once values were made of it. Some of
 /// a delivery's batches, so that one that keeps up on the whole may fall behind for a moment: as many rows of usual size
 /// as a first reading goes ahead (`AHEAD` in `capture/recorder/pace.rs`), and a group of pages more.
-const BYTES: usize = 6 << 20;
+const BYTES: usize = 7 << 20;
 
 /// The newest commits.
 #[derive(Debug)]

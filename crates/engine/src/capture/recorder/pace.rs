@@ -11,9 +11,9 @@ use crate::observation::{Channel, Observation};
 use crate::position::Sequence;
 use crate::status::{Board, State, Status};
 
-/// Rows that a first reading goes ahead of the tasks that write them: enough for them to do, and less than a journal keeps
-/// in memory.
-const AHEAD: i64 = 1_500;
+/// Rows that a first reading goes ahead of the tasks that write them: enough for one batch to be made while another is
+/// written, and less than a journal keeps in memory.
+const AHEAD: i64 = 2_000;
 /// How long it waits for them at most, for each row that it brings: a slow target slows it down, none stops it. A page of
 /// 500 rows waits 50 ms.
 const PATIENCE: Duration = Duration::from_micros(100);
