@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::target::TargetTable;
+use engine::target::{Owned, TargetTable};
 use jiff::Zoned;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -19,9 +19,14 @@ use crate::sql::quote;
 /// The oldest version that is still in use somewhere; older ones are not tried.
 const OLDEST: i32 = 12;
 
-/// Tries everything the target needs of the database, and whether these tables of the task can stand in it. Leaves
-/// nothing behind.
-pub async fn check(validated: &Validated, task: &str, tables: &[TargetTable]) -> Vec<CheckItem> {
+/// Tries everything the target needs of the database, and whether these tables of the task can stand in it, with rows of
+/// these projects. Leaves nothing behind.
+pub async fn check(
+    validated: &Validated,
+    task: &str,
+    tables: &[TargetTable],
+    projects: &[Owned],
+) -> Vec<CheckItem> {
     let mut items = Vec::new();
     let mut connection = match within(CALL, connect(validated)).await {
         Ok(connection) => connection,
@@ -31,7 +36,7 @@ pub async fn check(validated: &Validated, task: &str, tables: &[TargetTable]) ->
         Ok(facts) => items.extend(facts.items(validated)),
         Err(fault) => return vec![failed("target: connect", validated, fault, "read")],
     }
-    items.extend(write_items(validated, &mut connection, task, tables).await);
+    items.extend(write_items(validated, &mut connection, task, tables, projects).await);
     if let Ok(true) = within(CALL, is_pooled(validated)).await {
         items.push(CheckItem::warning(
             "target: session",
@@ -50,6 +55,7 @@ async fn write_items(
     connection: &mut PgConnection,
     task: &str,
     tables: &[TargetTable],
+    projects: &[Owned],
 ) -> Vec<CheckItem> {
     let made = within(CALL, scratch(place, connection)).await;
     let made = match made {
@@ -58,7 +64,7 @@ async fn write_items(
         Err(fault) => return vec![failed("target: write", place, fault, "write to")],
         made => made,
     };
-    let rehearsed = within(CALL, rehearsal(place, connection, task, tables)).await;
+    let rehearsed = within(CALL, rehearsal(place, connection, task, tables, projects)).await;
     let mut items = Vec::new();
     match (made, &rehearsed) {
         (Ok(detail), _) => items.push(CheckItem::ok("target: write", detail)),
@@ -73,18 +79,18 @@ async fn write_items(
                 place.user()
             ),
         )),
-        (Err(fault), Err(same)) => {
-            items.push(failed("target: write", place, fault, "write to"));
-            if has_code(same, &[NO_RIGHT, NO_SCHEMA]) {
-                return items;
-            }
+        // Whoever may not even look into the schema gets no further.
+        (Err(fault), Err(same)) if has_code(same, &[NO_SCHEMA]) => {
+            return vec![failed("target: write", place, fault, "write to")];
         }
+        // What the next start would stumble over is said below.
+        (Err(_), Err(_)) => {}
     }
     match rehearsed {
         Ok(told) => items.extend(told),
         Err(fault) if has_code(&fault, &[LOCKED]) => items.push(CheckItem::warning(
             "target: tables",
-            "the next start must change tables, which could not be tried: somebody is at work on them",
+            "whether they can be filled could not be tried: somebody is at work on them",
             "Run this again when they are done.",
         )),
         Err(fault) => items.push(failed("target: tables", place, fault, "use")),
@@ -194,29 +200,43 @@ async fn rehearsal(
     connection: &mut PgConnection,
     task: &str,
     tables: &[TargetTable],
+    projects: &[Owned],
 ) -> Result<Vec<CheckItem>, Fault> {
     let link = Link::new(place.clone());
     let mut transaction = link.begin(connection).await?;
-    // Those who read a table that must be changed are not kept waiting.
-    sqlx::query("SET LOCAL lock_timeout = '1s'").execute(&mut *transaction).await?;
+    let tried = rehearsed(&mut transaction, place, task, tables, projects).await;
+    let taken_back = transaction.rollback().await;
+    let items = tried?;
+    taken_back?;
+    Ok(items)
+}
+
+async fn rehearsed(
+    connection: &mut PgConnection,
+    place: &Validated,
+    task: &str,
+    tables: &[TargetTable],
+    projects: &[Owned],
+) -> Result<Vec<CheckItem>, Fault> {
     let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
     let bookkeeping = bookkeeping::names();
     let all: Vec<&str> = names.iter().chain(&bookkeeping).copied().collect();
     // Whoever may not read the bookkeeping cannot know which tables are ours.
-    if lacking(place, &rights(&mut transaction, &bookkeeping).await?).is_some() {
-        let found = rights(&mut transaction, &all).await?;
-        return Ok(lacking(place, &found).into_iter().collect());
+    if lacking(place, &rights(connection, &bookkeeping).await?).is_some() {
+        return Ok(lacking(place, &rights(connection, &all).await?).into_iter().collect());
     }
-    let standings = rehearse(&mut transaction, place, task, tables).await?;
-    let found = rights(&mut transaction, &names).await?;
-    transaction.rollback().await?;
-
-    let anew = tables.iter().zip(standings).filter_map(|(table, standing)| match standing {
-        Standing::Ours(_, Fit::Differs(points)) => Some((table.name.clone(), points)),
-        _ => None,
-    });
+    let standings = rehearse(connection, place, task, tables, projects).await?;
+    let (mut kept, mut anew) = (Vec::new(), Vec::new());
+    for (table, standing) in tables.iter().zip(standings) {
+        match standing {
+            Standing::Ours(_, Fit::Differs(points)) => anew.push((table.name.clone(), points)),
+            Standing::Ours(_, Fit::Same | Fit::Lacks(_)) => kept.push(table.name.as_str()),
+            Standing::Missing | Standing::Lost => {}
+        }
+    }
+    let found = rights(connection, &kept).await?;
     let fine = || CheckItem::ok("target: tables", format!("{} can be filled", names.join(", ")));
-    let last = match (lacking(place, &found), made_anew(anew.collect())) {
+    let last = match (lacking(place, &found), made_anew(anew)) {
         (None, None) => (!names.is_empty()).then(fine),
         (None, anew) => anew,
         (lacking, _) => lacking,

@@ -341,18 +341,27 @@ async fn standings(
     Ok(standings)
 }
 
-/// Makes the tables of a task fit, as its next start does, in the transaction of one who takes it back. Gives how they
-/// stood.
+/// Does with the tables of a task what its next start does, in the transaction of one who takes it back. Gives how they
+/// stood. Who reads a table is not kept waiting for longer than that table takes.
 pub(super) async fn rehearse(
     connection: &mut PgConnection,
     place: &Validated,
     task: &str,
     tables: &[TargetTable],
+    projects: &[Owned],
 ) -> Result<Vec<Standing>, Fault> {
     let standings = standings(connection, place, task, tables).await?;
     for table in tables {
-        prepare_table(connection, task, table, Some(RebuildReason::Reshaped)).await?;
-        bookkeeping::note_fields(connection, table).await?;
+        for owned in projects {
+            bookkeeping::own(connection, task, &table.name, owned).await?;
+        }
+    }
+    sqlx::query("SET LOCAL lock_timeout = '1s'").execute(&mut *connection).await?;
+    for table in tables {
+        let mut savepoint = sqlx::Connection::begin(&mut *connection).await?;
+        prepare_table(&mut savepoint, task, table, Some(RebuildReason::Reshaped)).await?;
+        bookkeeping::note_fields(&mut savepoint, table).await?;
+        savepoint.rollback().await?;
     }
     Ok(standings)
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use engine::target::TargetTable;
+use engine::target::{Owned, TargetTable};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::config::Validated;
@@ -15,9 +15,14 @@ use crate::fault::Fault;
 /// With less room than this a load is likely to fill the disk: ten thousand issues take about 30 MB.
 const COMFORTABLE_ROOM: u64 = 256 * 1024 * 1024;
 
-/// Tries everything the target needs of the file, and whether these tables of the task can stand in it. Leaves no table
-/// behind, and the file in the mode it was in.
-pub async fn check(validated: &Validated, task: &str, tables: &[TargetTable]) -> Vec<CheckItem> {
+/// Tries everything the target needs of the file, and whether these tables of the task can stand in it, with rows of these
+/// projects. Leaves no table behind, and the file in the mode it was in.
+pub async fn check(
+    validated: &Validated,
+    task: &str,
+    tables: &[TargetTable],
+    projects: &[Owned],
+) -> Vec<CheckItem> {
     let path = validated.path();
     let mut items = Vec::new();
     let new = !path.exists();
@@ -30,7 +35,7 @@ pub async fn check(validated: &Validated, task: &str, tables: &[TargetTable]) ->
                 Ok(()) => CheckItem::ok("target: write", "made, filled and dropped a scratch table"),
                 Err(error) => failed("target: write", path, error.into(), "write to"),
             });
-            items.extend(match examine(&mut connection, task, tables).await {
+            items.extend(match examine(&mut connection, task, tables, projects).await {
                 Ok(item) => item,
                 Err(fault) => Some(failed("target: tables", path, fault, "use")),
             });
@@ -70,17 +75,27 @@ async fn examine(
     connection: &mut SqliteConnection,
     task: &str,
     tables: &[TargetTable],
+    projects: &[Owned],
 ) -> Result<Option<CheckItem>, Fault> {
     bookkeeping::refuse_newer(connection).await?;
-    let mut anew = Vec::new();
+    let mut standings = Vec::with_capacity(tables.len());
     for table in tables {
-        if let Standing::Ours(_, Fit::Differs(points)) = shape::examine(connection, table).await? {
-            if shape::exists(connection, "_tributary_owners").await? {
-                shape::refuse_shared(connection, task, table, &points).await?;
-            }
+        standings.push(shape::examine(connection, table).await?);
+    }
+    // The rest needs the bookkeeping: made, and taken back.
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    bookkeeping::create(&mut transaction).await?;
+    let mut anew = Vec::new();
+    for (table, standing) in tables.iter().zip(standings) {
+        if let Standing::Ours(_, Fit::Differs(points)) = standing {
+            shape::refuse_shared(&mut transaction, task, table, &points).await?;
             anew.push((table.name.clone(), points));
         }
+        for owned in projects {
+            bookkeeping::own(&mut transaction, task, &table.name, owned).await?;
+        }
     }
+    transaction.rollback().await?;
     let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
     let fine = || CheckItem::ok("target: tables", format!("{} can be filled", names.join(", ")));
     Ok(made_anew(anew).or_else(|| (!names.is_empty()).then(fine)))

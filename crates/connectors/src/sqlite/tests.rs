@@ -248,7 +248,7 @@ async fn check_tries_everything_and_leaves_nothing() {
     let names = |items: &[CheckItem], outcome: Outcome| {
         items.iter().filter(|item| item.outcome == outcome).map(|item| item.name.clone()).collect::<Vec<_>>()
     };
-    let items = check(&file, "a", &[]).await;
+    let items = check(&file, "a", &[], &[]).await;
     assert_eq!(names(&items, Outcome::Failed), [""; 0], "{items:?}");
     for tried in ["target: open", "target: write", "target: WAL", "target: room"] {
         assert!(items.iter().any(|item| item.name == tried), "{tried}: {items:?}");
@@ -258,12 +258,12 @@ async fn check_tries_everything_and_leaves_nothing() {
     let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|f| f.unwrap().file_name()).collect();
     assert_eq!(left, ["t.db"]);
     let missing = SqliteConfig { path: "missing/t.db".into() }.validate(dir.path()).unwrap();
-    let items = check(&missing, "a", &[]).await;
+    let items = check(&missing, "a", &[], &[]).await;
     assert_eq!(names(&items, Outcome::Failed), ["target: open"]);
     assert!(items[0].fix.as_ref().unwrap().contains("missing/t.db"), "{items:?}");
     let garbage = SqliteConfig { path: "garbage".into() }.validate(dir.path()).unwrap();
     std::fs::write(garbage.path(), "x".repeat(5000)).unwrap();
-    assert_eq!(names(&check(&garbage, "a", &[]).await, Outcome::Failed), ["target: open"]);
+    assert_eq!(names(&check(&garbage, "a", &[], &[]).await, Outcome::Failed), ["target: open"]);
 }
 
 #[tokio::test]
@@ -271,7 +271,7 @@ async fn check_says_what_the_next_start_makes_anew() {
     let (site, hard, soft) =
         (File::new().await, plan("a", issues(Deletes::Hard)), plan("a", issues(Deletes::Soft)));
     let tables = async |task, plan: &Plan| {
-        let items = check(&site.file, task, &plan.tables).await;
+        let items = check(&site.file, task, &plan.tables, &[owned(1, "p")]).await;
         items.into_iter().find(|item| item.name == "target: tables").unwrap()
     };
     let mut target = ready(&site.file, &hard).await;
@@ -281,6 +281,8 @@ async fn check_says_what_the_next_start_makes_anew() {
     let item = tables("a", &soft).await;
     assert_eq!(item.outcome, Outcome::Warning, "{item:?}");
     assert!(item.detail.contains("anew") && item.detail.contains("hard deletes"), "{item:?}");
+    let item = tables("b", &hard).await;
+    assert!(item.outcome == Outcome::Failed && item.detail.contains("task `a` fills"), "{item:?}");
     let item = tables("b", &soft).await;
     assert_eq!(item.outcome, Outcome::Failed, "{item:?}");
     assert!(item.detail.contains("task `a` fills the same table"), "{item:?}");

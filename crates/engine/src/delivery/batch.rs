@@ -53,7 +53,9 @@ pub(super) enum Next {
 #[derive(Default)]
 pub(super) struct Tally {
     pub(super) written: Written,
-    /// Rows with details among those that the target is taken to have.
+    /// Rows that are written.
+    pub(super) rows: u64,
+    /// Those of them with details that the target is taken to have.
     pub(super) complete: u64,
 }
 
@@ -179,8 +181,9 @@ impl<J: Journal> Maker<'_, J> {
         let mut newest = Moment(0);
         for step in &steps {
             let Some(index) = task.index(step.key.table) else { continue };
-            let Tally { written: count, complete } = counted.entry(index).or_default();
+            let Tally { written: count, rows, complete } = counted.entry(index).or_default();
             let add = |sum: &mut u64, one: bool| *sum = sum.saturating_add(u64::from(one));
+            add(rows, step.row.is_some());
             add(complete, step.counts.complete);
             add(&mut count.inserted, step.counts.inserted);
             add(&mut count.updated, step.counts.updated);

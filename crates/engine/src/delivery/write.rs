@@ -36,18 +36,22 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         if mirrored.is_some() {
             // Read from the mirror a row has no before: the target itself says what was new to it.
             for (index, effect) in effects.into_iter().enumerate() {
-                let Some(Tally { written: count, complete }) = counted.get_mut(&index) else { continue };
-                // As many of those that it was taken to have, and lacks, have details: at most.
-                let unheard_of = effect.inserted.saturating_sub(count.inserted);
-                count.detailed = count.detailed.saturating_add(unheard_of.min(*complete));
+                let Some(Tally { written: count, rows, complete }) = counted.get_mut(&index) else {
+                    continue;
+                };
+                // It says how many rows it had, not which: as many may have been those with details.
+                let there = rows.saturating_sub(effect.inserted);
                 let known = count.inserted.saturating_add(count.updated).saturating_sub(effect.inserted);
                 count.updated = known.min(count.updated);
                 count.inserted = effect.inserted;
                 count.deleted = effect.deleted;
-                if rebuilding && !self.was_empty {
+                count.detailed = if rebuilding && !self.was_empty {
                     // What is written over what was there is no change.
-                    (count.updated, count.detailed) = (0, count.detailed.min(count.inserted));
-                }
+                    count.updated = 0;
+                    count.detailed.saturating_add(*complete).saturating_sub(there)
+                } else {
+                    count.detailed.saturating_add(complete.saturating_sub(there))
+                };
             }
         }
         let delay = Timestamp::now().as_millisecond().saturating_sub(newest.timestamp().as_millisecond());

@@ -8,6 +8,8 @@ use connectors::coding::tables::TABLES;
 use engine::delivery::filter::Filter;
 use engine::delivery::shape::{Mode, Shaper};
 use engine::problem::Problem;
+use engine::source::Project;
+use engine::target::Owned;
 use serde::Serialize;
 use server::receiver::Receiver;
 use store::journal::SqliteJournal;
@@ -47,6 +49,7 @@ pub(crate) async fn run(args: &FileArgs) -> Result<Done, Failure> {
 
 async fn check(pipeline: &Pipeline) -> Vec<CheckItem> {
     let mut shaper = Shaper::new(plan::task(pipeline, &TABLES, Filter::default(), false));
+    let mut projects = Vec::new();
     let mut items = match Look::open(pipeline).await {
         Ok(look) => {
             let mut items = look.source.check().await;
@@ -57,7 +60,10 @@ async fn check(pipeline: &Pipeline) -> Vec<CheckItem> {
             if items.iter().all(|item| item.outcome != Outcome::Failed) {
                 items.extend(check_filter(pipeline, &look).await);
                 items.extend(check_hooks(pipeline, &look).await);
-                assign(&mut shaper, pipeline, &look).await;
+                if let Ok(found) = look.projects().await {
+                    items.extend(assign(&mut shaper, pipeline, &look, &found).await);
+                    projects = found;
+                }
             }
             look.source.close().await;
             items
@@ -65,27 +71,45 @@ async fn check(pipeline: &Pipeline) -> Vec<CheckItem> {
         Err(problem) => vec![CheckItem::failed("source: open", said(&problem), problem.fix.as_str())],
     };
     items.extend(check_listen(pipeline).await);
+    let team = &shaper.task().team;
+    let projects: Vec<Owned> = projects
+        .into_iter()
+        .map(|Project { id, name }| Owned { team: team.clone(), project_id: id.0, project: name })
+        .collect();
     items.extend(match &pipeline.target {
         TargetSettings::Sqlite(sqlite) => {
-            connectors::sqlite::config::check(sqlite, &pipeline.name, shaper.tables()).await
+            connectors::sqlite::config::check(sqlite, &pipeline.name, shaper.tables(), &projects).await
         }
         TargetSettings::Postgres(postgres) => {
-            connectors::postgres::config::check(postgres, &pipeline.name, shaper.tables()).await
+            connectors::postgres::config::check(postgres, &pipeline.name, shaper.tables(), &projects).await
         }
     });
     items.push(check_state(&pipeline.state).await);
     items
 }
 
-/// Gives custom fields the columns that they have or get, in flat mode. A source or a target that cannot be asked has
-/// items of its own that say so.
-async fn assign(shaper: &mut Shaper, pipeline: &Pipeline, look: &Look) {
-    if shaper.task().mode == Mode::Flat
-        && let Ok(projects) = look.projects().await
-        && let Ok(custom) = look.custom_fields(&projects).await
-        && let Ok(stored) = shapes::stored(pipeline).await
-    {
-        shaper.assign(&custom, &stored);
+/// Gives custom fields the columns that they have or get, in flat mode. What the source does not tell of them has an item
+/// of its own.
+async fn assign(
+    shaper: &mut Shaper,
+    pipeline: &Pipeline,
+    look: &Look,
+    projects: &[Project],
+) -> Option<CheckItem> {
+    if shaper.task().mode != Mode::Flat {
+        return None;
+    }
+    let custom = look.custom_fields(projects).await.ok()?;
+    match shapes::stored(pipeline).await {
+        Ok(stored) => {
+            shaper.assign(&custom, &stored);
+            None
+        }
+        Err(why) => Some(CheckItem::warning(
+            "target: custom fields",
+            format!("whether their columns can be made could not be tried: {why}"),
+            "Run this again once the target answers.",
+        )),
     }
 }
 

@@ -13,7 +13,7 @@ use super::super::config::{PostgresConfig, check};
 use super::super::encode::Statements;
 use super::{SCHEMA, Schema};
 use crate::check::{CheckItem, Outcome};
-use crate::contract::{Deletes, Site, assert_kind, at, batch, issues, plan, ready, row};
+use crate::contract::{Deletes, Site, assert_kind, at, batch, issues, owned, plan, ready, row};
 
 fn config(url: &str, schema: &str) -> PostgresConfig {
     PostgresConfig { url: url.into(), schema: schema.to_owned() }
@@ -85,7 +85,7 @@ async fn check_tries_everything_and_leaves_nothing() {
     let site = Schema::new().await;
     let objects = "SELECT (SELECT count(*) FROM pg_class), (SELECT count(*) FROM pg_namespace)";
     let before = site.dump(objects).await;
-    let items = check(&site.place(), "a", &[]).await;
+    let items = check(&site.place(), "a", &[], &[]).await;
     assert_eq!(names(&items, Outcome::Failed), [""; 0], "{items:?}");
     assert_eq!(names(&items, Outcome::Ok), ["target: connect", "target: write"], "{items:?}");
     assert_eq!(site.dump(objects).await, before);
@@ -95,7 +95,7 @@ async fn check_tries_everything_and_leaves_nothing() {
         ("postgres://h@127.0.0.1:1/d".to_owned(), "whether the server runs"),
         (format!("{}?sslmode=verify-full&sslrootcert=/no/such.pem", site.url), "relative"),
     ] {
-        let items = check(&config(&url, "coding").validate().unwrap(), "a", &[]).await;
+        let items = check(&config(&url, "coding").validate().unwrap(), "a", &[], &[]).await;
         assert_eq!(names(&items, Outcome::Failed), ["target: connect"], "{items:?}");
         assert!(items[0].fix.as_ref().unwrap().contains(fix), "{items:?}");
         assert!(!format!("{items:?}").contains("wrong"), "{items:?}");
@@ -106,7 +106,7 @@ async fn check_tries_everything_and_leaves_nothing() {
 async fn check_finds_what_stands_where_the_tables_belong() {
     let (site, plan) = (Schema::new().await, plan("a", issues(Deletes::Hard)));
     let tables = async || {
-        let items = check(&site.place(), "a", &plan.tables).await;
+        let items = check(&site.place(), "a", &plan.tables, &[owned(1, "p")]).await;
         items.into_iter().find(|item| item.name == "target: tables").unwrap()
     };
     assert_eq!(tables().await, CheckItem::ok("target: tables", "issues can be filled"), "there is no schema");
@@ -120,8 +120,13 @@ async fn check_finds_what_stands_where_the_tables_belong() {
     assert!(item.fix.unwrap().contains("rename or drop"));
     assert_eq!(site.dump("SELECT mine FROM issues").await, ["x"]);
     site.run("DROP TABLE issues").await;
-    ready(&site, &plan).await.close().await;
+    let mut target = ready(&site, &plan).await;
+    target.own(&[owned(1, "p")]).await.unwrap();
+    target.close().await;
     assert_eq!(tables().await.outcome, Outcome::Ok);
+    let items = check(&site.place(), "b", &plan.tables, &[owned(1, "p")]).await;
+    assert_eq!(names(&items, Outcome::Failed), ["target: tables"], "{items:?}");
+    assert!(format!("{items:?}").contains("task `a` fills that table"), "{items:?}");
     site.run("ALTER TABLE issues ADD COLUMN note text").await;
     let item = tables().await;
     assert!(
@@ -145,12 +150,12 @@ async fn what_may_not_be_written_is_named_with_what_helps() {
 
     // No schema, and no right to make one. What is said to help helps.
     let text = assert_kind(site.target().open(&plan).await, TargetErrorKind::ReadOnly);
-    let items = check(&site.place(), "a", &[]).await;
+    let items = check(&site.place(), "a", &[], &[]).await;
     assert_eq!(names(&items, Outcome::Failed), ["target: write"], "{items:?}");
     let help = format!("CREATE SCHEMA {schema} AUTHORIZATION \"writer\";");
     assert!(text.contains(&help) && format!("{items:?}").contains("AUTHORIZATION"), "{text}");
     run(help).await.unwrap();
-    assert_eq!(names(&check(&site.place(), "a", &[]).await, Outcome::Failed), [""; 0]);
+    assert_eq!(names(&check(&site.place(), "a", &[], &[]).await, Outcome::Failed), [""; 0]);
     ready(&site, &plan).await.close().await;
 
     // A schema of somebody else.
@@ -158,13 +163,13 @@ async fn what_may_not_be_written_is_named_with_what_helps() {
     let text = assert_kind(site.target().open(&plan).await, TargetErrorKind::ReadOnly);
     let help = format!("GRANT USAGE, CREATE ON SCHEMA {schema} TO \"writer\"");
     assert!(text.contains(&help), "{text}");
-    assert_eq!(names(&check(&site.place(), "a", &[]).await, Outcome::Failed), ["target: write"]);
+    assert_eq!(names(&check(&site.place(), "a", &[], &[]).await, Outcome::Failed), ["target: write"]);
     run(help).await.unwrap();
     let mut target = ready(&site, &plan).await;
 
     // Once the tables are there, nothing need be made any more.
     run(format!("REVOKE CREATE ON SCHEMA {schema} FROM writer")).await.unwrap();
-    let items = check(&site.place(), "a", &plan.tables).await;
+    let items = check(&site.place(), "a", &plan.tables, &[]).await;
     assert_eq!(names(&items, Outcome::Failed), [""; 0], "{items:?}");
     assert_eq!(names(&items, Outcome::Warning), ["target: write"], "{items:?}");
     target.open(&plan).await.unwrap();
@@ -175,7 +180,7 @@ async fn what_may_not_be_written_is_named_with_what_helps() {
     let read_only = Schema::at(&format!("{url}?options=-c%20default_transaction_read_only=on"));
     let text = assert_kind(read_only.target().open(&plan).await, TargetErrorKind::ReadOnly);
     assert!(text.contains("POSTGRES-READONLY"), "{text}");
-    let items = check(&read_only.place(), "a", &[]).await;
+    let items = check(&read_only.place(), "a", &[], &[]).await;
     assert_eq!(names(&items, Outcome::Warning), ["target: role"], "{items:?}");
     assert_eq!(names(&items, Outcome::Failed), ["target: write"], "{items:?}");
     run("ALTER ROLE writer CONNECTION LIMIT 0".to_owned()).await.unwrap();
@@ -210,7 +215,7 @@ async fn check_names_rights_on_tables_and_owners() {
         let fix = item.fix.clone().unwrap();
         fix.split_once("run: ").unwrap().1.to_owned()
     };
-    let items = check(&site.place(), "a", &hard.tables).await;
+    let items = check(&site.place(), "a", &hard.tables, &[]).await;
     assert_eq!(names(&items, Outcome::Failed), ["target: rights"], "{items:?}");
     let item = items.iter().find(|item| item.name == "target: rights").unwrap();
     assert!(item.detail.contains("may not SELECT, INSERT, UPDATE, DELETE in issues"), "{item:?}");
@@ -218,14 +223,14 @@ async fn check_names_rights_on_tables_and_owners() {
     run(&fix(item)).await.unwrap();
 
     // All can be written, and nothing changed: only what comes later needs the owner.
-    let items = check(&site.place(), "a", &hard.tables).await;
+    let items = check(&site.place(), "a", &hard.tables, &[]).await;
     assert_eq!(names(&items, Outcome::Failed), [""; 0], "{items:?}");
     assert_eq!(names(&items, Outcome::Warning), ["target: owner"], "{items:?}");
     let mut target = ready(&site, &hard).await;
     target.write(&batch(1, vec![row(&hard.tables[0], "p", 1, "x")], vec![])).await.unwrap();
 
     // A table that must be made anew: that is for its owner, or for the schema's.
-    let items = check(&site.place(), "a", &soft.tables).await;
+    let items = check(&site.place(), "a", &soft.tables, &[]).await;
     assert_eq!(names(&items, Outcome::Failed), ["target: tables"], "{items:?}");
     target.open(&soft).await.unwrap();
     let text = assert_kind(
@@ -234,7 +239,7 @@ async fn check_names_rights_on_tables_and_owners() {
     );
     assert!(text.contains("must be owner of table issues") && text.contains("OWNER TO \"reader\""), "{text}");
     run(&format!("ALTER SCHEMA {schema} OWNER TO reader")).await.unwrap();
-    let items = check(&site.place(), "a", &soft.tables).await;
+    let items = check(&site.place(), "a", &soft.tables, &[]).await;
     assert_eq!(names(&items, Outcome::Failed), [""; 0], "{items:?}");
     assert_eq!(names(&items, Outcome::Warning), ["target: tables"], "{items:?}");
 
@@ -245,23 +250,23 @@ async fn check_names_rights_on_tables_and_owners() {
     ))
     .await
     .unwrap();
-    let items = check(&site.place(), "a", &soft.tables).await;
-    assert_eq!(names(&items, Outcome::Failed), ["target: write"], "{items:?}");
-    run(&format!("GRANT CREATE ON SCHEMA {schema} TO reader")).await.unwrap();
+    let items = check(&site.place(), "a", &soft.tables, &[]).await;
+    assert_eq!(names(&items, Outcome::Failed), ["target: tables"], "{items:?}");
+    assert!(format!("{items:?}").contains("permission denied for schema"), "{items:?}");
 
     // While somebody reads the table it cannot be tried.
     run(&format!("BEGIN; LOCK {schema}.issues IN ACCESS SHARE MODE")).await.unwrap();
-    let items = check(&site.place(), "a", &soft.tables).await;
+    let items = check(&site.place(), "a", &soft.tables, &[]).await;
     assert_eq!(names(&items, Outcome::Failed), [""; 0], "{items:?}");
     assert!(format!("{items:?}").contains("could not be tried"), "{items:?}");
-    run("COMMIT").await.unwrap();
+    run(&format!("COMMIT; GRANT CREATE ON SCHEMA {schema} TO reader")).await.unwrap();
     target.open(&soft).await.unwrap();
     target.prepare(&soft, Some(RebuildReason::Reshaped), &at(2)).await.unwrap();
     target.close().await;
 
     // Whoever may not look into the schema hears of nothing else.
     run(&format!("REVOKE USAGE ON SCHEMA {schema} FROM reader")).await.unwrap();
-    let items = check(&site.place(), "a", &soft.tables).await;
+    let items = check(&site.place(), "a", &soft.tables, &[]).await;
     assert_eq!(names(&items, Outcome::Failed), ["target: write"], "{items:?}");
     assert_eq!(names(&items, Outcome::Ok), ["target: connect"], "{items:?}");
 }
@@ -316,7 +321,7 @@ async fn a_newer_version_and_what_depends_on_a_table_need_a_person() {
     site.run("CREATE VIEW mine AS SELECT code FROM issues").await;
     let soft = plan("a", issues(Deletes::Soft));
     let tables = async || {
-        let items = check(&site.place(), "a", &soft.tables).await;
+        let items = check(&site.place(), "a", &soft.tables, &[]).await;
         items.into_iter().find(|item| item.name == "target: tables").unwrap()
     };
     let item = tables().await;
@@ -414,7 +419,7 @@ async fn tls_is_spoken_as_the_url_says() {
         &format!("sslmode=verify-ca&{ca}"),
         &format!("sslmode=verify-full&{ca}"),
     ] {
-        let items = check(&at(good).place(), "a", &[]).await;
+        let items = check(&at(good).place(), "a", &[], &[]).await;
         assert!(items[0].detail.contains("TLSv1.3"), "{good}: {items:?}");
         let mut target = ready(&at(good), &plan).await;
         target.write(&batch(1, vec![row(&plan.tables[0], "p", 1, "x")], vec![])).await.unwrap();
@@ -446,5 +451,5 @@ async fn a_unix_socket_will_do() {
     let mut rows = vec![row(&plan.tables[0], "p", 1, "x")];
     rows[0][3] = Cell::Null;
     target.write(&batch(1, rows, vec![])).await.unwrap();
-    assert_eq!(names(&check(&site.place(), "a", &[]).await, Outcome::Failed), [""; 0]);
+    assert_eq!(names(&check(&site.place(), "a", &[], &[]).await, Outcome::Failed), [""; 0]);
 }

@@ -57,7 +57,8 @@ async fn a_full_disk_is_waited_out() {
     assert_kind(target.write(&load).await, TargetErrorKind::Full);
     let other = SqliteConfig { path: "other.db".into() }.validate(&mounted).unwrap();
     assert_kind(SqliteTarget::new(other).open(&plan).await, TargetErrorKind::Full);
-    let room = check(&file, "a", &[]).await.into_iter().find(|item| item.name == "target: room").unwrap();
+    let room =
+        check(&file, "a", &[], &[]).await.into_iter().find(|item| item.name == "target: room").unwrap();
     assert_eq!(room.outcome, Outcome::Warning, "{room:?}");
 
     std::fs::remove_file(ballast).unwrap();
@@ -81,7 +82,7 @@ async fn a_read_only_disk_is_named() {
     let Some(mounted) = inside("a_read_only_disk_is_named", script, dir.path()) else { return };
     let file = at_mount(&mounted);
     assert_kind(SqliteTarget::new(file.clone()).open(&plan).await, TargetErrorKind::ReadOnly);
-    let items = check(&file, "a", &[]).await;
+    let items = check(&file, "a", &[], &[]).await;
     assert!(items.iter().any(|item| item.outcome == Outcome::Failed && item.fix.is_some()), "{items:?}");
     let new = SqliteConfig { path: "new.db".into() }.validate(&mounted).unwrap();
     assert_kind(SqliteTarget::new(new).open(&plan).await, TargetErrorKind::ReadOnly);
