@@ -1,10 +1,12 @@
 //! The queue and the slots of one action.
 //!
-//! Invariant: the first waiter of the queue is the only one that looks at the clock; everybody else sleeps
-//! until woken. Whoever changes something the first waiter depends on (its place, a slot, the rate) wakes the
-//! first waiter, after the change.
+//! Invariant: the next waiter is the only one that looks at the clock; everybody else sleeps until woken. Whoever
+//! changes something the next waiter depends on (who it is, a slot, the rate) wakes the next waiter, after the
+//! change. The next one is the first of the queue, which is sorted by priority; but after some of the first were
+//! let past others of lower priority, the one of these that has waited longest.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,6 +19,9 @@ use super::{Priority, lock};
 /// How long a slot stays taken after the answer: the server's sliding second, and a little for clocks that
 /// tick in milliseconds or run at different speeds.
 const COOLING: Duration = Duration::from_millis(1_002);
+/// So many requests may be let past others of lower priority that wait, then it is the turn of one of these: whatever
+/// is urgent, the rest keeps a fifth.
+const PASSES: u32 = 4;
 /// How far the even pace may be made up for when a timer fires late. Far below a second, so no burst.
 const LATENESS: Duration = Duration::from_millis(5);
 
@@ -30,6 +35,8 @@ struct State {
     pace: Pace,
     queue: BTreeMap<Ticket, Arc<Notify>>,
     next_ticket: u64,
+    /// Requests let past others of lower priority, one after the other.
+    passes: u32,
     /// Requests that were let through and not answered yet.
     in_flight: usize,
     /// When the slots of answered requests become free, in order.
@@ -40,7 +47,7 @@ struct State {
 
 type Ticket = (Priority, u64);
 
-/// What the first waiter has to do.
+/// What the next waiter has to do.
 enum Turn {
     Go,
     At(Instant),
@@ -55,6 +62,7 @@ impl Lane {
                 pace: Pace::new(rate),
                 queue: BTreeMap::new(),
                 next_ticket: 0,
+                passes: 0,
                 in_flight: 0,
                 cooling: VecDeque::new(),
                 not_before: Instant::now(),
@@ -65,7 +73,7 @@ impl Lane {
     pub(super) fn set_rate(&self, rate: Option<u32>) {
         let mut state = lock(&self.state);
         state.pace.set(rate);
-        state.wake_first();
+        state.wake_next();
     }
 
     pub(super) fn effective_rate(&self) -> Option<f64> {
@@ -74,7 +82,17 @@ impl Lane {
 
     pub(super) fn throttled(&self) {
         lock(&self.state).pace.throttled(Instant::now());
-        // A lower rate only makes the first waiter wait longer; it finds out when it wakes.
+        // A lower rate only makes the next waiter wait longer; it finds out when it wakes.
+    }
+
+    /// Which part of the slots is taken by the requests of the last second: 1 = all; 0 where there is no limit.
+    pub(super) fn usage(&self) -> f64 {
+        let mut state = lock(&self.state);
+        let now = Instant::now();
+        state.forget_cooled(now);
+        let Some((slots, _)) = state.pace.slots(now) else { return 0.0 };
+        let count = |number: usize| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
+        count(state.in_flight.saturating_add(state.cooling.len())) / count(slots.max(1))
     }
 
     /// Returns when a slot was taken.
@@ -85,6 +103,7 @@ impl Lane {
                 let mut state = lock(&this.state);
                 let turn = state.turn(waiter.ticket, Instant::now());
                 if matches!(turn, Turn::Go) {
+                    state.note_pass(waiter.ticket);
                     waiter.leave(&mut state);
                 }
                 turn
@@ -110,14 +129,15 @@ impl Lane {
             let now = Instant::now();
             state.forget_cooled(now);
             state.cooling.push_back(now + COOLING);
+            state.pace.answered(now);
         }
-        state.wake_first();
+        state.wake_next();
     }
 }
 
 impl State {
     fn turn(&mut self, ticket: Ticket, now: Instant) -> Turn {
-        if self.queue.first_key_value().is_some_and(|(first, _)| *first != ticket) {
+        if self.next().is_some_and(|next| next != ticket) {
             return Turn::WhenWoken;
         }
         self.forget_cooled(now);
@@ -148,8 +168,42 @@ impl State {
         }
     }
 
-    fn wake_first(&self) {
-        if let Some((_, woken)) = self.queue.first_key_value() {
+    /// Of those whose priority is lower than that of the first, the one that has waited longest.
+    fn longest_passed_over(&self) -> Option<Ticket> {
+        let ((first, _), _) = self.queue.first_key_value()?;
+        // The lowest ticket of each priority comes first: at most one step for each of the few priorities.
+        let mut passed: Option<Ticket> = None;
+        let mut above = *first;
+        while let Some(((priority, number), _)) =
+            self.queue.range((Bound::Excluded((above, u64::MAX)), Bound::Unbounded)).next()
+        {
+            if passed.is_none_or(|(_, longest)| *number < longest) {
+                passed = Some((*priority, *number));
+            }
+            above = *priority;
+        }
+        passed
+    }
+
+    /// Whose turn it is.
+    fn next(&self) -> Option<Ticket> {
+        let first = || self.queue.first_key_value().map(|(first, _)| *first);
+        let passed = if self.passes >= PASSES { self.longest_passed_over() } else { None };
+        passed.or_else(first)
+    }
+
+    /// `ticket`, still in the queue, goes now.
+    fn note_pass(&mut self, ticket: Ticket) {
+        let is_first = self.queue.first_key_value().is_some_and(|(first, _)| first.0 == ticket.0);
+        self.passes = match is_first {
+            true if self.longest_passed_over().is_some() => self.passes.saturating_add(1),
+            true => self.passes,
+            false => 0,
+        };
+    }
+
+    fn wake_next(&self) {
+        if let Some(woken) = self.next().and_then(|next| self.queue.get(&next)) {
             woken.notify_one();
         }
     }
@@ -170,13 +224,15 @@ impl<'a> Waiter<'a> {
         state.next_ticket += 1;
         let woken = Arc::new(Notify::new());
         state.queue.insert(ticket, Arc::clone(&woken));
+        // Who joins may make another one the next, not only itself.
+        state.wake_next();
         Self { lane, ticket, woken, queued: true }
     }
 
     fn leave(&mut self, state: &mut State) {
         self.queued = false;
         state.queue.remove(&self.ticket);
-        state.wake_first();
+        state.wake_next();
     }
 }
 

@@ -4,7 +4,11 @@
 //! any sliding second, measured where it matters, at the server. A request takes a slot when it is sent and
 //! gives it back one second after its answer came (or it was given up): whatever the network does in between,
 //! the server saw it arrive before the answer, so never more than `rate` arrive within a second. Within that
-//! limit requests are spaced evenly, higher [`Priority`] first.
+//! limit requests are spaced evenly, higher [`Priority`] first; while others of lower priority wait, every fifth
+//! request is one of theirs.
+//!
+//! When the server refuses for too many requests, the rate of that action is lowered, and raised again. Whether
+//! that helped is looked at: what is refused at random, whatever the rate, does not keep it down.
 //!
 //! There is no background task: waiters wake one another. Start with [`Budget::acquire`].
 
@@ -25,7 +29,8 @@ use lane::Lane;
 /// vendor states, so that people working in the browser are left some.
 pub const DEFAULT_RATE: u32 = 25;
 
-/// Who goes first when the budget is short. Derived order: the first variant is the highest.
+/// Who goes first when the budget is short. Derived order: the first variant is the highest. The lower ones together
+/// keep a fifth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
     /// Fetching a row that a Service Hook named.
@@ -126,7 +131,15 @@ impl Budget {
         Permit { lane, sent: false }
     }
 
-    /// The server said that `action` was asked for too often: halves its rate, at most once a second.
+    /// Which part of what may be sent of `action` in a second was sent in the last one, 0 to 1; 0 where there is no
+    /// limit.
+    #[must_use]
+    pub fn usage(&self, action: &'static str) -> f64 {
+        self.share.team.lane(action).usage()
+    }
+
+    /// The server said that `action` was asked for too often. When that happens more often than now and then, the
+    /// rate is lowered, for as long as that is of use.
     pub fn throttled(&self, action: &'static str) {
         self.share.team.lane(action).throttled();
     }

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use proptest::prelude::{ProptestConfig, Strategy, any, prop, proptest};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, advance, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{Budget, Budgets, Priority};
 use crate::base_url::BaseUrl;
+
+mod throttled;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -141,8 +143,7 @@ async fn higher_priorities_go_first_and_equals_in_order() {
     budget.acquire("Any", Priority::Poll).await.sent();
     let order = Arc::new(Mutex::new(Vec::new()));
     let mut set = JoinSet::new();
-    let asked =
-        [Priority::Detail, Priority::Load, Priority::Census, Priority::Hook, Priority::Load, Priority::Poll];
+    let asked = [Priority::Detail, Priority::Load, Priority::Hook, Priority::Load, Priority::Poll];
     for (place, priority) in asked.into_iter().enumerate() {
         let (budget, order) = (budget.clone(), Arc::clone(&order));
         set.spawn(async move {
@@ -172,34 +173,48 @@ async fn actions_have_budgets_of_their_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn throttling_halves_once_a_second_down_to_two_and_recovers_within_thirty_seconds() {
-    let budget = share(24);
-    let rate = || budget.effective_rate("Any").unwrap();
-    assert_eq!(rate(), 24.0);
-    budget.throttled("Any");
-    budget.throttled("Any");
-    assert_eq!(rate(), 12.0);
-    assert_eq!(budget.effective_rate("Other"), Some(24.0));
-    advance(Duration::from_millis(999)).await;
-    budget.throttled("Any");
-    assert!(rate() > 12.0);
-    for _ in 0..10 {
-        advance(SECOND).await;
-        budget.throttled("Any");
+async fn lower_priorities_keep_a_fifth_beside_hooks_without_end() {
+    let budget = share(25);
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let mut set = JoinSet::new();
+    // As many as may be under way of each: all of them always wait.
+    for (tasks, priority) in [(32, Priority::Hook), (16, Priority::Detail), (1, Priority::Census)] {
+        for _ in 0..tasks {
+            let (budget, sent) = (budget.clone(), Arc::clone(&sent));
+            set.spawn(async move {
+                loop {
+                    let mut permit = budget.acquire("Any", priority).await;
+                    permit.sent();
+                    sent.lock().unwrap().push(priority);
+                }
+            });
+        }
     }
-    assert_eq!(rate(), 2.0);
-    advance(Duration::from_secs(15)).await;
-    assert!((rate() - 13.0).abs() < 1e-6, "half-way after half the time: {}", rate());
-    advance(Duration::from_secs(15)).await;
-    assert_eq!(rate(), 24.0);
-    assert_eq!(budget.rate(), 24);
+    sleep(SECOND * 60).await;
+    drop(set);
+    let sent = sent.lock().unwrap();
+    let of = |priority: Priority| sent.iter().filter(|one| **one == priority).count();
+    let (hooks, details, census) = (of(Priority::Hook), of(Priority::Detail), of(Priority::Census));
+    assert!(details + census >= sent.len() / 5 - 1, "{details} details and {census} pages of {}", sent.len());
+    assert!(details >= 250 && census >= 10, "{details} details, {census} pages in a minute");
+    assert!(hooks >= 1_100, "{hooks} hooks in a minute");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rate_below_the_floor_is_not_raised_by_throttling() {
-    let budget = share(1);
-    budget.throttled("Any");
-    assert_eq!(budget.effective_rate("Any"), Some(1.0));
+async fn what_was_sent_in_the_last_second_is_known() {
+    let budgets = Budgets::new();
+    let base = BaseUrl::for_team("acme").unwrap();
+    let free = budgets.share(&base, "acme", 0);
+    free.acquire("Any", Priority::Poll).await.sent();
+    assert_eq!(free.usage("Any"), 0.0, "no limit, no part of it");
+    sleep(SECOND * 2).await;
+    let budget = budgets.share(&base, "acme", 10);
+    for _ in 0..6 {
+        budget.acquire("Any", Priority::Poll).await.sent();
+    }
+    assert_eq!((budget.usage("Any"), budget.usage("Other")), (0.6, 0.0));
+    sleep(SECOND * 2).await;
+    assert_eq!(budget.usage("Any"), 0.0);
 }
 
 #[tokio::test(start_paused = true)]
