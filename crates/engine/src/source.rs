@@ -250,6 +250,12 @@ pub trait Source: Send + Sync + 'static {
     /// mirror knows of `other` stays: newer is what was observed later.
     fn renew(&self, holder: &MirrorRow, other: &MirrorRow) -> Option<Row>;
 
+    /// Whether look-ups in this table take more than half of what may be asked now: then they are made sparingly. A
+    /// source without a limit never is.
+    fn is_busy(&self, _table: &Table) -> bool {
+        false
+    }
+
     /// How far the source's clock is ahead of ours, in milliseconds, as far as it is known.
     fn clock_ahead_ms(&self) -> i64;
 

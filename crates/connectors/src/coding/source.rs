@@ -64,6 +64,8 @@ const WHOLE_PAGE: u32 = 500;
 const NEWEST_PAGE: u32 = 200;
 /// Pages in flight when a whole table is read.
 const LOOK_AHEAD: usize = 3;
+/// The part of the budget in use above which look-ups are made sparingly.
+const BUSY: f64 = 0.5;
 /// A clock difference is believed for so long; clocks are put right now and then.
 const CLOCK_WINDOW_SECONDS: i64 = 300;
 
@@ -433,6 +435,15 @@ impl Source for CodingSource {
 
     fn renew(&self, holder: &MirrorRow, other: &MirrorRow) -> Option<Row> {
         relation::renew(holder, other)
+    }
+
+    fn is_busy(&self, table: &Table) -> bool {
+        let action = match table.id {
+            ISSUES => "DescribeIssue",
+            ITERATIONS => "DescribeIteration",
+            _ => return false,
+        };
+        self.client.budget().usage(action) > BUSY
     }
 
     fn clock_ahead_ms(&self) -> i64 {

@@ -20,15 +20,16 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::Instant;
 
-use self::desk::{Batch, Desk, Done};
+use self::desk::{Batch, Desk, Done, Timing};
 use super::listing::LONGEST_SETTLE;
 use super::missed::{self, Missed};
 use super::{Capture, CaptureError, Hooks, bearable, prune_every};
-use crate::inbox::{Delivery, InboxCounts, Standing};
+use crate::inbox::{Delivery, Entry, InboxCounts, Standing};
 use crate::journal::{Journal, JournalError, Limit};
 use crate::observation::{Channel, Observation, Seen};
 use crate::problem::{Problem, Remedy};
 use crate::row::{RowId, RowKey};
+use crate::schema::Table;
 use crate::source::{Heard, Hint, Meaning, Project, ProjectMark, Source};
 
 /// Deliveries read from the inbox at once.
@@ -190,8 +191,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
                         let key =
                             if table.look_up { key(hint) } else { RowKey { id: RowId(0), ..key(hint) } };
                         self.in_flight.take(key);
-                        let settle = self.until_over(hint.updated_ms).min(LONGEST_SETTLE);
-                        desk.wish(key, entry.number, hint, settle);
+                        desk.wish(key, entry.number, hint, self.timing(hint, table, entry));
                     }
                     return row;
                 }
@@ -204,6 +204,15 @@ impl<S: Source, J: Journal> Capture<S, J> {
             desk.settle(entry, Some(summary), Standing::Ignored { reason });
         }
         row
+    }
+
+    /// When the look that a delivery asks for may begin.
+    fn timing(&self, hint: &Hint, table: &'static Table, entry: &Entry) -> Timing {
+        // What does not say when it was updated was so just before it was told, but for what is merely touched.
+        let told = if hint.beside { 0 } else { self.server_ms(entry.received.as_millisecond()) };
+        let patient = self.source.is_busy(table);
+        let updated_ms = if hint.updated_ms == 0 && patient { told } else { hint.updated_ms };
+        Timing { settle: self.until_over(updated_ms).min(LONGEST_SETTLE), patient }
     }
 
     /// The captured project that a delivery is about. Its number counts; only where there is none, its name.
@@ -230,7 +239,8 @@ impl<S: Source, J: Journal> Capture<S, J> {
             }
         }
         let room = LOOKS.saturating_sub(looks.len());
-        for Batch { project, table, wanted } in desk.due(room) {
+        let is_busy = |number| self.table(number).is_some_and(|table| self.source.is_busy(table));
+        for Batch { project, table, wanted } in desk.due(room, is_busy) {
             match (self.access.find(project), self.table(table)) {
                 (Some(project), Some(table)) => looks.extend(self.looks(project, table, wanted)),
                 _ => {

@@ -3,6 +3,12 @@
 //! Keeps no time of its own but what it is told, asks nobody, and writes nowhere. A row has one *wish*, however many
 //! deliveries name it: those that come before its look begins share the look, those that come later cause another
 //! one, a second later, so that a burst costs two.
+//!
+//! While the source has time, a look begins at once. Within the second of an update it has to be repeated when that
+//! second is over, and has a listing of its own: three requests. While the source is busy, looks wait until the second
+//! is over, and some more of them begin together and share a listing: little more than one request each.
+
+mod wish;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -10,6 +16,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use self::wish::{PAUSE, Wish};
+pub(super) use self::wish::{Timing, Wanted};
 use crate::inbox::{DeliveryNumber, Entry, Settled, Standing, Summary, Turn};
 use crate::position::Sequence;
 use crate::problem::Problem;
@@ -22,27 +30,16 @@ use crate::status::Status;
 const ROOM: usize = 512;
 /// Rows to look at at once, those included that are merely touched.
 const LARGEST_WISHES: usize = 4_096;
-/// Between two looks at a row.
-const PAUSE: Duration = Duration::from_secs(1);
+/// While the source is busy, looks wait until so many rows of a table are due ...
+const TOGETHER: usize = 8;
+/// ... or one of them has waited for so long.
+const GATHERING: Duration = Duration::from_millis(250);
 /// A look that failed is tried again after this time, then after twice as long ...
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// ... but never later than this.
 const RETRY_AT_LAST: Duration = Duration::from_mins(1);
 /// Deliveries whose way into the targets is watched; what a target that is down keeps waiting is not.
 const LARGEST_WATCHED: usize = 10_000;
-
-/// What is to be looked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Wanted {
-    /// The newest time of update that a delivery named, milliseconds.
-    pub(super) updated_ms: i64,
-    /// Whether a delivery said that the row is gone.
-    pub(super) gone: bool,
-    /// Whether only the look-up is to be repeated, because the second of the update was not over.
-    pub(super) only_again: bool,
-    /// Whether the row is merely touched by what happened to another.
-    pub(super) beside: bool,
-}
 
 /// Rows of one table of one project to look at now.
 #[derive(Debug)]
@@ -105,24 +102,6 @@ struct Open {
     dead: Option<String>,
 }
 
-/// A row to look at.
-#[derive(Debug)]
-struct Wish {
-    /// What the next look looks for; `None` before anybody said.
-    wanted: Option<Wanted>,
-    /// Deliveries that the next look is for.
-    deliveries: Vec<DeliveryNumber>,
-    /// Whether there is to be a next look.
-    wished: bool,
-    /// When it may begin.
-    due: Instant,
-    /// What the look under way looks for, and for which deliveries.
-    flight: Option<(Wanted, Vec<DeliveryNumber>)>,
-    /// When the newest look began.
-    last: Option<Instant>,
-    failing: Option<(Instant, u32)>,
-}
-
 /// The books.
 #[derive(Debug, Default)]
 pub(super) struct Desk {
@@ -140,6 +119,16 @@ pub(super) struct Desk {
     succeeded: Option<Instant>,
     /// Tables whose rows were looked at since they were counted.
     looked_at: HashSet<(ProjectId, TableId)>,
+    /// When the next look is due, but for those that wait for room.
+    next_due: Option<Instant>,
+}
+
+/// Rows of one table of one project that are due.
+#[derive(Clone, Copy, Debug)]
+struct Group {
+    rows: usize,
+    /// When the first of them was due.
+    since: Instant,
 }
 
 impl Desk {
@@ -176,14 +165,14 @@ impl Desk {
         self.settled.push(Settled { number: entry.number, turn: entry.turn, summary, standing });
     }
 
-    /// A delivery asks for a row; `settle` is how long the second of its update still lasts.
-    pub(super) fn wish(&mut self, key: RowKey, number: DeliveryNumber, hint: &Hint, settle: Duration) {
+    /// A delivery asks for a row.
+    pub(super) fn wish(&mut self, key: RowKey, number: DeliveryNumber, hint: &Hint, timing: Timing) {
         let now = Instant::now();
         let wish = self.wishes.entry(key).or_insert_with(|| Wish::new(now));
         if wish.deliveries.contains(&number) {
             return;
         }
-        wish.ask(now, settle);
+        wish.ask(now, timing);
         wish.want(Wanted {
             updated_ms: hint.updated_ms,
             gone: hint.gone,
@@ -204,21 +193,22 @@ impl Desk {
         let now = Instant::now();
         let wish = self.wishes.entry(key).or_insert_with(|| Wish::new(now));
         if !wish.wished {
-            wish.ask(now, Duration::ZERO);
+            wish.ask(now, Timing::default());
             wish.want(Wanted { beside: true, ..Wanted::default() });
         }
         true
     }
 
-    /// Rows to look at now, at most `room`; their looks are under way from here on.
-    pub(super) fn due(&mut self, room: usize) -> Vec<Batch> {
+    /// Rows to look at now, at most `room`; their looks are under way from here on. `is_busy` says of a table whether
+    /// its looks are to be made sparingly.
+    pub(super) fn due(&mut self, room: usize, is_busy: impl Fn(TableId) -> bool) -> Vec<Batch> {
         let now = Instant::now();
-        let mut due: Vec<(bool, Instant, RowKey)> = self
-            .wishes
-            .iter()
-            .filter(|(_, wish)| wish.is_ready() && wish.due <= now)
+        let ready = self.wishes.iter().filter(|(_, wish)| wish.is_ready());
+        let (mut due, later): (Vec<_>, Vec<_>) = ready
             .map(|(key, wish)| (wish.wanted.is_some_and(|wanted| wanted.beside), wish.due, *key))
-            .collect();
+            .partition(|(_, at, _)| *at <= now);
+        self.next_due = later.into_iter().map(|(_, at, _)| at).min();
+        self.gather(&mut due, now, room, is_busy);
         due.sort_unstable();
         let mut batches: Vec<Batch> = Vec::new();
         for (_, _, key) in due.into_iter().take(room) {
@@ -236,9 +226,43 @@ impl Desk {
         batches
     }
 
-    /// When the next look is due.
+    /// Leaves out rows of busy tables that had better wait for others, with which they share a listing.
+    fn gather(
+        &mut self,
+        due: &mut Vec<(bool, Instant, RowKey)>,
+        now: Instant,
+        room: usize,
+        is_busy: impl Fn(TableId) -> bool,
+    ) {
+        let mut groups: HashMap<(ProjectId, TableId), Option<Group>> = HashMap::new();
+        for (_, at, key) in due.iter() {
+            let group = groups
+                .entry((key.project, key.table))
+                .or_insert_with(|| is_busy(key.table).then_some(Group { rows: 0, since: *at }));
+            if let Some(group) = group {
+                group.rows = group.rows.saturating_add(1);
+                group.since = group.since.min(*at);
+            }
+        }
+        let mut next = self.next_due;
+        due.retain(|(_, _, key)| {
+            let Some(Some(group)) = groups.get(&(key.project, key.table)) else { return true };
+            let enough = group.rows.min(TOGETHER);
+            match group.since.checked_add(GATHERING) {
+                Some(end) if enough < TOGETHER && now < end => {
+                    next = Some(next.map_or(end, |next| next.min(end)));
+                    false
+                }
+                // Where there is no room for so many, the end of a look makes some.
+                _ => enough <= room,
+            }
+        });
+        self.next_due = next;
+    }
+
+    /// When the next look is due, as far as [`Desk::due`] saw; looks that wait for the end of others left out.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.wishes.values().filter(|wish| wish.is_ready()).map(|wish| wish.due).min()
+        self.next_due
     }
 
     /// Rows whose absence is to be confirmed, of tables that have no confirmation under way.
@@ -298,7 +322,7 @@ impl Desk {
         if let Some(pause) = again
             && !wish.wished
         {
-            wish.ask(Instant::now(), pause);
+            wish.ask(Instant::now(), Timing { settle: pause, patient: false });
             wish.want(Wanted { only_again: true, ..Wanted::default() });
         }
         for number in deliveries {
@@ -432,59 +456,6 @@ impl Desk {
     /// Takes the deliveries whose changes have reached every target, and when.
     pub(super) fn arrived(&mut self) -> Vec<(Timestamp, Vec<DeliveryNumber>)> {
         std::mem::take(&mut self.arrived)
-    }
-}
-
-impl Wish {
-    fn new(now: Instant) -> Wish {
-        Wish {
-            wanted: None,
-            deliveries: Vec::new(),
-            wished: false,
-            due: now,
-            flight: None,
-            last: None,
-            failing: None,
-        }
-    }
-
-    /// Asks for a look: at once, or a pause after the one before, and then only when the second is over.
-    fn ask(&mut self, now: Instant, settle: Duration) {
-        if !self.wished {
-            self.due = match self.last.and_then(|last| last.checked_add(PAUSE)) {
-                Some(rested) => rested,
-                None => now,
-            };
-        }
-        if self.last.is_some() {
-            self.due = self.due.max(now.checked_add(settle).unwrap_or(now));
-        }
-        self.wished = true;
-    }
-
-    /// What is wanted beside what is wanted already.
-    fn want(&mut self, more: Wanted) {
-        self.wanted = Some(match self.wanted {
-            None => more,
-            Some(before) => Wanted {
-                updated_ms: before.updated_ms.max(more.updated_ms),
-                gone: before.gone || more.gone,
-                only_again: before.only_again && more.only_again,
-                beside: before.beside && more.beside,
-            },
-        });
-    }
-
-    fn is_ready(&self) -> bool {
-        self.wished && self.flight.is_none()
-    }
-
-    fn begin(&mut self, now: Instant) -> Wanted {
-        let wanted = self.wanted.take().unwrap_or_default();
-        self.flight = Some((wanted, std::mem::take(&mut self.deliveries)));
-        self.wished = false;
-        self.last = Some(now);
-        wanted
     }
 }
 

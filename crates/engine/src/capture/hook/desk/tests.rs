@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Desk, Done};
+use super::{Desk, Done, Timing};
 use crate::inbox::{DeliveryNumber, Entry, Settled, Standing, Summary, Turn};
 use crate::position::Sequence;
 use crate::problem::Problem;
@@ -20,6 +20,10 @@ fn key(id: i64) -> RowKey {
 }
 
 fn deliver(desk: &mut Desk, number: i64, ids: &[i64]) {
+    deliver_at(desk, number, ids, Timing::default());
+}
+
+fn deliver_at(desk: &mut Desk, number: i64, ids: &[i64], timing: Timing) {
     let entry = Entry {
         number: DeliveryNumber(number),
         turn: Turn(number),
@@ -35,13 +39,13 @@ fn deliver(desk: &mut Desk, number: i64, ids: &[i64]) {
     desk.open(&entry, Summary::default(), false);
     for id in ids {
         let hint = Hint { table: TABLE, id: RowId(*id), updated_ms: 0, gone: false, beside: false };
-        desk.wish(key(*id), entry.number, &hint, Duration::ZERO);
+        desk.wish(key(*id), entry.number, &hint, timing);
     }
 }
 
 /// The rows whose looks begin now.
 fn begin(desk: &mut Desk) -> Vec<i64> {
-    let wanted = desk.due(10).into_iter().flat_map(|batch| batch.wanted);
+    let wanted = desk.due(10, |_| false).into_iter().flat_map(|batch| batch.wanted);
     wanted.map(|(key, _)| key.id.0).collect()
 }
 
@@ -129,7 +133,7 @@ async fn what_is_merely_touched_comes_last() {
     let mut desk = Desk::default();
     desk.wish_beside(key(5));
     deliver(&mut desk, 1, &[71]);
-    let first: Vec<_> = desk.due(1).into_iter().flat_map(|batch| batch.wanted).collect();
+    let first: Vec<_> = desk.due(1, |_| false).into_iter().flat_map(|batch| batch.wanted).collect();
     assert_eq!(first[0].0, key(71));
     assert_eq!(begin(&mut desk), [5]);
 }
@@ -144,6 +148,51 @@ async fn a_row_whose_second_was_not_over_is_looked_at_once_more() {
     desk.finish(done, Sequence(7), PATIENCE).unwrap();
     assert_eq!(standings(&mut desk), [(1, Standing::Applied)], "that keeps no delivery waiting");
     tokio::time::advance(Duration::from_secs(1)).await;
-    let wanted: Vec<_> = desk.due(1).into_iter().flat_map(|batch| batch.wanted).collect();
+    let wanted: Vec<_> = desk.due(1, |_| false).into_iter().flat_map(|batch| batch.wanted).collect();
     assert!(wanted[0].1.only_again, "its listing is known");
+}
+
+/// Sizes of the batches that begin now while the source is busy.
+fn begin_sparingly(desk: &mut Desk, room: usize) -> Vec<usize> {
+    desk.due(room, |_| true).into_iter().map(|batch| batch.wanted.len()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_source_is_busy_looks_wait_for_the_end_of_the_second_and_share_a_listing() {
+    let mut desk = Desk::default();
+    let began = tokio::time::Instant::now();
+    // Twenty changes of one second, told as they happen.
+    for number in 0..20_u64 {
+        let settle = Duration::from_millis(1_000 - 50 * number);
+        let number = i64::try_from(number).unwrap();
+        deliver_at(&mut desk, number, &[number], Timing { settle, patient: true });
+        assert!(begin_sparingly(&mut desk, 32).is_empty());
+        assert_eq!(desk.next_due(), Some(began + Duration::from_secs(1)));
+        tokio::time::advance(Duration::from_millis(50)).await;
+    }
+    assert_eq!(begin_sparingly(&mut desk, 32), [20]);
+    assert_eq!(desk.next_due(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_source_is_busy_a_few_rows_wait_for_others_but_not_for_long() {
+    let mut desk = Desk::default();
+    let began = tokio::time::Instant::now();
+    deliver(&mut desk, 1, &[1, 2, 3]);
+    assert!(begin_sparingly(&mut desk, 32).is_empty());
+    assert_eq!(desk.next_due(), Some(began + Duration::from_millis(250)));
+    tokio::time::advance(Duration::from_millis(250)).await;
+    assert_eq!(begin_sparingly(&mut desk, 32), [3]);
+    deliver(&mut desk, 2, &[11, 12, 13, 14, 15, 16, 17, 18, 19, 20]);
+    assert!(begin_sparingly(&mut desk, 5).is_empty(), "five would need a listing of their own");
+    assert_eq!(desk.next_due(), None, "it is the end of a look that makes room");
+    assert_eq!(begin_sparingly(&mut desk, 9), [9]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_source_has_time_a_look_begins_at_once() {
+    let mut desk = Desk::default();
+    let settle = Duration::from_millis(700);
+    deliver_at(&mut desk, 1, &[71], Timing { settle, patient: false });
+    assert_eq!(begin(&mut desk), [71]);
 }
