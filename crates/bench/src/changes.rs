@@ -34,6 +34,18 @@ pub(crate) struct Delays {
     pub(crate) listed: Vec<f64>,
     /// Until those are there too that only a look-up shows.
     pub(crate) detailed: Vec<f64>,
+    /// Seconds from the first change to each arrival of listed fields.
+    arrived: Vec<f64>,
+}
+
+impl Delays {
+    /// Arrivals a second in the second half of the time in which `changes` were made: less than their rate where they
+    /// pile up.
+    pub(crate) fn carried(&self, changes: Changes) -> f64 {
+        let lasts = f64::from(changes.count) / f64::from(changes.per_second.max(1));
+        let half = self.arrived.iter().filter(|at| (lasts / 2.0..lasts).contains(*at)).count();
+        f64::from(u32::try_from(half).unwrap_or(u32::MAX)) / (lasts / 2.0)
+    }
 }
 
 /// A change under way.
@@ -102,6 +114,7 @@ impl Changes {
                 }
                 if !std::mem::replace(&mut change.listed, true) {
                     delays.listed.push(since(change.at));
+                    delays.arrived.push(since(began));
                 }
                 if row.detailed {
                     delays.detailed.push(since(change.at));

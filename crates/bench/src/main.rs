@@ -1,7 +1,7 @@
 //! How fast tributary is: benchmarks that one command runs again, `make bench`.
 //!
 //! Each benchmark is a module that asks one question and hands back tables: [`throughput`], [`growth`], [`limit`],
-//! [`following`], [`hooks`]. [`soak`] asks another one, for half an hour: does anything grow? They run the real binary in a process of its own against a simulated CODING in another one, and
+//! [`throttled`], [`following`], [`hooks`], [`told`]. [`soak`] asks another one, for half an hour: does anything grow? They run the real binary in a process of its own against a simulated CODING in another one, and
 //! check that every row arrived. `--tiny` runs the same in seconds, to prove that they still work; its figures mean
 //! nothing.
 
@@ -20,10 +20,12 @@ mod process;
 mod simulator;
 mod soak;
 mod table;
+mod throttled;
 mod throughput;
+mod told;
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -35,6 +37,7 @@ use changes::Changes;
 use machine::Machine;
 use soak::Soak;
 use table::{Style, Table};
+use throttled::Throttling;
 
 /// The exit code when something is not as it must be: as `tributary verify` has it.
 const FAILED: u8 = 3;
@@ -53,6 +56,9 @@ struct Args {
     /// A few rows of each, to see that they work: the figures mean nothing.
     #[arg(long)]
     tiny: bool,
+    /// Test this binary instead of the one built beside: an older one, for example.
+    #[arg(long, value_name = "PATH")]
+    binary: Option<PathBuf>,
     /// Print one JSON object.
     #[arg(long, conflicts_with = "markdown")]
     json: bool,
@@ -69,10 +75,14 @@ enum Benchmark {
     Growth,
     /// Loads and changes at CODING's own limit.
     Limit,
+    /// What is left of the rate when the service refuses requests at random, and beside a neighbour.
+    Throttled,
     /// From a change at the source to the target.
     Following,
     /// From a hook's delivery to the target, and how many deliveries are taken in durably.
     Hooks,
+    /// What changes that hooks tell of cost within the budget, and how many it carries.
+    Told,
     /// Whether anything grows while changes go on for half an hour; ends with 3 if so.
     Soak,
 }
@@ -98,6 +108,11 @@ struct Sizes {
     follow: Changes,
     /// Changes that hooks tell of.
     hooked: Changes,
+    /// Issues of which changes are told within the budget.
+    told_of: u32,
+    /// These changes: the first for what one costs, the second for how many are carried.
+    told: [Changes; 2],
+    throttling: Throttling,
     /// Deliveries taken in.
     accepted: Deliveries,
     soak: Soak,
@@ -114,6 +129,13 @@ const FULL: Sizes = Sizes {
     followed: 4_000,
     follow: Changes { count: 3_000, per_second: 50 },
     hooked: Changes { count: 600, per_second: 10 },
+    told_of: 1_500,
+    told: [Changes { count: 800, per_second: 20 }, Changes { count: 1_440, per_second: 24 }],
+    throttling: Throttling {
+        issues: 6_000,
+        at_random: Duration::from_mins(3),
+        beside: Duration::from_mins(4),
+    },
     accepted: Deliveries { saturating: 60_000, paced: 20_000, per_second: 1_000 },
     soak: Soak {
         issues: 2_000,
@@ -137,6 +159,9 @@ const TINY: Sizes = Sizes {
     followed: 60,
     follow: Changes { count: 40, per_second: 40 },
     hooked: Changes { count: 10, per_second: 10 },
+    told_of: 60,
+    told: [Changes { count: 40, per_second: 20 }, Changes { count: 48, per_second: 24 }],
+    throttling: Throttling { issues: 200, at_random: Duration::from_secs(3), beside: Duration::from_secs(3) },
     accepted: Deliveries { saturating: 300, paced: 100, per_second: 200 },
     soak: Soak {
         issues: 60,
@@ -177,6 +202,9 @@ async fn main() -> ExitCode {
 
 /// Runs what is asked for and prints it; says whether all is as it must be.
 async fn run(args: Args) -> Result<bool> {
+    if let Some(binary) = &args.binary {
+        process::test_other(binary)?;
+    }
     let mut sizes = if args.tiny { TINY } else { FULL };
     if let Some(minutes) = args.minutes {
         sizes.soak.lasts = Duration::from_mins(minutes);
@@ -209,8 +237,10 @@ impl Benchmark {
             Benchmark::Throughput => Box::pin(throughput::run(&dir, sizes)).await,
             Benchmark::Growth => Box::pin(growth::run(&dir, sizes)).await,
             Benchmark::Limit => Box::pin(limit::run(&dir, sizes)).await,
+            Benchmark::Throttled => Box::pin(throttled::run(&dir, sizes)).await,
             Benchmark::Following => Box::pin(following::run(&dir, sizes)).await,
             Benchmark::Hooks => Box::pin(hooks::run(&dir, sizes)).await,
+            Benchmark::Told => Box::pin(told::run(&dir, sizes)).await,
             Benchmark::Soak => Box::pin(soak::run(&dir, sizes.soak)).await,
         }
     }
@@ -235,7 +265,8 @@ fn command(args: &Args) -> String {
         .filter_map(|benchmark| Some(benchmark.to_possible_value()?.get_name().to_owned()));
     let minutes = args.minutes.map(|minutes| format!("--minutes {minutes}"));
     let tiny = args.tiny.then(|| "--tiny".to_owned());
-    let arguments: Vec<String> = names.chain(minutes).chain(tiny).collect();
+    let binary = args.binary.as_ref().map(|binary| format!("--binary {}", binary.display()));
+    let arguments: Vec<String> = names.chain(minutes).chain(tiny).chain(binary).collect();
     match arguments.as_slice() {
         [] => "make bench".to_owned(),
         [hooks] if hooks == "hooks" => "make bench-hooks".to_owned(),

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -61,11 +62,30 @@ impl Summary {
     }
 }
 
-/// The binary under test: built beside this one.
+/// Another binary to be tested than the one built beside this one.
+static OTHER: OnceLock<PathBuf> = OnceLock::new();
+
+/// Tests this binary, for example an older one; simulators stay those of the one built beside this one. The first call
+/// counts.
+///
+/// # Errors
+/// It is not there.
+pub(crate) fn test_other(binary: &Path) -> Result<()> {
+    let binary = std::fs::canonicalize(binary).map_err(|error| format!("{}: {error}", binary.display()))?;
+    OTHER.get_or_init(|| binary);
+    Ok(())
+}
+
+/// The binary under test: built beside this one, unless another one is to be tested.
 ///
 /// # Errors
 /// It is not there.
 pub(crate) fn binary() -> Result<PathBuf> {
+    OTHER.get().map_or_else(beside, |other| Ok(other.clone()))
+}
+
+/// The binary built beside this one.
+fn beside() -> Result<PathBuf> {
     let binary = std::env::current_exe()?.with_file_name("tributary");
     if binary.exists() {
         return Ok(binary);
@@ -73,27 +93,36 @@ pub(crate) fn binary() -> Result<PathBuf> {
     Err(format!("{} is missing: build it with `cargo build -p tributary`", binary.display()).into())
 }
 
-/// The binary, to be run in `dir`; ended with its owner.
-fn command<A: AsRef<OsStr>>(dir: &Path, args: &[A]) -> Result<Command> {
-    let mut command = Command::new(binary()?);
+/// A binary, to be run in `dir`; ended with its owner.
+fn command<A: AsRef<OsStr>>(binary: PathBuf, dir: &Path, args: &[A]) -> Command {
+    let mut command = Command::new(binary);
     command.args(args).current_dir(dir).kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     for name in ["TRIBUTARY_LOG", "RUST_LOG", "TRIBUTARY_VAULT_KEY"] {
         command.env_remove(name);
     }
-    Ok(command)
+    command
 }
 
 /// Runs the binary in `dir` to its end, whatever that is.
 pub(crate) async fn run<A: AsRef<OsStr>>(dir: &Path, args: &[A]) -> Result<Output> {
-    Ok(command(dir, args)?.stderr(Stdio::piped()).output().await?)
+    Ok(command(binary()?, dir, args).stderr(Stdio::piped()).output().await?)
 }
 
 impl Running {
     /// Starts the binary in `dir`; what it logs goes into a file there.
     pub(crate) fn start<A: AsRef<OsStr>>(dir: &Path, args: &[A]) -> Result<Running> {
+        Running::of(binary()?, dir, args)
+    }
+
+    /// The same with the binary built beside this one, whichever is tested.
+    pub(crate) fn start_beside<A: AsRef<OsStr>>(dir: &Path, args: &[A]) -> Result<Running> {
+        Running::of(beside()?, dir, args)
+    }
+
+    fn of<A: AsRef<OsStr>>(binary: PathBuf, dir: &Path, args: &[A]) -> Result<Running> {
         let log = dir.join("log.txt");
-        let mut command = command(dir, args)?;
+        let mut command = command(binary, dir, args);
         command.stderr(std::fs::File::create(&log)?);
         let began = Instant::now();
         let child = command.spawn()?;

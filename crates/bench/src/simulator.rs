@@ -48,7 +48,7 @@ impl Simulator {
             format!("--rate-limit={}", wish.rate_limit),
             format!("--latency={}ms", wish.latency.as_millis()),
         ];
-        let mut process = Running::start(&dir, &args)?;
+        let mut process = Running::start_beside(&dir, &args)?;
         let mut lines = process.lines()?;
         let url = loop {
             let Some(line) = lines.next_line().await? else {
@@ -104,9 +104,26 @@ impl Simulator {
         Ok(serde_json::from_slice::<Vec<Applied>>(&done)?.pop())
     }
 
+    /// Breaks requests so.
+    pub(crate) async fn break_so(&self, faults: &Faults) -> Result<()> {
+        self.order("faults", &json!(faults)).await?;
+        Ok(())
+    }
+
+    /// Asks for an issue as another program of the team would; whether that was not refused for too many requests.
+    pub(crate) fn ask_issue(&self, code: u32) -> impl Future<Output = Result<bool>> + Send + use<> {
+        let body = json!({"Action": "DescribeIssue", "ProjectName": PROJECT, "IssueCode": code});
+        let request = self.http.post(format!("{}/open-api", self.url)).body(body.to_string());
+        let request = request.header("Authorization", format!("token {DEFAULT_TOKEN}"));
+        async move {
+            let answer = request.send().await?.error_for_status()?.text().await?;
+            Ok(!answer.contains("RequestLimitExceeded"))
+        }
+    }
+
     /// Breaks this share of the requests in ways that pass, and this share of the hooks; 0 = none any more.
     pub(crate) async fn break_some(&self, requests: f64, hooks: f64) -> Result<()> {
-        self.order("faults", &json!(Faults::transient(requests))).await?;
+        self.break_so(&Faults::transient(requests)).await?;
         let faults = HookFaults {
             drop: hooks,
             duplicate_same_id: hooks / 2.0,

@@ -116,6 +116,26 @@ fn hooks() {
 }
 
 #[test]
+fn throttled() {
+    let tables = tiny("throttled");
+    tables.iter().for_each(complete);
+    let [at_random, beside] = tables.as_slice() else { panic!("{tables:?}") };
+    assert!(numbers(at_random, "measured")[0] > 0.0, "{at_random}");
+    // The neighbour asks whatever happens.
+    assert!(numbers(beside, "measured")[2] > 5.0, "{beside}");
+}
+
+#[test]
+fn told() {
+    let tables = tiny("told");
+    tables.iter().for_each(complete);
+    let [told] = tables.as_slice() else { panic!("{tables:?}") };
+    assert_eq!(numbers(told, "changes"), [40.0, 48.0]);
+    // Polls are an hour apart: what arrives came by hook.
+    assert!(numbers(told, "longest (s)").iter().all(|longest| *longest < 60.0), "{told}");
+}
+
+#[test]
 fn soak() {
     let tables = tiny("soak");
     let [figures, lags, whole] = tables.as_slice() else { panic!("{tables:?}") };

@@ -87,7 +87,10 @@ enum Phase {
     Full,
     Trial(Trial),
     /// From a lower rate to the configured one; before `since` it rests.
-    Rising { from: f64, since: Instant },
+    Rising {
+        from: f64,
+        since: Instant,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
