@@ -262,6 +262,15 @@ fn a_day_is_one_of_utc_plus_8() {
     takes("Day", json!({"Day": "2022-09-28 23:59:59"}), Cell::Date(19_263));
     takes("Day", json!({"Day": "2022-09-28T16:00:00Z"}), Cell::Date(19_264));
     takes("Day", json!({"Day": "1664380799000"}), Cell::Date(19_263));
+    // The last day of the calendar: its last moment at UTC+8 is no moment any more.
+    let last = Cell::Date(2_932_896);
+    for day in [253_402_185_600_000_i64, 253_402_271_999_999] {
+        takes("Day", json!({"Day": day}), last.clone());
+        takes("Day", json!({"Day": day.to_string()}), last.clone());
+    }
+    for day in ["9999-12-31", "9999-12-31 23:59:59"] {
+        takes("Day", json!({"Day": day}), last.clone());
+    }
 }
 
 #[test]
@@ -375,6 +384,8 @@ fn a_custom_field_has_a_column_of_what_it_holds() {
     holds(Holds::Date, json!("1664380799000"), Some(Cell::Date(19_263)));
     holds(Holds::Date, json!("-28800000"), Some(Cell::Null));
     holds(Holds::Date, json!("2022-09-31"), None);
+    holds(Holds::Date, json!("9999-12-31"), Some(Cell::Date(2_932_896)));
+    holds(Holds::Date, json!("253402272000000"), None);
     holds(Holds::Texts, json!(r#"["a","b|c"]"#), Some(words("a|b\\|c")));
     holds(Holds::Texts, json!("[]"), Some(Cell::Null));
     holds(Holds::Texts, json!("a,b"), Some(words("a,b")));

@@ -190,20 +190,54 @@ fn time(kind: Kind, value: &Value) -> Option<Cell> {
     if is_unset(value) {
         return Some(Cell::Null);
     }
-    let moment = match (integer(value), value.as_str().map(str::trim)) {
+    let when = match (integer(value), value.as_str().map(str::trim)) {
         (Some(ms), _) if is_unset(&ms.into()) => return Some(Cell::Null),
-        (Some(ms), _) => Timestamp::from_millisecond(ms).ok()?,
+        (Some(ms), _) => When::Ms(ms),
         (None, Some("")) => return Some(Cell::Null),
-        (None, Some(text)) => spelled(text)?,
+        (None, Some(text)) => When::Spelled(text),
         (None, None) => return None,
     };
     Some(match kind {
-        Kind::Date => {
-            let day = EAST.to_datetime(moment).date();
-            Cell::Date(Date::constant(1970, 1, 1).until(day).ok()?.get_days())
-        }
-        _ => Cell::Timestamp(moment.as_microsecond()),
+        Kind::Date => Cell::Date(when.day()?),
+        _ => Cell::Timestamp(when.moment()?.as_microsecond()),
     })
+}
+
+/// A time as the source has it.
+enum When<'t> {
+    Ms(i64),
+    Spelled(&'t str),
+}
+
+impl When<'_> {
+    fn moment(&self) -> Option<Timestamp> {
+        match *self {
+            When::Ms(ms) => Timestamp::from_millisecond(ms).ok(),
+            When::Spelled(text) => spelled(text),
+        }
+    }
+
+    /// Its day at UTC+8, counted from 1970. Not by way of a moment: the last day of the calendar ends after the last
+    /// moment that can be told.
+    fn day(&self) -> Option<i32> {
+        const DAY_MS: i64 = 86_400_000;
+        const EPOCH: Date = Date::constant(1970, 1, 1);
+        match *self {
+            When::Ms(ms) => {
+                let east_ms = ms.checked_add(i64::from(EAST.seconds()).saturating_mul(1_000))?;
+                let days = i32::try_from(east_ms.div_euclid(DAY_MS)).ok()?;
+                // Only days that the calendar has.
+                EPOCH.checked_add(jiff::Span::new().try_days(days).ok()?).ok().map(|_| days)
+            }
+            When::Spelled(text) => {
+                let day = match text.parse::<Timestamp>() {
+                    Ok(moment) => EAST.to_datetime(moment).date(),
+                    Err(_) => text.parse::<DateTime>().ok()?.date(),
+                };
+                EPOCH.until(day).ok().map(|span| span.get_days())
+            }
+        }
+    }
 }
 
 /// `2025-08-01`, `2025-08-01 12:00:00`, or a time with its own offset.
