@@ -6,6 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::client::ask::{Ask, ReadProjects};
 use crate::client::{Client, Reply};
 use crate::error::Error;
 use crate::issues::{IssueQuery, IssueType, PageSize};
@@ -46,12 +47,15 @@ impl Client {
         self.call("DescribeOneProject", &params(json!({ "ProjectId": id })), &["Project"]).await
     }
 
-    /// The projects that a user has joined (`DescribeUserProjects`), all at once.
+    /// The projects that a user has joined (`DescribeUserProjects`), all at once. One that cannot be read as a whole
+    /// comes with what can be read of it, its `Id` and `Name` at least.
     ///
     /// # Errors
     /// Those of the request.
     pub async fn user_projects(&self, user_id: i64) -> Result<Reply<Vec<Row>>, Error> {
-        self.call("DescribeUserProjects", &params(json!({ "UserId": user_id })), &["ProjectList"]).await
+        let ask = Ask { row_by_row: true, ..Ask::read(&["ProjectList"]) };
+        let params = params(json!({ "UserId": user_id }));
+        self.exchange("DescribeUserProjects", &params, &ask, ReadProjects).await
     }
 
     /// The team's projects that the credential may see (`DescribeCodingProjects`).
@@ -176,7 +180,15 @@ impl Client {
         key: &'static str,
     ) -> Listing {
         let client = self.clone();
-        Listing { client, action, params, style: Style::Numbered, page_size: PageSize::MAX, key }
+        Listing {
+            client,
+            action,
+            params,
+            style: Style::Numbered,
+            page_size: PageSize::MAX,
+            key,
+            row_by_row: false,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde_json::Value;
 
 use crate::row::{RowForm, integer};
+use crate::row_by_row::Unreadable;
 
 /// What a body turned out to be.
 pub(crate) enum Read<T> {
@@ -181,14 +182,26 @@ pub(crate) struct Rows<R> {
     pub(crate) page_size: Option<u64>,
     /// `TotalCount` or `TotalRow`.
     pub(crate) total: Option<u64>,
+    /// Rows that cannot be read, where they are put aside.
+    pub(crate) unreadable: Vec<Unreadable>,
+}
+
+/// A count, however it is spelled.
+pub(crate) fn count(value: &Value) -> Option<u64> {
+    integer(value).and_then(|number| u64::try_from(number).ok())
 }
 
 /// Under which names listings carry their rows.
-const ROW_KEYS: [&str; 6] = ["List", "ProjectList", "ProjectMembers", "TeamMembers", "ServiceHook", "Log"];
+pub(crate) const ROW_KEYS: [&str; 6] =
+    ["List", "ProjectList", "ProjectMembers", "TeamMembers", "ServiceHook", "Log"];
 
 /// Reads [`Rows`], each row in the given form.
 #[derive(Clone)]
-pub(crate) struct ReadRows<F>(pub(crate) F);
+pub(crate) struct ReadRows<F> {
+    pub(crate) form: F,
+    /// Whether a row that cannot be read is put aside; otherwise it costs the whole page.
+    pub(crate) row_by_row: bool,
+}
 
 impl<'de, F: RowForm> DeserializeSeed<'de> for ReadRows<F> {
     type Value = Rows<F::Row>;
@@ -208,14 +221,13 @@ impl<'de, F: RowForm> Visitor<'de> for ReadRows<F> {
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut rows: Option<Vec<F::Row>> = None;
         let (mut page_size, mut total) = (None, None);
-        let count = |value: &Value| integer(value).and_then(|number| u64::try_from(number).ok());
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "PageSize" => page_size = count(&map.next_value()?).filter(|size| *size > 0),
                 "TotalCount" | "TotalRow" => total = count(&map.next_value()?).or(total),
                 key if ROW_KEYS.contains(&key) => {
                     // An empty list is printed as null by some servers.
-                    rows = Some(map.next_value_seed(Optional(List(&mut self.0)))?.unwrap_or_default());
+                    rows = Some(map.next_value_seed(Optional(List(&mut self.form)))?.unwrap_or_default());
                 }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
@@ -223,8 +235,8 @@ impl<'de, F: RowForm> Visitor<'de> for ReadRows<F> {
             }
         }
         match (rows, total) {
-            (Some(rows), total) => Ok(Rows { rows, page_size, total }),
-            (None, Some(0)) => Ok(Rows { rows: Vec::new(), page_size, total }),
+            (Some(rows), total) => Ok(Rows { rows, page_size, total, unreadable: Vec::new() }),
+            (None, Some(0)) => Ok(Rows { rows: Vec::new(), page_size, total, unreadable: Vec::new() }),
             (None, _) => Err(A::Error::custom("a page without a list of rows")),
         }
     }
@@ -313,7 +325,7 @@ mod tests {
     }
 
     fn rows(text: &str) -> Option<(usize, Option<u64>, Option<u64>)> {
-        match read(text, &["Data", "data"], ReadRows(Maps)).ok()? {
+        match read(text, &["Data", "data"], ReadRows { form: Maps, row_by_row: false }).ok()? {
             Read::Payload(rows) => Some((rows.rows.len(), rows.page_size, rows.total)),
             _ => None,
         }

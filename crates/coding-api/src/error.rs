@@ -66,6 +66,12 @@ pub enum ErrorKind {
         /// What `Retry-After` asked for.
         retry_after: Option<Duration>,
     },
+    /// A redirect: any status from 300 on to 399. It is not followed, because the credential would go along.
+    #[error("the host points elsewhere{}, and the credential is not sent there", whereto(to.as_deref()))]
+    Redirect {
+        /// Where it points to, without query, as far as it says.
+        to: Option<String>,
+    },
     /// Too many requests: `RequestLimitExceeded`, or status 429.
     #[error("too many requests")]
     RateLimited {
@@ -122,6 +128,10 @@ pub enum ErrorKind {
     Other,
 }
 
+fn whereto(place: Option<&str>) -> String {
+    place.map(|place| format!(", to {place}")).unwrap_or_default()
+}
+
 /// What to do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
@@ -160,12 +170,33 @@ impl ErrorKind {
             Self::Tls
             | Self::PrivateHost
             | Self::Http { .. }
+            | Self::Redirect { .. }
             | Self::TooLarge { .. }
             | Self::Forbidden
             | Self::InvalidParameter
             | Self::Quota
             | Self::Other => Remedy::AskHuman,
         }
+    }
+}
+
+impl ErrorKind {
+    /// Whether a request for fewer rows may succeed where this one failed: the answer was too large for somebody on
+    /// the way, or took too long.
+    pub(crate) fn may_be_the_size(&self) -> bool {
+        matches!(
+            self,
+            Self::TimedOut
+                | Self::Truncated
+                | Self::TooLarge { .. }
+                | Self::Server
+                | Self::Http { status: 413 | 500.., .. }
+        )
+    }
+
+    /// Whether an answer came and what it holds cannot be read.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        matches!(self, Self::NotJson | Self::Protocol)
     }
 }
 
@@ -233,6 +264,7 @@ impl Error {
             ErrorKind::Tls
             | ErrorKind::PrivateHost
             | ErrorKind::Http { .. }
+            | ErrorKind::Redirect { .. }
             | ErrorKind::RateLimited { .. }
             | ErrorKind::Unauthorised
             | ErrorKind::Forbidden
@@ -300,7 +332,7 @@ impl Error {
 }
 
 /// One line, bounded, without anything that looks like a secret.
-fn showable(text: &str) -> String {
+pub(crate) fn showable(text: &str) -> String {
     let mut shown = String::new();
     let mut run = String::new();
     let flush = |run: &mut String, shown: &mut String| {

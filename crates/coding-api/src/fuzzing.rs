@@ -14,6 +14,7 @@ use crate::auth::oauth;
 use crate::envelope::{self, Read, ReadRows};
 use crate::hook::{Proof, Unverified, is_kept, read};
 use crate::row::{Maps, Row, RowExt};
+use crate::row_by_row;
 use crate::sanitize::sanitize;
 use crate::service_hooks::answers::{EventOffer, HookLog, ServiceHook, denies};
 
@@ -41,9 +42,10 @@ pub fn list_rows(body: &[u8]) {
 
 fn rows(body: &[u8]) -> Vec<Row> {
     let sane = sanitize(body.to_vec());
-    match envelope::read(sane.text(), &["Data", "data"], ReadRows(Maps)) {
+    let (text, keys) = (sane.text(), ["Data", "data"]);
+    match envelope::read(text, &["Data", "data"], ReadRows { form: Maps, row_by_row: true }) {
         Ok(Read::Payload(page)) => page.rows,
-        _ => Vec::new(),
+        _ => row_by_row::rows(&Maps, text, &keys).map(|page| page.rows).unwrap_or_default(),
     }
 }
 

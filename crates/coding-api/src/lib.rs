@@ -48,6 +48,7 @@ mod iterations;
 mod paging;
 mod retry;
 mod row;
+mod row_by_row;
 mod sanitize;
 mod service_hooks;
 
@@ -64,4 +65,5 @@ pub use iterations::{IterationQuery, IterationStatus};
 pub use paging::{Listing, Page};
 pub use retry::RetryPolicy;
 pub use row::{Maps, Row, RowExt, RowForm};
+pub use row_by_row::Unreadable;
 pub use service_hooks::{EventOffer, HookLog, HookSettings, ServiceHook};

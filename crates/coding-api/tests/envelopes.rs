@@ -119,7 +119,7 @@ async fn http_statuses_become_kinds() {
     check(plain(401), ErrorKind::Unauthorised, Remedy::Reauthorise).await;
     check(plain(403), ErrorKind::Forbidden, Remedy::AskHuman).await;
     check(plain(404), status(404), Remedy::AskHuman).await;
-    check(plain(302), status(302), Remedy::AskHuman).await;
+    check(plain(302), ErrorKind::Redirect { to: None }, Remedy::AskHuman).await;
     check(plain(500), status(500), Remedy::Retry).await;
     check(plain(502), status(502), Remedy::Retry).await;
     let second = Some(std::time::Duration::from_secs(1));

@@ -23,3 +23,4 @@ mod seeds;
 mod server;
 mod service_hooks;
 mod simulator;
+mod sizes;

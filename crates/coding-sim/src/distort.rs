@@ -1,12 +1,13 @@
 //! What faults make of a finished body.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Map, Value};
 
-use crate::faults::FaultKind;
+use crate::faults::{FaultKind, Spoil};
 use crate::texts::LONE_SURROGATE;
 
 /// Changes the bytes of a right answer as the fault says; other faults leave it alone.
@@ -23,6 +24,33 @@ pub(crate) fn body(bytes: Vec<u8>, fault: Option<FaultKind>) -> Vec<u8> {
         Some(FaultKind::NullUnset) => reshaped(&bytes, nulled),
         _ => bytes,
     }
+}
+
+/// Spoils rows of a list, by code or id.
+pub(crate) fn spoiled(mut bytes: Vec<u8>, rows: &BTreeMap<u32, Spoil>) -> Vec<u8> {
+    /// How deep is too deep.
+    const DEPTH: usize = 200;
+    for (id, spoil) in rows {
+        for (key, next) in [("Code", "Type"), ("Id", "TeamId")] {
+            let begins = format!("{{\"{key}\":{id},\"{next}\"");
+            let value = match spoil {
+                Spoil::NotANumber => "NaN".to_owned(),
+                Spoil::HugeNumber => "1e400".to_owned(),
+                Spoil::RawTab => "\"a\tb\"".to_owned(),
+                Spoil::TooDeep => format!("{}{}", "[".repeat(DEPTH), "]".repeat(DEPTH)),
+                Spoil::Nameless => String::new(),
+            };
+            let spoiled = match spoil {
+                Spoil::Nameless => format!("{{\"{key}\":NaN,\"{next}\""),
+                _ => format!("{{\"{key}\":{id},\"Spoiled\":{value},\"{next}\""),
+            };
+            let found = bytes.windows(begins.len()).position(|window| window == begins.as_bytes());
+            if let Some(at) = found {
+                bytes.splice(at..at + begins.len(), spoiled.into_bytes());
+            }
+        }
+    }
+    bytes
 }
 
 /// Writes stored lone surrogates as the wire has them.

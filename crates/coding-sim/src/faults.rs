@@ -31,6 +31,10 @@ pub struct Faults {
     pub total_delta: i64,
     /// Standing: page sizes are cut to this without a word; 0 = off.
     pub max_page_size: u32,
+    /// Standing: pages of more rows than this never come: 504, as from a gateway that gave up; 0 = off.
+    pub slow_above: u32,
+    /// Standing: rows of issue and member lists that cannot be read, by code or id, in every project.
+    pub spoiled_rows: BTreeMap<u32, Spoil>,
     /// Standing: the member list of every project answers empty.
     pub members_empty: bool,
     /// Standing: every credential is answered as unknown.
@@ -64,6 +68,24 @@ pub enum Outage {
     Reset,
     /// HTTP 503 with an HTML body.
     Unavailable,
+    /// HTTP 302 to a login page.
+    Moved,
+}
+
+/// What is wrong with a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Spoil {
+    /// A value is `NaN`.
+    NotANumber,
+    /// A value is `1e400`.
+    HugeNumber,
+    /// A text holds a tab as it is.
+    RawTab,
+    /// A value is nested 200 deep.
+    TooDeep,
+    /// The code or id itself is `NaN`.
+    Nameless,
 }
 
 /// One thing that can happen to a request.
@@ -260,7 +282,7 @@ impl FaultKind {
 }
 
 /// Lists that answer in pages.
-const PAGED: [&str; 5] = [
+pub(crate) const PAGED: [&str; 5] = [
     "DescribeIssueListWithPage",
     "DescribeIterationList",
     "DescribeProjectMembers",

@@ -12,7 +12,9 @@ use futures::stream;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER};
+use hyper::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, LOCATION, RETRY_AFTER,
+};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -25,7 +27,7 @@ use crate::admin;
 use crate::config::Refusal;
 use crate::distort;
 use crate::failure::Failure;
-use crate::faults::{FaultKind, Outage};
+use crate::faults::{FaultKind, Outage, PAGED};
 use crate::handle::WorldHandle;
 use crate::state::Shared;
 
@@ -88,6 +90,12 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Resp
             Some(Outage::Unavailable) => {
                 return Ok(html(StatusCode::SERVICE_UNAVAILABLE, "503 Service Temporarily Unavailable"));
             }
+            Some(Outage::Moved) => {
+                let mut response = html(StatusCode::FOUND, "302 Found");
+                let login = "https://login.example.com/sso?back=%2Fopen-api&ticket=0123456789abcdef";
+                response.headers_mut().insert(LOCATION, hyper::header::HeaderValue::from_static(login));
+                return Ok(response);
+            }
             None => {}
         }
     }
@@ -142,6 +150,15 @@ async fn open_api(
     {
         return outcome;
     }
+    let (slow_above, spoiled_rows) = {
+        let faults = shared.faults();
+        (faults.slow_above, faults.spoiled_rows.clone())
+    };
+    let paged = PAGED.contains(&action);
+    let rows = ["PageSize", "Limit"].iter().find_map(|name| fields.get(*name)?.as_u64()).unwrap_or(0);
+    if paged && slow_above > 0 && rows > u64::from(slow_above) {
+        return Ok(html(StatusCode::GATEWAY_TIMEOUT, "504 Gateway Time-out"));
+    }
     if shared.faults().credential_unknown {
         return Ok(refused(shared, &Failure::user_not_found()));
     }
@@ -153,6 +170,7 @@ async fn open_api(
         });
     };
     Ok(match shared.act(action, &fields, &caller, fault) {
+        Ok(bytes) if paged => succeed(shared, distort::spoiled(bytes, &spoiled_rows), fault),
         Ok(bytes) => succeed(shared, bytes, fault),
         Err(failure) => refused(shared, &failure),
     })

@@ -41,7 +41,7 @@ pub use config::{
     DEFAULT_TOKEN, DOCUMENTED_PAGE, DOCUMENTED_RATE, OAuthConfig, OffsetStyle, ProjectConfig, ProjectToken,
     Refusal, SimConfig, TokenConfig, all_scopes,
 };
-pub use faults::{AccessLoss, FaultKind, Faults, Outage};
+pub use faults::{AccessLoss, FaultKind, Faults, Outage, Spoil};
 pub use handle::WorldHandle;
 pub use hooks::book::HookInfo;
 pub use hooks::counters::{HookCounters, HookRow, HookTally};

@@ -22,3 +22,4 @@ mod renamed;
 mod rounds;
 #[cfg(feature = "fuzzing")]
 mod seeds;
+mod spoiled;

@@ -63,6 +63,19 @@ pub struct Page {
     pub sent: Moment,
     /// How many rows the source says there are in all.
     pub total: Option<u64>,
+    /// Rows that stand on it and cannot be read. They are there: none of them may pass for a missing one.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// A listed row that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its id, as far as that can be read.
+    pub id: Option<RowId>,
+    /// Which row of the listing it is, from 1.
+    pub place: u64,
+    /// Why it cannot be read, in words; without its values.
+    pub why: String,
 }
 
 /// What a look-up found.
@@ -258,6 +271,12 @@ pub trait Source: Send + Sync + 'static {
 
     /// How far the source's clock is ahead of ours, in milliseconds, as far as it is known.
     fn clock_ahead_ms(&self) -> i64;
+
+    /// How many requests were answered so far, in whatever way: while that grows somebody is there. Always 0 where the
+    /// source does not count them.
+    fn answers(&self) -> u64 {
+        0
+    }
 
     /// Requests sent so far, by action.
     fn requests(&self) -> BTreeMap<String, u64>;

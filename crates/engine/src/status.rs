@@ -123,6 +123,9 @@ pub struct TableStatus {
     pub held: Option<Held>,
     /// What is known to be missing or wrong, in words.
     pub note: Option<String>,
+    /// Rows that the source lists and that cannot be read; the note names them.
+    #[serde(default)]
+    pub unreadable: u64,
 }
 
 /// What a task did to one table of its target since it started.

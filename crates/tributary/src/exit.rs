@@ -21,6 +21,8 @@ pub(crate) enum Done {
     All,
     /// Everything but deletes, which are held.
     Held,
+    /// Everything but rows of the source that cannot be read.
+    Unreadable,
     /// Everything, and what was compared is not equal.
     Different,
 }
@@ -91,7 +93,7 @@ impl fmt::Display for Failure {
 pub(crate) fn report(result: &Result<Done, Failure>) -> ExitCode {
     match result {
         Ok(Done::All) => ExitCode::SUCCESS,
-        Ok(Done::Held | Done::Different) => NOT_WELL.into(),
+        Ok(Done::Held | Done::Unreadable | Done::Different) => NOT_WELL.into(),
         Err(failure) => {
             let mut text = failure.to_string();
             if !text.is_empty() {

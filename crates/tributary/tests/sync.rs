@@ -1,5 +1,6 @@
 //! `sync`: what it writes, what it reports, how it stops.
 
+use std::path::Path;
 use std::time::Duration;
 
 use coding_sim::{MutationKind, Operation};
@@ -215,6 +216,72 @@ async fn a_refused_token_ends_the_start_with_a_remedy() {
     assert!(ended.stderr.starts_with("tributary: ") || ended.stderr.contains("\ntributary: "), "{ended:?}");
     assert!(ended.stderr.contains("token"), "{ended:?}");
     assert!(!ended.stderr.contains("4444secret"), "{ended:?}");
+    stage.sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_cannot_be_read_are_named_and_end_with_3() {
+    let stage = Stage::new(20).await;
+    let file = stage.pipeline("app", "", "");
+    let code = stage.sim.world().truth(coding_sim::Table::Issues, "app", coding_sim::Shape::List).unwrap()[4]
+        ["Code"]
+        .clone();
+    let spoiled = [(u32::try_from(code.as_u64().unwrap()).unwrap(), coding_sim::Spoil::NotANumber)];
+    stage.sim.world().change_faults(|faults| faults.spoiled_rows = spoiled.into());
+    let sync = || {
+        let mut command = tributary(stage.dir.path());
+        command.arg("sync").arg(&file).args(["--once", "--json"]);
+        command
+    };
+    for _ in 0..2 {
+        let ended = run(sync()).await.expect(3);
+        assert_eq!(ended.json()["unreadable"], json!(1));
+        let named = format!("Code {code} (row 5 of the listing): `Spoiled`: expected value");
+        assert!(ended.stderr.contains(&named), "{ended:?}");
+        assert_eq!(stage.count("app.db", "issues").await, 19);
+    }
+    stage.sim.world().change_faults(|faults| faults.spoiled_rows.clear());
+    assert_eq!(run(sync()).await.expect(0).json().get("unreadable"), None);
+    assert_eq!(stage.count("app.db", "issues").await, 20);
+    stage.sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_ends_the_start_and_says_where_it_points() {
+    let stage = Stage::new(5).await;
+    let file = stage.pipeline("app", "", "");
+    stage.sim.world().change_faults(|faults| faults.outage = Some(coding_sim::Outage::Moved));
+    for more in [&["--once"][..], &[]] {
+        let mut command = tributary(stage.dir.path());
+        command.arg("sync").arg(&file).args(more);
+        let ended = run(command).await.expect(1);
+        assert!(ended.stderr.contains("CODING-REDIRECT"), "{ended:?}");
+        assert!(ended.stderr.contains("https://login.example.com/sso"), "{ended:?}");
+        assert!(!ended.stderr.contains("0123456789abcdef"), "{ended:?}");
+        assert!(!ended.stderr.contains("passes by itself"), "{ended:?}");
+    }
+    stage.sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_authorities_http_works_and_https_says_what_is_missing() {
+    let stage = Stage::new(5).await;
+    let file = stage.pipeline("app", "", "");
+    let bare = |file: &Path| {
+        let mut command = tributary(stage.dir.path());
+        let nowhere = stage.path("nowhere");
+        command.env("SSL_CERT_FILE", &nowhere).env("SSL_CERT_DIR", &nowhere);
+        command.arg("sync").arg(file).arg("--once");
+        command
+    };
+    run(bare(&file)).await.expect(0);
+    let text = std::fs::read_to_string(&file).unwrap().replace("http://", "https://");
+    let encrypted = stage.path("encrypted.yaml");
+    std::fs::write(&encrypted, text).unwrap();
+    let ended = run(bare(&encrypted)).await.expect(1);
+    assert!(ended.stderr.contains("No CA certificates were loaded from the system"), "{ended:?}");
+    assert!(ended.stderr.contains("ca-certificates"), "{ended:?}");
+    assert!(!ended.stderr.contains("source.auth"), "{ended:?}");
     stage.sim.stop().await;
 }
 

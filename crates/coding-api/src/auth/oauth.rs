@@ -259,7 +259,7 @@ impl Shared {
         let answer =
             crate::client::exchange::send(http.post(&self.url).form(&form), REFRESH, ANSWER_LIMIT).await?;
         let status = answer.status;
-        if status == 429 || status == 408 || status >= 500 {
+        if matches!(status, 300..=399 | 408 | 429 | 500..) {
             return Err(answer.refusal(REFRESH, self.clock.as_ref()));
         }
         read(status, answer.body, refresh_token, issued_at)

@@ -46,7 +46,7 @@ pub enum ClientError {
     #[error("the credential is empty or holds characters that a token never has; paste it again")]
     Credential,
     /// The CA file cannot be read.
-    #[error("cannot read the CA file {}", path.display())]
+    #[error("cannot read the CA file {}: {source}", path.display())]
     CaFile {
         /// The file.
         path: PathBuf,
@@ -62,9 +62,31 @@ pub enum ClientError {
     /// The proxy's address is no URL that can be used.
     #[error("the proxy is not a URL such as http://proxy.example.com:3128 or socks5h://127.0.0.1:1080")]
     Proxy,
+    /// No certificate authority is trusted: the machine has none, and no CA file is named.
+    #[error("cannot prepare encrypted connections: {cause}")]
+    NoCa {
+        /// What the library says.
+        cause: String,
+    },
     /// The HTTP library refused its settings.
-    #[error("cannot set up HTTP")]
+    #[error("cannot set up HTTP: {}", innermost(.0))]
     Http(#[source] reqwest::Error),
+}
+
+/// What an error says at its bottom: the outer ones say only that something went wrong.
+pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => innermost(source),
+        None => error.to_string(),
+    }
+}
+
+/// What the HTTP library's refusal means.
+fn refused(error: reqwest::Error) -> ClientError {
+    match error.is_builder().then(|| innermost(&error)) {
+        Some(cause) if cause.contains("CA certificates") => ClientError::NoCa { cause },
+        _ => ClientError::Http(error),
+    }
 }
 
 /// Puts a [`Client`] together. See [`Client::builder`].
@@ -157,13 +179,19 @@ impl ClientBuilder {
             .retry(reqwest::retry::never())
             .referer(false)
             .no_proxy();
+        // Where nothing is encrypted the machine needs no certificate authorities.
+        let mut encrypted = self.base.as_str().starts_with("https:");
         let mut proxy_host = None;
         if let Some(proxy) = &self.proxy {
             let url = Url::parse(proxy).map_err(|_| ClientError::Proxy)?;
             proxy_host = url.host_str().map(str::to_owned);
+            encrypted |= url.scheme() == "https";
             http = http.proxy(reqwest::Proxy::all(url).map_err(|_| ClientError::Proxy)?);
         }
         http = http.dns_resolver(GuardedResolver { reach: self.base.reach(), proxy: proxy_host });
+        if !encrypted {
+            http = http.tls_certs_only([]);
+        }
         if let Some(path) = self.ca_file {
             let pem =
                 std::fs::read(&path).map_err(|source| ClientError::CaFile { path: path.clone(), source })?;
@@ -175,7 +203,7 @@ impl ClientBuilder {
         let authority = Authority::new(&self.base, self.credential, store, Arc::clone(&self.clock))
             .map_err(|_| ClientError::Credential)?;
         let budget = self.budget.unwrap_or_else(|| Budgets::new().share(&self.base, "", DEFAULT_RATE));
-        let http = http.build().map_err(ClientError::Http)?;
+        let http = http.build().map_err(refused)?;
         Ok(Client::new(Inner::new(http, self.base, authority, budget, self.retries, self.clock)))
     }
 }

@@ -5,13 +5,14 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
 use serde::de::IgnoredAny;
+use url::Url;
 
 use super::resolve::PrivateAddress;
 use crate::clock::Clock;
 use crate::envelope::{self, Read};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, showable};
 use crate::sanitize::sanitize;
 
 /// An answer, read to its end.
@@ -98,6 +99,22 @@ impl Answer {
         }
     }
 
+    /// Where a redirect points to. Query and user may hold what is nobody's business.
+    fn points_to(&self) -> Option<String> {
+        let location = self.headers.get(LOCATION)?.to_str().ok()?;
+        let place = match Url::parse(location) {
+            Ok(mut url) => {
+                url.set_query(None);
+                url.set_fragment(None);
+                // What has no host has no user either.
+                let _ = url.set_username("").and_then(|()| url.set_password(None));
+                url.to_string()
+            }
+            Err(_) => location.split(['?', '#']).next().unwrap_or_default().to_owned(),
+        };
+        Some(showable(&place)).filter(|place| !place.is_empty())
+    }
+
     /// A body that says of itself that it is a page for people.
     pub(crate) fn is_foreign(&self) -> bool {
         let said = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("json");
@@ -116,6 +133,8 @@ impl Answer {
         let retry_after = self.retry_after(clock);
         let status = self.status;
         let by_status = match status {
+            // What its body says is of no interest: it is not the answer of the API.
+            300..=399 => return Error::new(ErrorKind::Redirect { to: self.points_to() }, action),
             401 => ErrorKind::Unauthorised,
             403 => ErrorKind::Forbidden,
             429 => ErrorKind::RateLimited { retry_after },

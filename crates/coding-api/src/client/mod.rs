@@ -3,6 +3,7 @@
 //! The methods of the actions are in `actions.rs`; how one request becomes bytes and an error kind is in
 //! `exchange.rs`. Start with [`Client::call`].
 
+pub(crate) mod ask;
 pub(crate) mod builder;
 pub(crate) mod exchange;
 mod resolve;
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use serde::de::{DeserializeOwned, DeserializeSeed};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 use tracing::{debug, warn};
@@ -29,8 +30,10 @@ use crate::budget::{Budget, Priority};
 use crate::clock::Clock;
 use crate::envelope::{self, Read};
 use crate::error::{Error, ErrorKind, Remedy};
+use crate::paging::size::PageSizes;
 use crate::retry::RetryPolicy;
 use crate::sanitize::sanitize;
+use ask::{Ask, ReadPayload, Wanted};
 use builder::ClientBuilder;
 use exchange::Answer;
 
@@ -80,6 +83,8 @@ struct Inner {
     retries: RetryPolicy,
     clock: Arc<dyn Clock>,
     counters: Mutex<BTreeMap<&'static str, u64>>,
+    answers: AtomicU64,
+    page_sizes: PageSizes,
     /// Long bodies are read one at a time: what becomes of the rows wants a core, too.
     reading: Semaphore,
     skew: Mutex<Option<SignedDuration>>,
@@ -105,6 +110,8 @@ impl Inner {
             retries,
             clock,
             counters: Mutex::default(),
+            answers: AtomicU64::new(0),
+            page_sizes: PageSizes::default(),
             reading: Semaphore::new(1),
             skew: Mutex::default(),
             replaced: AtomicU64::new(0),
@@ -120,36 +127,6 @@ impl fmt::Debug for Client {
             .field("priority", &self.priority)
             .finish_non_exhaustive()
     }
-}
-
-/// How an action is asked for.
-pub(crate) struct Ask {
-    /// The payload lies under one of these.
-    pub(crate) keys: &'static [&'static str],
-    /// Whether asking twice does no harm. Where it does, an attempt whose answer is lost is the last.
-    pub(crate) repeatable: bool,
-    /// Whether an answer without payload is one; it is read as null.
-    pub(crate) bare: bool,
-    /// What the request holds and no error may quote.
-    pub(crate) secrets: Vec<String>,
-}
-
-impl Ask {
-    /// As reads are asked for.
-    pub(crate) fn read(keys: &'static [&'static str]) -> Self {
-        Self { keys, repeatable: true, bare: false, secrets: Vec::new() }
-    }
-}
-
-/// What reads a payload, from whichever text.
-pub(crate) trait ReadPayload<T>:
-    for<'de> DeserializeSeed<'de, Value = T> + Clone + Send + Sync + 'static
-{
-}
-
-impl<T, S> ReadPayload<T> for S where
-    S: for<'de> DeserializeSeed<'de, Value = T> + Clone + Send + Sync + 'static
-{
 }
 
 /// An attempt that failed, and with which token.
@@ -193,6 +170,17 @@ impl Client {
         self.inner.counters.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// How many requests were answered, in whatever way. What grows tells that somebody is there.
+    #[must_use]
+    pub fn answers(&self) -> u64 {
+        self.inner.answers.load(Ordering::Relaxed)
+    }
+
+    /// In which sizes pages come.
+    pub(crate) fn page_sizes(&self) -> &PageSizes {
+        &self.inner.page_sizes
+    }
+
     /// How far the server's clock is ahead of this machine's, by the last answer; within about a second,
     /// because servers state whole seconds. `None` before the first answer that states it.
     #[must_use]
@@ -221,18 +209,7 @@ impl Client {
         params: &Map<String, Value>,
         keys: &'static [&'static str],
     ) -> Result<Reply<T>, Error> {
-        self.call_for(action, params, keys, PhantomData).await
-    }
-
-    /// As [`Client::call`]; `payload` reads the payload.
-    pub(crate) async fn call_for<T: Send + 'static, S: ReadPayload<T>>(
-        &self,
-        action: &'static str,
-        params: &Map<String, Value>,
-        keys: &'static [&'static str],
-        payload: S,
-    ) -> Result<Reply<T>, Error> {
-        self.exchange(action, params, &Ask::read(keys), payload).await
+        self.exchange(action, params, &Ask::read(keys), PhantomData).await
     }
 
     /// Sends an action until it is answered, the attempts are used up, or it may not be repeated.
@@ -245,7 +222,8 @@ impl Client {
         self.exchange(action, params, ask, PhantomData).await
     }
 
-    async fn exchange<T: Send + 'static, S: ReadPayload<T>>(
+    /// As [`Client::ask`]; `payload` reads the payload.
+    pub(crate) async fn exchange<T: Send + 'static, S: ReadPayload<T>>(
         &self,
         action: &'static str,
         params: &Map<String, Value>,
@@ -255,9 +233,11 @@ impl Client {
         let retries = self.inner.retries;
         let body = body(action, params);
         let (mut attempts, mut failures, mut throttled, mut tokens) = (0, 0, 0, 0);
+        let mut row_by_row = ask.row_by_row && retries.attempts <= 1;
         loop {
             attempts += 1;
-            let Failed { error, generation } = match self.attempt(action, &body, ask, &payload).await {
+            let attempt = self.attempt(action, &body, ask, row_by_row, &payload).await;
+            let Failed { error, generation } = match attempt {
                 Ok(reply) => return Ok(reply),
                 Err(failed) => failed,
             };
@@ -296,7 +276,8 @@ impl Client {
                 throttled <= retries.throttled_attempts
             } else {
                 failures += 1;
-                failures < retries.attempts
+                row_by_row |= ask.row_by_row && error.kind().is_unreadable();
+                failures < ask.attempts(error.kind(), retries.attempts)
             };
             if !patience || asked.is_some_and(|asked| asked > retries.longest_retry_after) {
                 return Err(error);
@@ -313,6 +294,7 @@ impl Client {
         action: &'static str,
         body: &Bytes,
         ask: &Ask,
+        row_by_row: bool,
         payload: &S,
     ) -> Result<Reply<T>, Failed> {
         let inner = &*self.inner;
@@ -333,6 +315,7 @@ impl Client {
         let answer = exchange::send(request, action, BODY_LIMIT).await;
         drop(permit);
         let answer = answer.map_err(failed)?;
+        inner.answers.fetch_add(1, Ordering::Relaxed);
         let (server_time, bytes) = (answer.server_time(), answer.body.len());
         self.note_skew(server_time, sent_at);
         debug!(
@@ -342,8 +325,9 @@ impl Client {
             duration_ms = millis(sent_at.elapsed()),
             "asked for {action}"
         );
-        let (client, keys, bare, payload) = (self.clone(), ask.keys, ask.bare, payload.clone());
-        let read = move || client.read(action, answer, (keys, bare), &payload);
+        let (client, payload) = (self.clone(), payload.clone());
+        let wanted = Wanted { keys: ask.keys, bare: ask.bare, row_by_row };
+        let read = move || client.read(action, answer, wanted, &payload);
         let value = if bytes < LONG_BODY {
             read()
         } else {
@@ -359,7 +343,7 @@ impl Client {
         &self,
         action: &'static str,
         answer: Answer,
-        (keys, bare): (&'static [&'static str], bool),
+        Wanted { keys, bare, row_by_row }: Wanted,
         payload: &S,
     ) -> Result<T, Error> {
         if !(200..300).contains(&answer.status) {
@@ -388,6 +372,12 @@ impl Client {
             }
             Err(error) => {
                 use serde_json::error::Category;
+                // Where the text is cut off there may be more rows.
+                if let (true, false) = (row_by_row, error.is_eof())
+                    && let Some(value) = payload.row_by_row(sane.text(), keys)
+                {
+                    return Ok(value);
+                }
                 let kind = match error.classify() {
                     Category::Eof => ErrorKind::Truncated,
                     Category::Data => ErrorKind::Protocol,

@@ -8,6 +8,7 @@
 mod numbered;
 mod offset;
 mod progress;
+pub(crate) mod size;
 
 use std::time::Instant;
 
@@ -16,10 +17,12 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::client::Client;
+use crate::client::ask::Ask;
 use crate::envelope::{ReadRows, Rows};
 use crate::error::Error;
 use crate::issues::PageSize;
 use crate::row::{Maps, Row, RowForm};
+use crate::row_by_row::Unreadable;
 
 /// Which pages an action gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +43,8 @@ pub struct Listing {
     pub(crate) page_size: PageSize,
     /// The field by which a row is known again.
     pub(crate) key: &'static str,
+    /// Whether a row that cannot be read is put aside, see [`Listing::row_by_row`].
+    pub(crate) row_by_row: bool,
 }
 
 /// One page of a listing.
@@ -57,6 +62,21 @@ pub struct Page<R = Row> {
     pub sent_at: Instant,
     /// The server's clock when it answered (whole seconds), if it said so.
     pub server_time: Option<Timestamp>,
+    /// Rows that stand on the page and cannot be read; see [`Listing::row_by_row`].
+    pub unreadable: Vec<Unreadable>,
+    /// How many rows of the listing lie before this page, by its number.
+    pub before: u64,
+}
+
+impl<R> Page<R> {
+    /// How many rows stand on it.
+    fn len(&self) -> u64 {
+        progress::count(self.rows.len()).saturating_add(progress::count(self.unreadable.len()))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// The payload of a listing; both spellings occur.
@@ -70,24 +90,37 @@ impl Listing {
         self
     }
 
+    /// Puts rows aside that cannot be read ([`Page::unreadable`]): a number that is none, a text with a broken escape,
+    /// values nested too deep. Otherwise one of them costs the whole page. Whoever asks for it must not take such a
+    /// row for a missing one.
+    #[must_use]
+    pub fn row_by_row(mut self) -> Self {
+        self.row_by_row = true;
+        self
+    }
+
     /// Reads one page, from 1.
     ///
     /// # Errors
     /// Those of the request.
     pub async fn page(&self, number: u32) -> Result<Page, Error> {
-        match self.style {
-            Style::Numbered => self.ask(&Maps, number, u64::from(number)).await,
+        let index = number.saturating_sub(1);
+        let before = u64::from(index) * u64::from(self.page_size.get());
+        let place = match self.style {
+            Style::Numbered => number,
             // By page index, which is what the server most likely means; a stream finds out.
-            Style::Offset => self.ask(&Maps, number, u64::from(number.saturating_sub(1))).await,
-        }
+            Style::Offset => index,
+        };
+        self.ask(&Maps, (number, before), u64::from(place), None).await
     }
 
     /// Reads all pages, in order. With `look_ahead` above 1 up to so many pages are in flight at a time (within
     /// the budget), beginning when the first answer has told how many there are; with 0 or 1 the next page is
     /// asked for only when the stream is polled for it.
     ///
-    /// Pages that bring nothing are passed over, except that a listing without rows gives one empty page. After
-    /// an error the stream ends.
+    /// Pages that bring nothing are passed over, except that a listing without rows gives one empty page. Where pages
+    /// are too large or too slow to come, smaller ones are asked for, and some rows come twice. After an error the
+    /// stream ends.
     pub fn stream(&self, look_ahead: usize) -> impl Stream<Item = Result<Page, Error>> + Send + use<> {
         self.stream_from(1, look_ahead)
     }
@@ -124,8 +157,15 @@ impl Listing {
         })
     }
 
-    /// One request: page `number`, found at `place` (a page number or an offset).
-    async fn ask<F: RowForm>(&self, form: &F, number: u32, place: u64) -> Result<Page<F::Row>, Error> {
+    /// One request: page `number`, before which so many rows lie, found at `place` (a page number or an offset). What
+    /// may fail because of the page's size is tried so many times at most.
+    async fn ask<F: RowForm>(
+        &self,
+        form: &F,
+        (number, before): (u32, u64),
+        place: u64,
+        attempts_at_this_size: Option<u32>,
+    ) -> Result<Page<F::Row>, Error> {
         let (place_name, size_name) = match self.style {
             Style::Numbered => ("PageNumber", "PageSize"),
             Style::Offset => ("Offset", "Limit"),
@@ -133,9 +173,14 @@ impl Listing {
         let mut params = self.params.clone();
         params.insert(place_name.to_owned(), place.into());
         params.insert(size_name.to_owned(), self.page_size.get().into());
-        let reply = self.client.call_for(self.action, &params, PAYLOAD, ReadRows(form.clone())).await?;
-        let Rows { rows, page_size, total } = reply.value;
-        Ok(Page { rows, number, total, page_size, sent_at: reply.sent_at, server_time: reply.server_time })
+        let row_by_row = self.row_by_row;
+        let ask = Ask { attempts_at_this_size, row_by_row, ..Ask::read(PAYLOAD) };
+        let rows = ReadRows { form: form.clone(), row_by_row };
+        let reply = self.client.exchange(self.action, &params, &ask, rows).await?;
+        let Rows { rows, page_size, total, mut unreadable } = reply.value;
+        unreadable.iter_mut().for_each(|row| row.row = row.row.saturating_add(before));
+        let (sent_at, server_time) = (reply.sent_at, reply.server_time);
+        Ok(Page { rows, number, total, page_size, sent_at, server_time, unreadable, before })
     }
 }
 

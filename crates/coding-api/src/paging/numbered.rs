@@ -5,12 +5,18 @@ use std::collections::VecDeque;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::progress::{Progress, Verdict};
+use super::size::{ATTEMPTS_AT_A_SIZE, Relief};
 use super::{Listing, Page};
 use crate::error::{Error, ErrorKind};
 use crate::row::RowForm;
 
 pub(super) struct Walk<F: RowForm> {
+    /// In the size that is asked for now.
     listing: Listing,
+    /// The size that is wanted.
+    wanted: u32,
+    /// Whether pages are known to be too large: since then none has come.
+    shrinking: bool,
     form: F,
     look_ahead: usize,
     progress: Progress,
@@ -26,9 +32,14 @@ pub(super) struct Walk<F: RowForm> {
 
 impl<F: RowForm> Walk<F> {
     pub(super) fn new(listing: Listing, form: F, first: u32, look_ahead: usize) -> Self {
-        let progress = Progress::new(listing.key, u64::from(listing.page_size.get()), first);
+        let (wanted, size) = (listing.page_size.get(), listing.likely_size());
+        let before = u64::from(first.saturating_sub(1)) * u64::from(wanted);
+        let first = u32::try_from(before / u64::from(size) + 1).unwrap_or(u32::MAX);
+        let progress = Progress::new(listing.key, u64::from(size), first);
         Self {
-            listing,
+            listing: listing.in_size(size),
+            wanted,
+            shrinking: false,
             form,
             look_ahead: look_ahead.max(1),
             progress,
@@ -45,10 +56,14 @@ impl<F: RowForm> Walk<F> {
             let Some(request) = self.in_flight.pop_front() else { break };
             let page = match joined(request.await, self.listing.action) {
                 Ok(page) => page,
-                Err(error) => return self.fail(error),
+                Err(error) => match self.relieve(error).await {
+                    Ok(Some(page)) => page,
+                    Ok(None) => continue,
+                    Err(error) => return self.fail(error),
+                },
             };
             let (page, verdict) = match self.progress.judge(&self.form, &page, false) {
-                Verdict::Again => match ask(&self.listing, &self.form, self.next).await {
+                Verdict::Again => match ask(&self.listing, &self.form, self.next, None).await {
                     Ok(page) => {
                         let verdict = self.progress.judge(&self.form, &page, true);
                         (page, verdict)
@@ -57,6 +72,7 @@ impl<F: RowForm> Walk<F> {
                 },
                 verdict => (page, verdict),
             };
+            self.shrinking = false;
             self.next = self.next.saturating_add(1);
             match verdict {
                 Verdict::Skip | Verdict::Again => self.extend(),
@@ -65,6 +81,10 @@ impl<F: RowForm> Walk<F> {
                     (self.next, self.horizon) = (number, number);
                 }
                 Verdict::Deliver => {
+                    let size = self.listing.size_after(&page).min(self.wanted);
+                    if size > self.listing.page_size.get() {
+                        self.resize(size);
+                    }
                     self.extend();
                     if self.look_ahead > 1 {
                         self.launch(); // the next pages travel while this one is worked on
@@ -81,6 +101,28 @@ impl<F: RowForm> Walk<F> {
         None
     }
 
+    /// What becomes of the page that did not come; `None` when it is to be asked for again, in another size.
+    async fn relieve(&mut self, error: Error) -> Result<Option<Page<F::Row>>, Error> {
+        let place = (self.next, before(&self.listing, self.next));
+        match self.listing.relieve(&self.form, place, error, self.shrinking).await? {
+            Relief::Again => ask(&self.listing, &self.form, self.next, None).await.map(Some),
+            Relief::Without(page) => Ok(Some(page)),
+            Relief::Smaller(size) => {
+                self.shrinking = true;
+                self.resize(size);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Goes on in pages of another size.
+    fn resize(&mut self, size: u32) {
+        self.in_flight.clear();
+        self.listing = self.listing.in_size(size);
+        self.next = self.progress.resize(u64::from(size));
+        self.horizon = self.next;
+    }
+
     /// Asks for pages up to the horizon, and for the next one in any case.
     fn launch(&mut self) {
         while self.in_flight.len() < self.look_ahead {
@@ -90,7 +132,8 @@ impl<F: RowForm> Walk<F> {
                 break;
             }
             let (listing, form) = (self.listing.clone(), self.form.clone());
-            let asking = tokio::spawn(async move { ask(&listing, &form, number).await });
+            let attempts = (listing.page_size.get() > 1).then_some(ATTEMPTS_AT_A_SIZE);
+            let asking = tokio::spawn(async move { ask(&listing, &form, number, attempts).await });
             self.in_flight.push_back(AbortOnDropHandle::new(asking));
         }
     }
@@ -112,8 +155,18 @@ impl<F: RowForm> Walk<F> {
     }
 }
 
-async fn ask<F: RowForm>(listing: &Listing, form: &F, number: u32) -> Result<Page<F::Row>, Error> {
-    listing.ask(form, number, u64::from(number)).await
+async fn ask<F: RowForm>(
+    listing: &Listing,
+    form: &F,
+    number: u32,
+    attempts: Option<u32>,
+) -> Result<Page<F::Row>, Error> {
+    listing.ask(form, (number, before(listing, number)), u64::from(number), attempts).await
+}
+
+/// How many rows lie before page `number`.
+fn before(listing: &Listing, number: u32) -> u64 {
+    u64::from(number.saturating_sub(1)) * u64::from(listing.page_size.get())
 }
 
 fn joined<R>(

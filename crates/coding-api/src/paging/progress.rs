@@ -89,11 +89,25 @@ impl Progress {
         self.by_row = true;
     }
 
+    /// Goes on in pages of another size; gives the number of the page at which to go on. Rows of the page before may
+    /// come once more.
+    pub(super) fn resize(&mut self, asked_size: u64) -> u32 {
+        let seen = self.seen();
+        self.reached = self.reached.max(self.skipped_pages * self.size());
+        (self.asked_size, self.said_size, self.fullest) = (asked_size.max(1), None, 0);
+        if self.by_row {
+            return 0;
+        }
+        self.skipped_pages = self.reached / self.asked_size;
+        self.received = seen.saturating_sub(self.skipped_pages * self.asked_size);
+        u32::try_from(self.skipped_pages + 1).unwrap_or(u32::MAX)
+    }
+
     /// Judges page `page.number`; `again` if it was asked for the second time.
     pub(super) fn judge<F: RowForm>(&mut self, form: &F, page: &Page<F::Row>, again: bool) -> Verdict {
         let verdict = match self.judge_size(page, again) {
             Some(verdict) => verdict,
-            None if page.rows.is_empty() => self.judge_empty(page, again),
+            None if page.is_empty() => self.judge_empty(page, again),
             None => self.judge_rows(form, page, again),
         };
         if matches!(verdict, Verdict::Deliver | Verdict::DeliverLast | Verdict::Skip) {
@@ -134,8 +148,8 @@ impl Progress {
 
     fn judge_rows<F: RowForm>(&mut self, form: &F, page: &Page<F::Row>, again: bool) -> Verdict {
         self.total = page.total.or(self.total);
-        let rows = count(page.rows.len());
-        let keys: HashSet<u64> = page.rows.iter().map(|row| fingerprint(form, row, self.key)).collect();
+        let rows = page.len();
+        let keys: HashSet<u64> = fingerprints(form, page, self.key).collect();
         let fresh = keys.iter().filter(|key| !self.recent.iter().any(|page| page.contains(key))).count();
         if !again && (self.is_short(page.number, rows) || (fresh == 0 && self.misses_rows())) {
             return Verdict::Again;
@@ -184,6 +198,16 @@ impl Progress {
     fn seen(&self) -> u64 {
         self.received + self.skipped_pages * self.size()
     }
+}
+
+/// By what the rows of a page are known again, those that cannot be read last.
+fn fingerprints<F: RowForm>(form: &F, page: &Page<F::Row>, key: &str) -> impl Iterator<Item = u64> {
+    let unreadable = page.unreadable.iter().map(move |row| {
+        let mut hasher = DefaultHasher::new();
+        row.mark(key, &mut hasher);
+        hasher.finish()
+    });
+    page.rows.iter().map(move |row| fingerprint(form, row, key)).chain(unreadable)
 }
 
 /// By what a row is known again: its key, or all of it if it has none.

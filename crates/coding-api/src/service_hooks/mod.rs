@@ -14,7 +14,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
 use crate::actions::params;
-use crate::client::{Ask, Client};
+use crate::client::Client;
+use crate::client::ask::Ask;
 use crate::error::{Error, ErrorKind};
 use crate::issues::PageSize;
 use crate::row::Row;

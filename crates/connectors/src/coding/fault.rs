@@ -24,7 +24,7 @@ pub(super) fn source_error(what: impl std::fmt::Display, error: Error) -> Source
         _ => SourceErrorKind::Refused,
     };
     let (code, fix) = advice(error.kind());
-    let mut why = match unreachable(&error) {
+    let mut why = match unreachable(&error).map(str::to_owned).or_else(|| bottom(&error)) {
         Some(cause) => format!("{}: {cause}", error.kind()),
         None => error.kind().to_string(),
     };
@@ -73,6 +73,24 @@ fn unreachable(error: &Error) -> Option<&'static str> {
     None
 }
 
+/// What lies at the bottom of an error of the connection: it alone says what is wrong.
+fn bottom(error: &Error) -> Option<String> {
+    if !matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::Tls | ErrorKind::TokenStore) {
+        return None;
+    }
+    let mut next = std::error::Error::source(error)?;
+    loop {
+        let io = next.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = match io {
+            Some(inner) => inner,
+            None => match next.source() {
+                Some(source) => source,
+                None => return Some(next.to_string().chars().take(200).collect()),
+            },
+        };
+    }
+}
+
 fn advice(kind: &ErrorKind) -> (&'static str, &'static str) {
     match kind {
         ErrorKind::Unreachable | ErrorKind::TimedOut => {
@@ -104,9 +122,18 @@ fn advice(kind: &ErrorKind) -> (&'static str, &'static str) {
             "CODING-TOKEN-STORE",
             "Make room in the state directory, and see that its disk can be written; it is tried again by itself.",
         ),
-        ErrorKind::NotJson | ErrorKind::Protocol => {
+        ErrorKind::NotJson | ErrorKind::Protocol | ErrorKind::Http { status: 400..500, .. } => {
             ("CODING-ANSWER", "Check that `source.base_url` leads to CODING; otherwise it passes by itself.")
         }
+        ErrorKind::Redirect { .. } => (
+            "CODING-REDIRECT",
+            "Write the address of CODING itself into `source.team` or `source.base_url`; where a proxy or a login page \
+             answers in its place, let these requests pass.",
+        ),
+        ErrorKind::TooLarge { .. } => (
+            "CODING-TOO-LARGE",
+            "Make what the answer holds smaller in CODING: a description of many megabytes, a list without end.",
+        ),
         ErrorKind::Quota => ("CODING-QUOTA", "Ask the team's administrator to raise the quota."),
         ErrorKind::InvalidParameter => {
             ("CODING-REQUEST", "Report this with the log: tributary sent what CODING does not take.")

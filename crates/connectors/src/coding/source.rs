@@ -20,7 +20,8 @@ use engine::problem::Problem;
 use engine::row::{ProjectId, Row, RowId, RowKey};
 use engine::schema::Table;
 use engine::source::{
-    Heard, Holders, LookUp, Order, Originals, Page, Project, Source, SourceError, SourceErrorKind, Urgency,
+    Heard, Holders, LookUp, Order, Originals, Page, Project, Source, SourceError, SourceErrorKind,
+    Unreadable, Urgency,
 };
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
@@ -247,11 +248,20 @@ impl CodingSource {
     }
 
     async fn team_projects(&self, client: &Client) -> Result<Vec<Project>, SourceError> {
-        let pages: Result<Vec<coding_api::Page>, _> = client.projects().stream(1).try_collect().await;
+        let pages: Result<Vec<coding_api::Page>, _> =
+            client.projects().row_by_row().stream(1).try_collect().await;
         match pages {
             Ok(pages) => {
                 pages.iter().for_each(|page| self.ahead.note(page.server_time));
-                Ok(pages.iter().flat_map(|page| &page.rows).filter_map(project).collect())
+                let unreadable = pages.iter().flat_map(|page| &page.unreadable);
+                // A project that cannot be read must not be taken for one that is out of view.
+                let half_read: Option<Vec<Project>> =
+                    unreadable.clone().map(|row| project(&row.fields)).collect();
+                let Some(half_read) = half_read else {
+                    return Err(unreadable_project(unreadable.map(|row| row.why.as_str()).next()));
+                };
+                let read = pages.iter().flat_map(|page| &page.rows).filter_map(project);
+                Ok(read.chain(half_read).collect())
             }
             // Some credentials see their own projects only.
             Err(error) if matches!(error.kind(), ErrorKind::Forbidden) => Ok(Vec::new()),
@@ -292,18 +302,22 @@ impl CodingSource {
 
     fn page(&self, table: &Table, page: coding_api::Page<Row>) -> Page {
         self.ahead.note(page.server_time);
-        let rows = page.rows.into_iter().filter_map(|row| match row.integer(table.key_field) {
-            Some(id) => Some((RowId(id), row)),
-            None => {
-                tracing::warn!(
-                    table = table.name,
-                    "a listed row has no `{}` and is left out",
-                    table.key_field
-                );
-                None
+        let mut unreadable: Vec<Unreadable> = Vec::new();
+        for row in page.unreadable {
+            let id = row.key(table.key_field).map(RowId);
+            unreadable.push(Unreadable { id, place: row.row, why: row.why });
+        }
+        let mut rows = Vec::with_capacity(page.rows.len());
+        for (place, row) in (page.before.saturating_add(1)..).zip(page.rows) {
+            match row.integer(table.key_field) {
+                Some(id) => rows.push((RowId(id), row)),
+                None => {
+                    let why = format!("it has no `{}`", table.key_field);
+                    unreadable.push(Unreadable { id: None, place, why });
+                }
             }
-        });
-        Page { rows: rows.collect(), sent: self.clock.at(page.sent_at), total: page.total }
+        }
+        Page { rows, sent: self.clock.at(page.sent_at), total: page.total, unreadable }
     }
 }
 
@@ -347,10 +361,13 @@ impl Source for CodingSource {
         let (listing, first) = self.listing(project, table, order, &self.at(urgency));
         let look_ahead = if matches!(order, Order::Stable { .. }) { LOOK_AHEAD } else { 0 };
         let what = format!("list {} of project `{}`", table.name, project.name);
-        let pages = listing.stream_as(Listed::of(table), first, look_ahead).map(move |page| match page {
-            Ok(page) => Ok(self.page(table, page)),
-            Err(error) => Err(source_error(&what, error)),
-        });
+        let pages =
+            listing.row_by_row().stream_as(Listed::of(table), first, look_ahead).map(
+                move |page| match page {
+                    Ok(page) => Ok(self.page(table, page)),
+                    Err(error) => Err(source_error(&what, error)),
+                },
+            );
         // What deliveries make no listing shows: there is nothing to ask for.
         if table.from_inbox { stream::empty().left_stream() } else { pages.right_stream() }
     }
@@ -450,6 +467,10 @@ impl Source for CodingSource {
         self.ahead.ms.load(Ordering::Relaxed)
     }
 
+    fn answers(&self) -> u64 {
+        self.client.answers()
+    }
+
     fn requests(&self) -> BTreeMap<String, u64> {
         self.client.counters().into_iter().map(|(action, count)| (action.to_owned(), count)).collect()
     }
@@ -499,14 +520,39 @@ fn credential(auth: &AuthConfig) -> Credential {
 }
 
 fn unusable(error: ClientError) -> SourceError {
+    let fix = match &error {
+        ClientError::Credential => "Correct `source.auth`.",
+        ClientError::CaFile { .. } | ClientError::CaFormat { .. } => "Correct `source.ca_file`.",
+        ClientError::Proxy => "Correct `source.proxy`.",
+        ClientError::NoCa { .. } => {
+            "Install the system's certificate authorities (Debian's package `ca-certificates`), or name them in \
+             `source.ca_file`."
+        }
+        _ => "Correct `source.ca_file` or `source.proxy`.",
+    };
     SourceError {
         kind: SourceErrorKind::Refused,
         problem: Problem::new(
             "CODING-CLIENT",
             "Cannot prepare the connection to CODING",
             error.to_string(),
-            "Correct `source.auth`, `source.ca_file` or `source.proxy`.",
+            fix,
         ),
         source: Some(Box::new(error)),
+    }
+}
+
+/// A project of which not even id and name can be read.
+fn unreadable_project(why: Option<&str>) -> SourceError {
+    let why = why.unwrap_or("it is no object");
+    SourceError {
+        kind: SourceErrorKind::Transient,
+        problem: Problem::new(
+            "CODING-ANSWER",
+            "Cannot list the team's projects",
+            format!("one of them cannot be read, not even its `Id` and `Name`: {why}"),
+            "It passes by itself when CODING answers properly; if it does not, ask CODING's support.",
+        ),
+        source: None,
     }
 }

@@ -111,7 +111,7 @@ impl Memory {
         if world.is_lost(project) || style == Style::Empty {
             listing.ended = true;
             let total = if style == Style::Empty && world.dice.one_in(2) { None } else { Some(0) };
-            return Some(Ok(Page { rows: Vec::new(), sent, total }));
+            return Some(Ok(Page { rows: Vec::new(), sent, total, unreadable: Vec::new() }));
         }
         match style {
             Style::Breaking(after, kind) if listing.pages >= after => {
@@ -156,7 +156,8 @@ impl Memory {
             Style::Lying(by) => Some(count + by),
             _ => Some(count),
         };
-        Some(Ok(Page { rows: shown, sent, total: total.map(|total| u64::try_from(total).unwrap_or(0)) }))
+        let total = total.map(|total| u64::try_from(total).unwrap_or(0));
+        Some(Ok(Page { rows: shown, sent, total, unreadable: Vec::new() }))
     }
 }
 

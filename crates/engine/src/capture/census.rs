@@ -53,19 +53,20 @@ impl<S: Source, J: Journal> Capture<S, J> {
         };
         let mut read = self.read(reading, None).await?;
         let mut unseen = self.journal.census_unseen(table.id, project.id, started, CANDIDATES).await?;
-        let mut complete = read.total == Some(read.distinct);
+        let mut complete = is_complete(&read);
         let mut sent = started;
         if unseen.count > LIST_AGAIN || (unseen.count > 0 && !table.look_up) {
             sent = self.clock.now();
             (read, unseen, complete) = self.list_again(reading, read, unseen, complete, started).await?;
         }
         let note = match read.total {
-            Some(total) if read.unread == 0 && total != read.distinct && unseen.count == 0 => {
-                Some(format!("the source says there are {total} rows and lists {}", read.distinct))
+            Some(total) if read.unread == 0 && total != listed(&read) && unseen.count == 0 => {
+                Some(format!("the source says there are {total} rows and lists {}", listed(&read)))
             }
             _ if read.unread > 0 => Some(format!("{} rows could not be read in detail", read.unread)),
             _ => None,
         };
+        let note = self.with_unreadable(table, project.id, note);
         let alive = self.journal.counts(table.id, project.id).await?.alive;
         let mut news = read.news;
         if self.hold(project, table, &read, &unseen, alive).await? {
@@ -126,7 +127,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
         self.journal.census_start(table.id, project.id).await?;
         let mut second = self.read(reading, None).await?;
         second.news |= first.news;
-        let both = complete && second.total == Some(second.distinct) && second.total == first.total;
+        let both = complete && is_complete(&second) && second.total == first.total;
         let again = self.journal.census_unseen(table.id, project.id, started, CANDIDATES).await?;
         let before: HashSet<RowId> = unseen.ids.into_iter().collect();
         let ids: Vec<RowId> = again.ids.into_iter().filter(|id| before.contains(id)).collect();
@@ -275,6 +276,16 @@ impl<S: Source, J: Journal> Capture<S, J> {
         // Everything was deleted, or nothing can be looked up: no way to tell, so nothing is believed.
         Ok(false)
     }
+}
+
+/// Whether a listing agrees with its total, and it is known of every row which one it is.
+fn is_complete(read: &Read) -> bool {
+    read.total == Some(read.distinct) && read.nameless == 0
+}
+
+/// Rows that were listed, those too of which it is not known which ones they are.
+fn listed(read: &Read) -> u64 {
+    read.distinct.saturating_add(read.nameless)
 }
 
 fn gone(reading: Reading<'_>, ids: &[RowId], sent: Moment) -> Vec<Observation> {

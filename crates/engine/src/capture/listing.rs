@@ -7,12 +7,13 @@ use futures::{FutureExt, StreamExt, TryStreamExt};
 
 use super::differ::Details;
 use super::load::LoadNote;
+use super::unreadable::REMEMBERED;
 use super::{Capture, CaptureError};
 use crate::journal::Journal;
 use crate::observation::{Channel, LookedUp, Observation, Seen};
 use crate::row::{Row, RowId, RowKey};
 use crate::schema::Table;
-use crate::source::{LookUp, Order, Page, Project, Source, Urgency};
+use crate::source::{LookUp, Order, Page, Project, Source, Unreadable, Urgency};
 
 /// Pages being recorded while the next ones are read: those that wait are committed together.
 const PIPELINE: usize = 4;
@@ -54,6 +55,12 @@ pub(super) struct Read {
     pub(super) unread: u64,
     /// Whether a row was not as it was known.
     pub(super) news: bool,
+    /// Rows that are listed and cannot be read, as many as are remembered.
+    pub(super) unreadable: Vec<Unreadable>,
+    /// How many those are in all; they are among the `rows`, and among the `distinct` ones as far as their id is known.
+    pub(super) unreadable_rows: u64,
+    /// Those of them whose id is not known.
+    pub(super) nameless: u64,
 }
 
 /// What one page contributed.
@@ -65,6 +72,7 @@ struct Recorded {
     oldest_ms: Option<i64>,
     unread: u64,
     news: bool,
+    unreadable: Vec<Unreadable>,
 }
 
 impl<S: Source, J: Journal> Capture<S, J> {
@@ -93,6 +101,14 @@ impl<S: Source, J: Journal> Capture<S, J> {
             read.newest_ms = read.newest_ms.max(page.newest_ms);
             read.unread = read.unread.saturating_add(page.unread);
             read.news |= page.news;
+            for row in page.unreadable {
+                read.rows = read.rows.saturating_add(1);
+                read.unreadable_rows = read.unreadable_rows.saturating_add(1);
+                read.nameless = read.nameless.saturating_add(u64::from(row.id.is_none()));
+                if read.unreadable.len() < REMEMBERED {
+                    read.unreadable.push(row);
+                }
+            }
             if !page.ids.is_empty() {
                 read.controls = page.ids.iter().rev().take(CONTROLS).copied().collect();
             }
@@ -105,6 +121,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
                 break;
             }
         }
+        self.put_aside(reading, &read);
         Ok(read)
     }
 
@@ -114,7 +131,13 @@ impl<S: Source, J: Journal> Capture<S, J> {
         let updated: Vec<i64> = page.rows.iter().filter_map(|(_, row)| row.updated_ms(table)).collect();
         let updated = || updated.iter().copied();
         let (newest_ms, oldest_ms) = (updated().max().unwrap_or(0), updated().min());
+        self.are_readable(reading, &ids);
         let distinct = match reading.track {
+            // What cannot be read is there: no deletion.
+            true if !page.unreadable.is_empty() => {
+                let there = ids.iter().copied().chain(page.unreadable.iter().filter_map(|row| row.id));
+                self.journal.census_saw(table.id, project.id, &there.collect::<Vec<_>>()).await?
+            }
             true => self.journal.census_saw(table.id, project.id, &ids).await?,
             false => 0,
         };
@@ -159,7 +182,8 @@ impl<S: Source, J: Journal> Capture<S, J> {
         let whole: Vec<Observation> = looked_up.into_iter().flatten().collect();
         let unread = u64::try_from(asked.saturating_sub(whole.len())).unwrap_or(u64::MAX);
         let news = observed.is_news() | self.recorder.observe(whole).await?.is_news();
-        Ok(Recorded { ids, distinct, total: page.total, newest_ms, oldest_ms, unread, news })
+        let (total, unreadable) = (page.total, page.unreadable);
+        Ok(Recorded { ids, distinct, total, newest_ms, oldest_ms, unread, news, unreadable })
     }
 
     /// What a look-up showed, and whether it has to be repeated; `None` when there is no such row.

@@ -103,7 +103,8 @@ impl<S: Source, J: Journal> Capture<S, J> {
             // Should it come short: from the beginning.
             loaded.rows = 0;
             let alive = self.journal.counts(table.id, project.id).await?.alive;
-            let missing = read.total.unwrap_or(0).saturating_sub(alive);
+            // What cannot be read is named, and no reading brings it.
+            let missing = read.total.unwrap_or(0).saturating_sub(alive).saturating_sub(read.unreadable_rows);
             note = match (missing, read.unread) {
                 (0, _) => None,
                 (missing, 0) => Some(format!("the source says there are {missing} more rows than it lists")),
@@ -119,6 +120,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
         if let Some(note) = &note {
             tracing::warn!(project = %project.name, table = table.name, "first reading incomplete: {note}");
         }
+        let note = self.with_unreadable(table, project.id, note);
         self.remember(&name, &json!(Loaded { done: true, rows: 0 })).await?;
         self.board.table(&project.name, table.name, |status| {
             status.loaded = true;

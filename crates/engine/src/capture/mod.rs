@@ -24,6 +24,7 @@ pub mod recorder;
 mod relation;
 pub mod remembered;
 pub mod runner;
+mod unreadable;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,6 +40,7 @@ use self::differ::Details;
 use self::fields::Fields;
 use self::hook::Hooked;
 use self::recorder::Recorder;
+use self::unreadable::AllUnreadable;
 use crate::clock::Clock;
 use crate::custom::CustomFields;
 use crate::inbox::Inbox;
@@ -215,6 +217,8 @@ pub struct Capture<S, J> {
     progress: watch::Sender<Progress>,
     access: Access,
     in_flight: InFlight,
+    /// Rows that are listed and cannot be read.
+    unreadable: AllUnreadable,
     /// Custom fields, where a task wants them.
     fields: Option<Arc<Fields>>,
     /// The source's hook, where it is used.

@@ -1,6 +1,7 @@
 //! How trouble is waited out: passing trouble by trying again, lost access and a refused credential until somebody puts
 //! them right. Whoever waits says on the board what for, since when, and when it looks again.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -27,17 +28,49 @@ const REFUSALS: u32 = 3;
 /// With `once`, time between two tries.
 const ONCE_PAUSE: Duration = Duration::from_secs(1);
 
-/// The source took longer than anybody wants to wait for a first answer.
-fn no_answer() -> SourceError {
+/// How often a wait for the source looks whether anything was answered meanwhile.
+const LISTEN: Duration = Duration::from_millis(500);
+
+/// The source took longer than anybody wants to wait for an answer.
+fn no_answer(silence: Duration) -> SourceError {
     SourceError {
         kind: SourceErrorKind::Unreachable,
         problem: Problem::new(
             "SOURCE-UNREACHABLE",
             "Cannot reach the source",
-            format!("it did not answer within {} seconds", FIRST_ANSWER.as_secs()),
+            format!("it did not answer within {} seconds", silence.as_secs()),
             "Check `source.team` or `source.base_url`, the network and the proxy.",
         ),
         source: None,
+    }
+}
+
+/// A step, unless nothing is answered for too long: since `heard`, or since the last answer. Each request has its own
+/// patience; a step of many may take as long as it takes. `silent` while there never was an answer.
+///
+/// # Errors
+/// For how long nothing was answered.
+async fn unless_silent<T>(
+    answers: impl Fn() -> u64,
+    mut heard: Instant,
+    mut silent: bool,
+    step: impl Future<Output = T>,
+) -> Result<T, Duration> {
+    let mut step = pin!(step);
+    let mut known = answers();
+    loop {
+        // Cancel-safe: the step goes on where it was.
+        if let Ok(done) = tokio::time::timeout(LISTEN, &mut step).await {
+            return Ok(done);
+        }
+        let newest = answers();
+        if newest != known {
+            (known, heard, silent) = (newest, Instant::now(), false);
+        }
+        let patience = if silent { FIRST_ANSWER } else { ONCE_PATIENCE };
+        if heard.elapsed() >= patience {
+            return Err(patience);
+        }
     }
 }
 
@@ -46,22 +79,22 @@ impl<S: Source, J: Journal> Capture<S, J> {
     pub(super) async fn start(&self, until: Until, known: bool) -> Result<(), CaptureError> {
         let (began, since) = (Instant::now(), Timestamp::now());
         self.remembered_fields().await?;
-        // A host that never answered is most likely a mistake, one that answers badly is in trouble.
-        let mut silent = true;
+        // A host that never answered is most likely a mistake, one that answers badly or late is in trouble.
+        let (mut silent, answers) = (true, self.source.answers());
         let mut last = None;
         // Somebody waits for the answer; what has followed before is waited for as long as it takes.
         let gives_up = until == Until::Once || !known;
         loop {
-            let patience = if silent { FIRST_ANSWER } else { ONCE_PATIENCE };
-            let left = if gives_up { patience.saturating_sub(began.elapsed()) } else { patience };
-            let answer = tokio::time::timeout(left, self.look_around());
-            match answer.await.unwrap_or_else(|_| Err(last.take().unwrap_or_else(|| no_answer().into()))) {
+            let heard = if gives_up { began } else { Instant::now() };
+            let answer = unless_silent(|| self.source.answers(), heard, silent, self.look_around()).await;
+            match answer.map_err(|silence| last.take().unwrap_or_else(|| no_answer(silence).into())).flatten()
+            {
                 Ok(()) => {
                     let lost = self.complain_of_lost_access();
                     return if gives_up { lost } else { Ok(()) };
                 }
                 Err(error) if error.is_passing() => {
-                    silent &= error.is_silence();
+                    silent &= error.is_silence() && self.source.answers() == answers;
                     let over = began.elapsed() >= if silent { FIRST_ANSWER } else { ONCE_PATIENCE };
                     if over && gives_up {
                         return Err(error);
@@ -141,5 +174,39 @@ impl<S: Source, J: Journal> Capture<S, J> {
             }
             self.wait(&error, ONCE_PAUSE, since).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::{FIRST_ANSWER, ONCE_PATIENCE, unless_silent};
+
+    /// A step of `requests` requests, each answered after `each`; then `Ok`, or for how long nothing was heard.
+    async fn step(requests: u64, each: Duration) -> Result<(), Duration> {
+        let answers = AtomicU64::new(0);
+        let asking = async {
+            for _ in 0..requests {
+                tokio::time::sleep(each).await;
+                answers.fetch_add(1, Ordering::Relaxed);
+            }
+            if requests == 0 {
+                std::future::pending::<()>().await;
+            }
+        };
+        unless_silent(|| answers.load(Ordering::Relaxed), Instant::now(), true, asking).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_per_request() {
+        assert_eq!(step(40, Duration::from_secs(9)).await, Ok(()));
+        assert_eq!(step(0, Duration::ZERO).await, Err(FIRST_ANSWER));
+        assert_eq!(step(1, FIRST_ANSWER * 2).await, Err(FIRST_ANSWER));
+        assert_eq!(step(2, FIRST_ANSWER - Duration::from_secs(1)).await, Ok(()));
+        assert!(FIRST_ANSWER < ONCE_PATIENCE);
     }
 }

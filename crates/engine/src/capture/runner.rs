@@ -24,6 +24,7 @@ use super::hook::Hooked;
 use super::patience::ONCE_PATIENCE;
 use super::recorder::{Onlookers, recorder};
 use super::remembered::{LOG_BEGAN, remembered};
+use super::unreadable::AllUnreadable;
 use super::{Capture, CaptureError, Progress, Settings, Until, anew, bearable, prune_every};
 use crate::clock::Clock;
 use crate::journal::{Ask, Journal, JournalError};
@@ -103,6 +104,7 @@ pub async fn run<S: Source, J: Journal>(
         progress,
         access: Access::default(),
         in_flight: InFlight::default(),
+        unreadable: AllUnreadable::default(),
         fields,
         hooked,
         events,

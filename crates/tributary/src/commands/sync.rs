@@ -63,7 +63,8 @@ pub(super) fn show(report: &Report, once: bool, json: bool) -> Result<Done, Fail
     }
     let held = report.summary.held();
     if held == 0 {
-        return Ok(Done::All);
+        // The notes name them.
+        return Ok(if once && report.summary.unreadable > 0 { Done::Unreadable } else { Done::All });
     }
     tracing::warn!(
         held,

@@ -20,6 +20,9 @@ pub(crate) struct Summary {
     /// Rows of the mirror that a rebuild wrote, where somebody asked for one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rebuilt: Option<u64>,
+    /// Rows that CODING lists and that cannot be read, where there are any.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) unreadable: u64,
     /// Requests sent, by action.
     pub(crate) requests: BTreeMap<String, u64>,
     /// How long it took, in milliseconds.
@@ -54,6 +57,8 @@ impl Summary {
             for (table, written) in status.tasks.values().flat_map(|task| &task.tables) {
                 summary.tables.entry(table.clone()).or_default().add(written);
             }
+            let tables = status.projects.values().flat_map(BTreeMap::values);
+            summary.unreadable += tables.map(|table| table.unreadable).sum::<u64>();
             for rebuild in status.tasks.values().filter_map(|task| task.rebuild) {
                 *summary.rebuilt.get_or_insert_default() += rebuild.done;
             }
@@ -68,6 +73,11 @@ impl Summary {
     pub(crate) fn held(&self) -> u64 {
         self.tables.values().map(|table| table.held).sum()
     }
+}
+
+/// For serde, which hands a reference.
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl TableSummary {
