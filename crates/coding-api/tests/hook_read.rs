@@ -67,6 +67,20 @@ fn issue_mark() -> IssueMark {
     }
 }
 
+/// Each value takes up to a hundred times its text's room.
+#[test]
+fn a_body_of_more_values_than_any_event_is_not_made_into_values() {
+    let of = |values: usize| format!("{{\"event\":\"PING\",\"x\":[{}0]}}", "{\"a\":1},".repeat(values));
+    let why = "it has more values than any event: it is not read";
+    assert_eq!(unusable(&[], of(975_000).as_bytes()), why);
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    assert_eq!(unusable(&form, format!("payload={}", of(100_000)).as_bytes()), why);
+    assert!(matches!(read(&[], of(49_990).as_bytes()), Reading::Ping { .. }));
+    // What stands in a text is no value, however it is quoted.
+    let text = r#"{"event":"PING","x":"\\","y":"\"[{,"}"#.replace("[{,", &"[{,".repeat(100_000));
+    assert!(matches!(read(&[], text.as_bytes()), Reading::Ping { .. }));
+}
+
 #[test]
 fn an_issue_event_names_everything_that_is_needed_to_find_the_row() {
     let body = around("ISSUE_UPDATED", "issue", issue());

@@ -19,7 +19,7 @@ pub use code::{EVENTS, Group};
 pub use event::Event;
 pub use legacy::Legacy;
 pub use mark::{IssueMark, IterationMark, ProjectMark, Sender};
-pub use read::{Reading, read};
+pub use read::{Reading, has_few_values, read};
 pub use verify::{BasicFault, Proof, Refused, SignatureFault, Unverified, Verified};
 
 pub(crate) use verify::is_kept;

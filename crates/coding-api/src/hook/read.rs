@@ -83,6 +83,9 @@ fn parse(body: Vec<u8>) -> Result<Map<String, Value>, &'static str> {
     }
     // Halves of surrogate pairs, U+0000 and bytes that are not UTF-8 cost themselves, not the delivery.
     let sane = sanitize(body);
+    if !has_few_values(sane.text().as_bytes()) {
+        return Err("it has more values than any event: it is not read");
+    }
     let parsed = serde_json::from_str::<Map<String, Value>>(sane.text()).map_err(|error| {
         use serde_json::error::Category;
         match error.classify() {
@@ -99,6 +102,36 @@ fn parse(body: Vec<u8>) -> Result<Map<String, Value>, &'static str> {
         true => Ok(parsed),
         false => Err("it is nested too deeply"),
     }
+}
+
+/// Values of a body at most. Events have some hundreds; each value takes up to a hundred times its text's room in
+/// memory, so that megabytes of the smallest ones would take all of it.
+const MOST_VALUES: usize = 100_000;
+
+/// Levels that the parser goes down to; what lies deeper it makes nothing of.
+const PARSED_LEVELS: usize = 128;
+
+/// Whether JSON has no more values than are made of it, told from its text: every value but the first one follows a
+/// comma or an opening bracket.
+#[must_use]
+pub fn has_few_values(json: &[u8]) -> bool {
+    let (mut values, mut levels, mut in_text, mut escaped) = (1_usize, 0_usize, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            _ if in_text => {}
+            b',' => values = values.saturating_add(1),
+            b'[' | b'{' => (values, levels) = (values.saturating_add(1), levels.saturating_add(1)),
+            b']' | b'}' => levels = levels.saturating_sub(1),
+            _ => {}
+        }
+        if values > MOST_VALUES || levels > PARSED_LEVELS {
+            break;
+        }
+    }
+    values <= MOST_VALUES
 }
 
 /// Levels of a body. Events have five or so; whoever keeps one inside something else must be able to read it back,

@@ -17,6 +17,6 @@ pub mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use coding_api::hook::{Proof, Refused, Unverified, Verified};
+pub use coding_api::hook::{Proof, Refused, Unverified, Verified, has_few_values};
 
 pub(super) use hear::{hear, touched};
