@@ -114,12 +114,11 @@ async fn measure(dir: &Path, count: u64, pace: Option<Duration>) -> Result<Measu
     let mut serving = JoinSet::new();
     serving.spawn(receiver.run(cancel.clone()));
 
-    let (front, back) = request()?;
-    let (front, back): (Arc<str>, Arc<str>) = (front.into(), back.into());
+    let request = Arc::new(Request::new()?);
     let (next, began) = (Arc::new(AtomicU64::new(0)), Instant::now());
     let mut senders = JoinSet::new();
     for _ in 0..if pace.is_some() { PACED_CONNECTIONS } else { CONNECTIONS } {
-        let (front, back, next) = (Arc::clone(&front), Arc::clone(&back), Arc::clone(&next));
+        let (request, next) = (Arc::clone(&request), Arc::clone(&next));
         senders.spawn(async move {
             let mut stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
@@ -137,7 +136,7 @@ async fn measure(dir: &Path, count: u64, pace: Option<Duration>) -> Result<Measu
                         due
                     }
                 };
-                let message = format!("{front}{number:032x}{back}");
+                let message = request.of(number);
                 stream.write_all(message.as_bytes()).await?;
                 read_answer(&mut stream, &mut answer).await?;
                 ms.push(due.elapsed().as_secs_f64() * 1_000.0);
@@ -164,26 +163,42 @@ async fn measure(dir: &Path, count: u64, pace: Option<Duration>) -> Result<Measu
     Ok(Measured { per_second: number(count) / seconds, ms, per_flush: number(count) / number(groups.max(1)) })
 }
 
-/// A signed request up to its delivery id, and what comes after that.
-fn request() -> Result<(String, String)> {
-    let body = format!(
-        "{{\"event\":\"ISSUE_UPDATED\",\"project\":{{\"id\":1,\"name\":\"app\"}},\"issue\":{{\"code\":71,\
-         \"description\":\"{}\"}}}}",
-        "x".repeat(BODY)
-    );
-    let mut mac = Hmac::<Sha1>::new_from_slice(SECRET.as_bytes())?;
-    mac.update(body.as_bytes());
-    let mut signature = String::new();
-    for byte in mac.finalize().into_bytes() {
-        signature.push_str(&format!("{byte:02x}"));
+/// Signed requests, each with a delivery id and a body of its own.
+struct Request {
+    /// What all bodies begin with.
+    body: String,
+    /// Has seen that much.
+    mac: Hmac<Sha1>,
+}
+
+impl Request {
+    fn new() -> Result<Request> {
+        let body = format!(
+            "{{\"event\":\"ISSUE_UPDATED\",\"project\":{{\"id\":1,\"name\":\"app\"}},\"issue\":{{\"code\":71,\
+             \"description\":\"{}",
+            "x".repeat(BODY)
+        );
+        let mut mac = Hmac::<Sha1>::new_from_slice(SECRET.as_bytes())?;
+        mac.update(body.as_bytes());
+        Ok(Request { body, mac })
     }
-    let front = format!(
-        "POST /hooks/{TOKEN} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-         X-Coding-Service-Hook-Event: ISSUE_UPDATED\r\nX-Coding-Signature: sha1={signature}\r\n\
-         Content-Length: {}\r\nX-Coding-Delivery: ",
-        body.len()
-    );
-    Ok((front, format!("\r\n\r\n{body}")))
+
+    fn of(&self, number: u64) -> String {
+        let (id, body) = (format!("{number:032x}"), &self.body);
+        let rest = format!("{id}\"}}}}");
+        let mut mac = self.mac.clone();
+        mac.update(rest.as_bytes());
+        let mut signature = String::new();
+        for byte in mac.finalize().into_bytes() {
+            signature.push_str(&format!("{byte:02x}"));
+        }
+        format!(
+            "POST /hooks/{TOKEN} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             X-Coding-Service-Hook-Event: ISSUE_UPDATED\r\nX-Coding-Signature: sha1={signature}\r\n\
+             Content-Length: {}\r\nX-Coding-Delivery: {id}\r\n\r\n{body}{rest}",
+            body.len().saturating_add(rest.len())
+        )
+    }
 }
 
 /// Reads a small answer to its end; anything but 200 is an error.

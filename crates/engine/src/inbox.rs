@@ -41,7 +41,9 @@ pub struct Arrival {
 pub enum Accepted {
     /// It is in the inbox, flushed.
     New(DeliveryNumber),
-    /// One with its delivery id is there already.
+    /// One with its delivery id, or with its very body, is there already. Under the same id it is the same delivery, and
+    /// nothing is done. Under another id it may tell of something new that merely looks the same: the one that is there
+    /// is worked off once more, unless its work has not begun yet.
     Repeated(DeliveryNumber),
 }
 
@@ -123,6 +125,8 @@ pub struct Entry {
     pub delivery_id: Option<String>,
     /// When it was received.
     pub received: Timestamp,
+    /// When its body was received last: later than `received` where it came again under another delivery id.
+    pub last_received: Timestamp,
     /// What it is about, once it has been read.
     pub summary: Option<Summary>,
     /// How it stands.
@@ -131,10 +135,16 @@ pub struct Entry {
     pub settled: Option<Timestamp>,
     /// When its change had reached every target.
     pub delivered: Option<Timestamp>,
-    /// How often it was replayed.
+    /// How often it was replayed by a person.
     pub replays: u32,
+    /// How often its body came again under another delivery id.
+    pub repeats: u32,
+    /// How often in a row a process began to read it and ended before it had.
+    pub starts: u32,
     /// Bytes of its body.
     pub size: u64,
+    /// Bytes that it takes on the disk, about.
+    pub room: u64,
 }
 
 /// A delivery, whole.
@@ -175,7 +185,7 @@ pub struct InboxCounts {
     pub ignored: u64,
     /// Deliveries that were given up.
     pub dead: u64,
-    /// Bytes of all bodies.
+    /// Bytes that all deliveries take on the disk, about.
     pub bytes: u64,
 }
 
@@ -202,7 +212,15 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     fn arrivals(&self) -> watch::Receiver<u64>;
 
     /// Deliveries that wait and whose turns come after `after`, in the order of turns.
+    ///
+    /// What an earlier process left behind may be what ended it. It is noted, on disk, that its reading begins, before
+    /// it is handed out; [`Inbox::heard`] takes the note back. What has such a note from an earlier process is handed out
+    /// alone, so that no other is blamed for it.
     fn waiting(&self, after: Turn, limit: Limit) -> BoxFuture<'_, Result<Vec<Delivery>, JournalError>>;
+
+    /// Notes that these deliveries have been read: the start with them has come back. Costs nothing where
+    /// [`Inbox::waiting`] noted nothing.
+    fn heard(&self, numbers: Vec<DeliveryNumber>) -> BoxFuture<'_, Result<(), JournalError>>;
 
     /// Notes how deliveries stand, in one transaction. Those that have a newer turn, or are not there any more, are
     /// left out.

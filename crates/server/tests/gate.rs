@@ -77,6 +77,10 @@ impl Inbox for Gate {
         self.inbox.waiting(after, limit)
     }
 
+    fn heard(&self, numbers: Vec<DeliveryNumber>) -> BoxFuture<'_, Result<(), JournalError>> {
+        self.inbox.heard(numbers)
+    }
+
     fn settle(&self, settled: Vec<Settled>) -> BoxFuture<'_, Result<(), JournalError>> {
         self.inbox.settle(settled)
     }

@@ -53,10 +53,10 @@ async fn an_inbox_that_is_full_takes_deliveries_again_once_some_are_worked_off()
     let mut house = House::open().await;
     house.inbox = inbox::open(dir.path(), 100_000).await;
     house.set("team", &[TOKEN], Proof { secret: Some(SECRET.into()), ..Proof::default() });
-    let body: Vec<u8> = (0..30_000_u32).flat_map(u32::to_le_bytes).take(30_000).collect();
+    let body = |from: u64| -> Vec<u8> { (from..).flat_map(u64::to_le_bytes).take(30_000).collect() };
     let mut taken = 0;
     let full = loop {
-        let answer = house.deliver(&format!("d-{taken}"), &body).await;
+        let answer = house.deliver(&format!("d-{taken}"), &body(taken)).await;
         if answer.status != 200 {
             break answer;
         }
@@ -73,7 +73,7 @@ async fn an_inbox_that_is_full_takes_deliveries_again_once_some_are_worked_off()
         standing: Standing::Unchanged,
     });
     house.inbox.settle(settled.collect()).await.unwrap();
-    assert_eq!(house.deliver(&format!("d-{taken}"), &body).await.status, 200);
+    assert_eq!(house.deliver(&format!("d-{taken}"), &body(taken)).await.status, 200);
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn a_stop_lets_requests_under_way_finish() {
     storing.send(&House::delivery("d-1", b"{}")).await;
     gate.reached_by(1).await;
     let mut sending = house.wire().await;
-    let body = b"{}";
+    let body = b"[]";
     let signature = signature(SECRET, body);
     let headers = [("Expect", "100-continue"), ("Content-Length", "2"), ("X-Coding-Signature", &signature)];
     let mut begin = head("POST", &format!("/hooks/{TOKEN}"), &headers);
@@ -142,7 +142,8 @@ async fn many_senders_at_once_find_all_their_deliveries_in_the_inbox() {
             let mut wire = Wire::to(address).await;
             let mut numbers = Vec::new();
             for number in 0..EACH {
-                let body = format!(r#"{{"event":"ISSUE_UPDATED","issue":{{"code":{number}}}}}"#);
+                let body =
+                    format!(r#"{{"event":"ISSUE_UPDATED","issue":{{"code":{number},"by":{sender}}}}}"#);
                 let answer = wire.ask(&House::delivery(&format!("{sender}-{number}"), body.as_bytes())).await;
                 assert_eq!(answer.status, 200);
                 numbers.push(answer.json()["delivery"].as_str().unwrap().parse::<i64>().unwrap());

@@ -117,7 +117,8 @@ async fn many_requests_go_over_one_connection() {
     let house = House::open().await;
     let mut wire = Wire::to(house.address).await;
     for number in 0..20 {
-        assert_eq!(wire.ask(&House::delivery(&format!("d-{number}"), b"{}")).await.status, 200);
+        let body = format!("{{\"number\":{number}}}");
+        assert_eq!(wire.ask(&House::delivery(&format!("d-{number}"), body.as_bytes())).await.status, 200);
     }
     // Requests sent ahead are answered in order.
     let mut ahead = House::delivery("d-20", b"{}");

@@ -277,7 +277,8 @@ impl House {
     /// Tells of a change of an issue; the status of the answer, if there was one.
     async fn tell(&mut self, id: &str, code: u32, bulk: usize) -> Option<u16> {
         let body = json!({
-            "event": "ISSUE_UPDATED", "project": {"name": PROJECT}, "issue": {"code": code}, "bulk": noise(bulk),
+            "event": "ISSUE_UPDATED", "project": {"name": PROJECT}, "issue": {"code": code}, "id": id,
+            "bulk": noise(bulk),
         });
         let body = body.to_string().into_bytes();
         let request = self

@@ -82,10 +82,11 @@ fn delivery(number: u64) -> (&'static str, Vec<u8>) {
     let (event, body) = match number % 5 {
         0 => (
             "GIT_PUSHED",
-            json!({"event": "GIT_PUSHED", "project": project, "ref": "refs/heads/master", "after": "00"}),
+            json!({"event": "GIT_PUSHED", "project": project, "ref": "refs/heads/master", "after": number}),
         ),
         _ => {
-            ("ISSUE_UPDATED", json!({"event": "ISSUE_UPDATED", "project": project, "issue": {"code": code}}))
+            let issue = json!({"code": code, "updated_at": number});
+            ("ISSUE_UPDATED", json!({"event": "ISSUE_UPDATED", "project": project, "issue": issue}))
         }
     };
     (event, body.to_string().into_bytes())

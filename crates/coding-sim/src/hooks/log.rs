@@ -1,6 +1,7 @@
 //! The send log of a hook: what went out, what came back.
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hasher};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,8 @@ pub struct HookDelivery {
     pub sent_at: i64,
     /// When it ended.
     pub ended_at: i64,
+    /// A fingerprint of the body: equal bodies have equal ones.
+    pub body: u64,
 }
 
 impl From<&LogEntry> for HookDelivery {
@@ -51,8 +54,15 @@ impl From<&LogEntry> for HookDelivery {
             raised_at: entry.created_at,
             sent_at: entry.send_at,
             ended_at: entry.response_at,
+            body: fingerprint(&entry.content),
         }
     }
+}
+
+fn fingerprint(body: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(body);
+    hasher.finish()
 }
 
 impl LogEntry {

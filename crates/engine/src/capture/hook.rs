@@ -44,6 +44,8 @@ const COUNT_EVERY: Duration = Duration::from_secs(1);
 const PRUNE_EVERY: Duration = Duration::from_mins(10);
 /// Wait before a call to the inbox is repeated.
 const INBOX_PAUSE: Duration = Duration::from_secs(1);
+/// So many starts in a row that ended while a delivery was being read, and it goes aside.
+const STARTS_MOST: u32 = 2;
 /// With `once`, how long deliveries that wait are borne with.
 const ONCE_PATIENCE: Duration = Duration::from_mins(1);
 
@@ -90,10 +92,14 @@ impl<S: Source, J: Journal> Capture<S, J> {
             if desk.has_room() {
                 let read = async { passing(inbox.waiting(desk.read_up_to(), READ).await).await };
                 if let Some(deliveries) = meanwhile(&mut looks, &mut done, read).await? {
+                    let safe = deliveries.iter().filter(|delivery| !is_poison(&delivery.entry));
+                    let heard = safe.map(|delivery| delivery.entry.number).collect();
                     let rows = self.take_all_in(hooked, &mut desk, deliveries);
                     if !rows.is_empty() {
                         looks.push(self.record_rows(rows).boxed());
                     }
+                    let heard = async { passing(inbox.heard(heard).await).await };
+                    meanwhile(&mut looks, &mut done, heard).await?;
                 }
             }
             self.begin_looks(&mut desk, &mut looks);
@@ -143,6 +149,10 @@ impl<S: Source, J: Journal> Capture<S, J> {
     fn take_all_in(&self, hooked: &Hooked, desk: &mut Desk, deliveries: Vec<Delivery>) -> Vec<Observation> {
         desk.has_read(deliveries.last().map(|delivery| delivery.entry.turn));
         let heard = |delivery: &Delivery| {
+            if is_poison(&delivery.entry) {
+                set_aside(desk, &delivery.entry);
+                return None;
+            }
             let heard = self.source.hear(delivery);
             self.take_in(hooked, desk, delivery, heard)
         };
@@ -170,7 +180,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
         };
         let reason = match (meaning, project) {
             (Meaning::Ping, _) => {
-                self.board.hooks(|hooks| hooks.reached = Some(entry.received));
+                self.board.hooks(|hooks| hooks.reached = Some(entry.last_received));
                 "a ping: the hook reaches tributary".to_owned()
             }
             (Meaning::Nothing { reason }, _) => reason,
@@ -180,7 +190,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
                 let keys: Vec<RowKey> = hints.iter().map(key).collect();
                 // What is replayed told of its change when it came.
                 if entry.replays == 0 {
-                    hooked.missed.heard(&keys, entry.received);
+                    hooked.missed.heard(&keys, entry.last_received);
                 }
                 let wanted = hints.iter().filter_map(|hint| Some((hint, self.table(hint.table)?)));
                 let wanted: Vec<_> = wanted.collect();
@@ -319,6 +329,20 @@ impl<S: Source, J: Journal> Capture<S, J> {
         }
         Ok(())
     }
+}
+
+/// Whether processes ended while they read it, again and again: then it is not read any more.
+fn is_poison(entry: &Entry) -> bool {
+    entry.starts >= STARTS_MOST
+}
+
+fn set_aside(desk: &mut Desk, entry: &Entry) {
+    let reason = format!(
+        "tributary began to read it {} times and ended each time before it had; it can be replayed",
+        entry.starts
+    );
+    tracing::warn!(delivery = entry.number.0, bytes = entry.size, "a delivery goes aside: {reason}");
+    desk.settle(entry, entry.summary.clone(), Standing::Dead { reason });
 }
 
 /// What the inbox answered; `None` when it has to be asked again, after a pause.

@@ -1,9 +1,9 @@
 //! The way in: a task that takes what waits, writes it in one flushed transaction, and answers everybody.
 //!
 //! While a group is being flushed the next one gathers, so that the more senders there are, the more share a flush.
-//! The task is the only one that accepts; it also looks whether another process wrote.
+//! The task is the only one that accepts; it also looks whether another process wrote. What is there already, by its
+//! delivery id or by its very body, is not written again: `known` finds it.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +19,12 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-use super::read::unsigned;
+use super::handout::Handout;
+use super::known::{Known, Repeats};
+use super::read::{WAITING, unsigned};
+use super::settle::Tally;
+use super::{known, schema};
+use crate::durable::Identity;
 use crate::sqlite::checkpoint::Short;
 use crate::sqlite::fault::{Fault, Kept};
 use crate::sqlite::statement::{Statement, Values};
@@ -45,8 +50,9 @@ const ACCEPT: Step = Step::named("inbox::accept");
 const SIZES: &[usize] = &[512, 256, 128, 64, 32, 16, 8, 4, 2, 1];
 
 const DELIVERIES: Statement = Statement {
-    before: "INSERT INTO deliveries (number, turn, delivery_id, received, size) VALUES ",
-    columns: 5,
+    before: "INSERT INTO deliveries \
+             (number, turn, delivery_id, received, last_received, size, digest, room) VALUES ",
+    columns: 8,
     after: "",
     sizes: SIZES,
 };
@@ -72,12 +78,16 @@ enum Ask {
 type Answer = oneshot::Sender<Result<Accepted, JournalError>>;
 
 /// An arrival, ready to be written.
-struct Packed {
-    delivery_id: Option<String>,
-    received: i64,
+pub(super) struct Packed {
+    pub(super) delivery_id: Option<String>,
+    /// Of the body as it arrived.
+    pub(super) digest: Vec<u8>,
+    pub(super) received: i64,
     headers: String,
     body: Vec<u8>,
     size: u64,
+    /// What it takes on the disk.
+    pub(super) room: u64,
     /// The body as it arrived: whoever counts bodies in memory counts it until it is written.
     _held: Bytes,
 }
@@ -88,14 +98,18 @@ impl Packed {
             serde_json::to_string(&arrival.headers).map_err(|error| Fault::Encode(error.to_string()))?;
         let (body, held) = (arrival.body.clone(), arrival.body);
         let size = u64::try_from(body.len()).unwrap_or(u64::MAX);
-        let body = if body.len() < LARGE {
-            blob::pack_bytes(&body)?
+        let pack = move || Ok::<_, Fault>((known::digest(&body), blob::pack_bytes(&body)?));
+        let (digest, body) = if held.len() < LARGE {
+            pack()?
         } else {
-            let packed = tokio::task::spawn_blocking(move || blob::pack_bytes(&body)).await;
+            let packed = tokio::task::spawn_blocking(pack).await;
             packed.map_err(|error| Fault::Encode(error.to_string()))??
         };
+        let stored = headers.len().saturating_add(body.len());
         Ok(Packed {
             delivery_id: arrival.delivery_id.map(super::settle::plain),
+            digest,
+            room: schema::room(u64::try_from(stored).unwrap_or(u64::MAX)),
             received: arrival.received.as_microsecond(),
             headers,
             body,
@@ -107,16 +121,9 @@ impl Packed {
 
 impl Intake {
     /// Starts the task. It ends with [`Intake::end`], or when this is dropped.
-    pub(super) fn start(
-        writer: SqlitePool,
-        short: Short,
-        arrivals: watch::Sender<u64>,
-        dir: &Path,
-        max_bytes: u64,
-    ) -> Intake {
+    pub(super) fn start(work: Work, short: Short) -> Intake {
         let (asks, asked) = mpsc::channel(QUEUE);
-        let groups = Arc::new(AtomicU64::new(0));
-        let work = Work { writer, arrivals, dir: dir.to_path_buf(), max_bytes, groups: Arc::clone(&groups) };
+        let groups = Arc::clone(&work.groups);
         let task = Mutex::new(Some(tokio::spawn(work.until_ended(asked))));
         Intake { asks, groups, task, short }
     }
@@ -152,15 +159,31 @@ impl Intake {
 }
 
 /// What the task has.
-struct Work {
+pub(super) struct Work {
     writer: SqlitePool,
     arrivals: watch::Sender<u64>,
     dir: PathBuf,
     max_bytes: u64,
+    handout: Arc<Handout>,
+    /// The file that was opened: another one, or none, may be in its place by now.
+    file: Identity,
     groups: Arc<AtomicU64>,
 }
 
 impl Work {
+    /// What takes deliveries into the inbox in `dir`, which has been opened.
+    pub(super) fn new(
+        writer: SqlitePool,
+        arrivals: watch::Sender<u64>,
+        dir: &Path,
+        max_bytes: u64,
+        handout: Arc<Handout>,
+    ) -> Result<Work, Fault> {
+        let file = Identity::of(&dir.join(super::FILE)).map_err(Fault::Io)?;
+        let (dir, groups) = (dir.to_path_buf(), Arc::new(AtomicU64::new(0)));
+        Ok(Work { writer, arrivals, dir, max_bytes, handout, file, groups })
+    }
+
     async fn until_ended(self, mut asked: mpsc::Receiver<Ask>) {
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -195,9 +218,15 @@ impl Work {
         if group.packed.is_empty() {
             return;
         }
-        match write(&self.writer, group.packed, self.max_bytes).await {
+        let written = write(&self.writer, group.packed, self.max_bytes, &self.handout).await;
+        // What was flushed into a file that nobody finds any more is not on the disk.
+        let written = match self.file.is_at(&self.dir.join(super::FILE)) {
+            true => written,
+            false => Err(Fault::Gone),
+        };
+        match written {
             Ok(written) => {
-                if written.new > 0 {
+                if written.moved {
                     self.groups.fetch_add(1, Ordering::Relaxed);
                     self.arrivals.send_modify(|moved| *moved = moved.wrapping_add(1));
                 }
@@ -260,12 +289,18 @@ impl Group {
 /// What became of a group.
 struct Written {
     outcomes: Vec<Result<Accepted, Fault>>,
-    new: usize,
+    /// Whether something waits that did not before.
+    moved: bool,
 }
 
-async fn write(writer: &SqlitePool, group: Vec<Packed>, max_bytes: u64) -> Result<Written, Fault> {
+async fn write(
+    writer: &SqlitePool,
+    group: Vec<Packed>,
+    max_bytes: u64,
+    handout: &Handout,
+) -> Result<Written, Fault> {
     let mut writing = Writing::begin(writer, ACCEPT).await?;
-    let written = Box::pin(write_group(&mut writing, group, max_bytes)).await;
+    let written = Box::pin(write_group(&mut writing, group, max_bytes, handout)).await;
     writing.end(written).await
 }
 
@@ -273,83 +308,87 @@ async fn write_group(
     connection: &mut SqliteConnection,
     group: Vec<Packed>,
     max_bytes: u64,
+    handout: &Handout,
 ) -> Result<Written, Fault> {
     let bounds = sqlx::query("SELECT number, turn, waiting_bytes FROM bounds").fetch_one(&mut *connection);
     let bounds = bounds.await?;
     let (mut number, mut turn): (i64, i64) = (bounds.try_get(0)?, bounds.try_get(1)?);
-    let before = unsigned(&bounds, 2)?;
-    let mut there = those_there(connection, &group).await?;
+    let mut waiting = unsigned(&bounds, 2)?;
+    let mut known = Known::among(connection, &group).await?;
     let now = Timestamp::now().as_microsecond();
 
     let (mut outcomes, mut rows, mut contents) = (Vec::new(), Vec::new(), Vec::new());
-    let mut waiting = before;
+    let (mut tally, mut repeats) = (Tally::default(), Repeats::default());
+    // What is larger than everything that may wait still gets its turn, alone.
+    let has_room = |waiting: u64, with: u64| with <= max_bytes || (waiting == 0 && max_bytes > 0);
     for packed in group {
-        let known = packed.delivery_id.as_ref().and_then(|id| there.get(id));
-        if let Some(known) = known {
-            outcomes.push(Ok(Accepted::Repeated(DeliveryNumber(*known))));
+        if let Some(number) = known.by_id(&packed) {
+            outcomes.push(Ok(Accepted::Repeated(number)));
             continue;
         }
-        let with = waiting.saturating_add(packed.size);
-        // A body that is larger than everything that may wait still gets its turn, alone.
-        if with > max_bytes && (waiting > 0 || max_bytes == 0) {
+        if let Some(there) = known.by_digest(&packed) {
+            // It may tell of something newer than what was looked at, unless that look is still to come.
+            if there.waits && !handout.has_begun(there.turn) {
+                repeats.note(there.number, packed.received, None);
+            } else if !there.waits && !has_room(waiting, waiting.saturating_add(there.room)) {
+                outcomes.push(Err(Fault::Full { waiting, max: max_bytes }));
+                continue;
+            } else {
+                turn = now.max(turn.saturating_add(1));
+                if !there.waits {
+                    waiting = waiting.saturating_add(there.room);
+                }
+                tally.count(there.standing(), -1, signed(there.room));
+                tally.count(WAITING, 1, signed(there.room));
+                (there.waits, there.turn) = (true, turn);
+                repeats.note(there.number, packed.received, Some(turn));
+            }
+            outcomes.push(Ok(Accepted::Repeated(DeliveryNumber(there.number))));
+            continue;
+        }
+        let with = waiting.saturating_add(packed.room);
+        if !has_room(waiting, with) {
             outcomes.push(Err(Fault::Full { waiting, max: max_bytes }));
             continue;
         }
         waiting = with;
         number = packed.received.max(number.saturating_add(1));
         turn = now.max(turn.saturating_add(1));
-        if let Some(id) = &packed.delivery_id {
-            there.insert(id.clone(), number);
-        }
+        known.add(&packed, number, turn);
+        tally.count(WAITING, 1, signed(packed.room));
         outcomes.push(Ok(Accepted::New(DeliveryNumber(number))));
-        rows.push((number, turn, packed.delivery_id, packed.received, packed.size));
-        contents.push((number, packed.headers, packed.body));
+        let Packed { delivery_id, digest, received, headers, body, size, room, .. } = packed;
+        rows.push((number, turn, delivery_id, received, size, digest, room));
+        contents.push((number, headers, body));
     }
-    let new = rows.len();
-    if new == 0 {
-        return Ok(Written { outcomes, new });
+    let moved = !rows.is_empty() || repeats.moves();
+    if !rows.is_empty() {
+        type Row = (i64, i64, Option<String>, i64, u64, Vec<u8>, u64);
+        let bind = |values: &mut Values, (number, turn, id, received, size, digest, room): Row| {
+            values.add(number)?;
+            values.add(turn)?;
+            values.add(id)?;
+            values.add(received)?;
+            values.add(received)?;
+            values.add(signed(size))?;
+            values.add(digest)?;
+            values.add(signed(room))
+        };
+        DELIVERIES.write(connection, rows.into_iter(), bind).await?;
+        let bind = |values: &mut Values, (number, headers, body): (i64, String, Vec<u8>)| {
+            values.add(number)?;
+            values.add(headers)?;
+            values.add(body)
+        };
+        CONTENT.write(connection, contents.into_iter(), bind).await?;
     }
-
-    type Row = (i64, i64, Option<String>, i64, u64);
-    let bind = |values: &mut Values, (number, turn, id, received, size): Row| {
-        values.add(number)?;
-        values.add(turn)?;
-        values.add(id)?;
-        values.add(received)?;
-        values.add(signed(size))
-    };
-    DELIVERIES.write(connection, rows.into_iter(), bind).await?;
-    let bind = |values: &mut Values, (number, headers, body): (i64, String, Vec<u8>)| {
-        values.add(number)?;
-        values.add(headers)?;
-        values.add(body)
-    };
-    CONTENT.write(connection, contents.into_iter(), bind).await?;
-    let update = sqlx::query(
-        "UPDATE bounds SET number = ?1, turn = ?2, waiting = waiting + ?3, bytes = bytes + ?4, \
-         waiting_bytes = waiting_bytes + ?4",
-    );
-    let update = update.bind(number).bind(turn).bind(i64::try_from(new).unwrap_or(i64::MAX));
-    update.bind(signed(waiting.saturating_sub(before))).execute(connection).await?;
-    Ok(Written { outcomes, new })
-}
-
-/// Numbers of those deliveries whose delivery ids are there already.
-async fn those_there(
-    connection: &mut SqliteConnection,
-    group: &[Packed],
-) -> Result<HashMap<String, i64>, Fault> {
-    let ids: Vec<&str> = group.iter().filter_map(|packed| packed.delivery_id.as_deref()).collect();
-    if ids.is_empty() {
-        return Ok(HashMap::new());
+    repeats.write(connection).await?;
+    if moved {
+        let update = sqlx::query("UPDATE bounds SET number = ?1, turn = ?2").bind(number).bind(turn);
+        update.execute(&mut *connection).await?;
+        tally.write(connection).await?;
     }
-    let ids = serde_json::to_string(&ids).map_err(|error| Fault::Encode(error.to_string()))?;
-    let rows = sqlx::query(
-        "SELECT d.delivery_id, d.number FROM json_each(?1) j CROSS JOIN deliveries d INDEXED BY deliveries_id \
-         ON d.delivery_id = j.value",
-    );
-    let rows = rows.bind(ids).fetch_all(connection).await?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    Ok(Written { outcomes, moved })
 }
 
 /// A number of bytes as SQLite keeps it.

@@ -5,15 +5,18 @@
 //! delivery means.
 //!
 //! Start with [`SqliteInbox`]; `schema` has the tables, `intake` the way in, `settle` what is noted later, `read` the
-//! ways out, `prune` the end.
+//! ways out, `handout` care with what an earlier process left, `prune` the end.
 
+mod handout;
 mod intake;
+mod known;
 mod prune;
 mod read;
 mod schema;
 mod settle;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine::inbox::{
@@ -25,7 +28,8 @@ use jiff::Timestamp;
 use sqlx::SqlitePool;
 use tokio::sync::watch;
 
-use self::intake::Intake;
+use self::handout::Handout;
+use self::intake::{Intake, Work};
 use crate::sqlite::checkpoint::Short;
 use crate::sqlite::fault::{Fault, Kept};
 use crate::sqlite::file::keep_private;
@@ -44,11 +48,13 @@ pub struct SqliteInbox {
     arrivals: watch::Sender<u64>,
     /// Only in the process that accepts.
     intake: Option<Intake>,
+    /// How far deliveries have been handed out; only in the process that accepts.
+    handout: Option<Arc<Handout>>,
 }
 
 impl SqliteInbox {
-    /// Opens the inbox in `dir`, making it when there is none, to accept deliveries as long as the bodies of those
-    /// that wait have at most `max_bytes` together.
+    /// Opens the inbox in `dir`, making it when there is none, to accept deliveries as long as those that
+    /// wait take at most `max_bytes` together, headers and what is noted of them included.
     ///
     /// # Errors
     /// A file that is damaged, not an inbox, or of a newer format needs a person; nothing is changed in it.
@@ -65,8 +71,10 @@ impl SqliteInbox {
         let readers = schema::readers(&file).await?;
         let arrivals = watch::Sender::new(0);
         let short = Short::keep(&file, writer.clone());
-        let intake = Intake::start(writer.clone(), short, arrivals.clone(), dir, max_bytes);
-        Ok(SqliteInbox { dir: dir.to_path_buf(), writer, readers, arrivals, intake: Some(intake) })
+        let handout = Arc::new(Handout::begin(&writer).await?);
+        let work = Work::new(writer.clone(), arrivals.clone(), dir, max_bytes, Arc::clone(&handout))?;
+        let (dir, intake) = (dir.to_path_buf(), Some(Intake::start(work, short)));
+        Ok(SqliteInbox { dir, writer, readers, arrivals, intake, handout: Some(handout) })
     }
 
     /// Opens the inbox in `dir` to read and replay, also while another process accepts into it. `arrivals` stands
@@ -86,7 +94,7 @@ impl SqliteInbox {
         let readers = schema::readers(&file).await?;
         schema::FORMAT.check(&readers).await?;
         let (writer, arrivals) = (schema::writer_beside(&file), watch::Sender::new(0));
-        Ok(SqliteInbox { dir: dir.to_path_buf(), writer, readers, arrivals, intake: None })
+        Ok(SqliteInbox { dir: dir.to_path_buf(), writer, readers, arrivals, intake: None, handout: None })
     }
 
     /// Accepts what was handed in before, then nothing more; writes everything into the one file and closes it.
@@ -154,7 +162,24 @@ impl Inbox for SqliteInbox {
 
     fn waiting(&self, after: Turn, limit: Limit) -> BoxFuture<'_, Result<Vec<Delivery>, JournalError>> {
         Box::pin(async move {
-            read::waiting(&self.readers, after, limit).await.map_err(|fault| self.unread(fault))
+            let waiting = async {
+                match &self.handout {
+                    Some(handout) => handout.waiting((&self.readers, &self.writer), after, limit).await,
+                    None => match read::reach(&self.readers, after, limit).await?.last() {
+                        Some((last, _)) => read::waiting(&self.readers, after, *last).await,
+                        None => Ok(Vec::new()),
+                    },
+                }
+            };
+            waiting.await.map_err(|fault| self.unread(fault))
+        })
+    }
+
+    fn heard(&self, numbers: Vec<DeliveryNumber>) -> BoxFuture<'_, Result<(), JournalError>> {
+        Box::pin(async move {
+            let handout = self.handout.as_ref().ok_or(Fault::ReadOnly);
+            let heard = async { handout?.heard(&self.writer, &numbers).await };
+            heard.await.map_err(|fault| self.unwritten(fault))
         })
     }
 

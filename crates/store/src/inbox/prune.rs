@@ -33,7 +33,7 @@ async fn step(connection: &mut SqliteConnection, cutoff: i64, max_bytes: u64) ->
     let bytes = sqlx::query("SELECT bytes FROM bounds").fetch_one(&mut *connection).await?;
     let mut bytes = unsigned(&bytes, 0)?;
     let oldest = sqlx::query(
-        "SELECT number, standing, size, received FROM deliveries INDEXED BY deliveries_settled \
+        "SELECT number, standing, room, received FROM deliveries INDEXED BY deliveries_settled \
          WHERE standing <> 0 ORDER BY received LIMIT ?1",
     );
     let mut rows = Vec::new();

@@ -13,11 +13,11 @@ use crate::sqlite::{blob, limited};
 
 /// What [`entry`] reads.
 const COLUMNS: &str = "d.number, d.turn, d.delivery_id, d.received, d.size, d.standing, d.words, d.event, \
-     d.entity, d.project, d.sender, d.settled, d.delivered, d.replays";
+     d.entity, d.project, d.sender, d.settled, d.delivered, d.replays, d.last_received, d.repeats, d.starts, d.room";
 
 /// Where headers and body stand when they are selected after [`COLUMNS`].
-const HEADERS: usize = 14;
-const BODY: usize = 15;
+const HEADERS: usize = 18;
+const BODY: usize = 19;
 
 /// Stored number of [`StandingKind::Waiting`]; indexes rely on it.
 pub(super) const WAITING: i64 = 0;
@@ -68,18 +68,24 @@ fn entry(row: &SqliteRow) -> Result<Entry, Fault> {
             sender: row.try_get(10)?,
         }),
     };
-    let replays: i64 = row.try_get(13)?;
+    let count = |index| -> Result<u32, Fault> {
+        Ok(u32::try_from(row.try_get::<i64, _>(index)?).unwrap_or(u32::MAX))
+    };
     Ok(Entry {
         number: DeliveryNumber(row.try_get(0)?),
         turn: Turn(row.try_get(1)?),
         delivery_id: row.try_get(2)?,
         received: time(row.try_get(3)?)?,
+        last_received: time(row.try_get(14)?)?,
         summary,
         standing: standing(row.try_get(5)?, row.try_get(6)?)?,
         settled: row.try_get::<Option<i64>, _>(11)?.map(time).transpose()?,
         delivered: row.try_get::<Option<i64>, _>(12)?.map(time).transpose()?,
-        replays: u32::try_from(replays).unwrap_or(u32::MAX),
+        replays: count(13)?,
+        repeats: count(15)?,
+        starts: count(16)?,
         size: unsigned(row, 4)?,
+        room: unsigned(row, 17)?,
     })
 }
 
@@ -93,19 +99,23 @@ fn delivery(row: &SqliteRow) -> Result<Delivery, Fault> {
     Ok(Delivery { entry: entry(row)?, headers, body })
 }
 
-/// Deliveries that wait, in the order of turns.
-pub(super) async fn waiting(pool: &SqlitePool, after: Turn, limit: Limit) -> Result<Vec<Delivery>, Fault> {
-    // How far the limit of bytes reaches, before any body is read.
+/// How far the limits reach from a turn on, before any body is read: the turns, and how often a process began with
+/// them and did not come back.
+pub(super) async fn reach(pool: &SqlitePool, after: Turn, limit: Limit) -> Result<Vec<(i64, i64)>, Fault> {
     let sizes = sqlx::query(
-        "SELECT turn, size FROM deliveries INDEXED BY deliveries_waiting \
+        "SELECT turn, size, starts FROM deliveries INDEXED BY deliveries_waiting \
          WHERE standing = 0 AND turn > ?1 ORDER BY turn LIMIT ?2",
     );
     let sizes = sizes.bind(after.0).bind(i64::from(limit.rows)).fetch(pool);
     let size = |row: &SqliteRow| {
-        let turn: i64 = row.try_get(0)?;
+        let turn = (row.try_get(0)?, row.try_get(2)?);
         Ok((turn, usize::try_from(unsigned(row, 1)?).unwrap_or(usize::MAX)))
     };
-    let Some(last) = limited(sizes, limit.bytes, size).await?.last().copied() else { return Ok(Vec::new()) };
+    limited(sizes, limit.bytes, size).await
+}
+
+/// Deliveries that wait, up to the turn `last`, in the order of turns.
+pub(super) async fn waiting(pool: &SqlitePool, after: Turn, last: i64) -> Result<Vec<Delivery>, Fault> {
     // What was settled or replayed in between is missing here, and nothing comes in between.
     let sql = format!(
         "SELECT {COLUMNS}, c.headers, c.body FROM deliveries d INDEXED BY deliveries_waiting \

@@ -13,13 +13,13 @@ use super::read::standing_number;
 use crate::sqlite::fault::Fault;
 use crate::sqlite::{Writing, integers};
 
-const SETTLE: Step = Step::named("inbox::settle");
+pub(super) const SETTLE: Step = Step::named("inbox::settle");
 const DELIVERED: Step = Step::named("inbox::delivered");
 const REPLAY: Step = Step::named("inbox::replay");
 
 /// How many deliveries stand how, and the bytes of those that wait: changes to it.
 #[derive(Debug, Default)]
-struct Tally {
+pub(super) struct Tally {
     /// By stored number of the standing.
     standings: [i64; 5],
     bytes: i64,
@@ -27,17 +27,17 @@ struct Tally {
 }
 
 impl Tally {
-    fn count(&mut self, standing: i64, by: i64, size: i64) {
+    pub(super) fn count(&mut self, standing: i64, by: i64, room: i64) {
         if let Some(count) = usize::try_from(standing).ok().and_then(|index| self.standings.get_mut(index)) {
             *count += by;
         }
-        self.bytes += by * size;
+        self.bytes += by * room;
         if standing == standing_number(StandingKind::Waiting) {
-            self.waiting_bytes += by * size;
+            self.waiting_bytes += by * room;
         }
     }
 
-    async fn write(self, connection: &mut SqliteConnection) -> Result<(), Fault> {
+    pub(super) async fn write(self, connection: &mut SqliteConnection) -> Result<(), Fault> {
         let mut update = sqlx::query(
             "UPDATE bounds SET waiting = waiting + ?1, applied = applied + ?2, unchanged = unchanged + ?3, \
              ignored = ignored + ?4, dead = dead + ?5, bytes = bytes + ?6, waiting_bytes = waiting_bytes + ?7",
@@ -104,14 +104,14 @@ pub(super) async fn settle(writer: &SqlitePool, settled: Vec<Settled>, at: Times
 
 async fn settle_rows(connection: &mut SqliteConnection, rows: &str) -> Result<(), Fault> {
     let olds = sqlx::query(
-        "SELECT d.standing, d.size, j.value ->> 2 FROM json_each(?1) j \
+        "SELECT d.standing, d.room, j.value ->> 2 FROM json_each(?1) j \
          CROSS JOIN deliveries d ON d.number = j.value ->> 0 AND d.turn = j.value ->> 1",
     );
     let mut tally = Tally::default();
     for old in olds.bind(rows).fetch_all(&mut *connection).await? {
-        let (before, size, after): (i64, i64, i64) = (old.try_get(0)?, old.try_get(1)?, old.try_get(2)?);
-        tally.count(before, -1, size);
-        tally.count(after, 1, size);
+        let (before, room, after): (i64, i64, i64) = (old.try_get(0)?, old.try_get(1)?, old.try_get(2)?);
+        tally.count(before, -1, room);
+        tally.count(after, 1, room);
     }
     let update = sqlx::query(
         "UPDATE deliveries SET standing = j.value ->> 2, words = j.value ->> 3, settled = j.value ->> 4, \
@@ -162,17 +162,17 @@ pub(super) async fn replay(
 async fn replay_rows(connection: &mut SqliteConnection, numbers: &str, now: i64) -> Result<u64, Fault> {
     let last: i64 = sqlx::query_scalar("SELECT turn FROM bounds").fetch_one(&mut *connection).await?;
     let olds = sqlx::query(
-        "SELECT number, standing, size FROM deliveries \
+        "SELECT number, standing, room FROM deliveries \
          WHERE number IN (SELECT value FROM json_each(?1)) ORDER BY number",
     );
     let olds = olds.bind(numbers).fetch_all(&mut *connection).await?;
     let (mut tally, mut turns, mut turn) = (Tally::default(), Vec::with_capacity(olds.len()), last);
     for old in &olds {
-        let (number, standing, size): (i64, i64, i64) = (old.try_get(0)?, old.try_get(1)?, old.try_get(2)?);
+        let (number, standing, room): (i64, i64, i64) = (old.try_get(0)?, old.try_get(1)?, old.try_get(2)?);
         turn = now.max(turn.saturating_add(1));
         turns.push((number, turn));
-        tally.count(standing, -1, size);
-        tally.count(standing_number(StandingKind::Waiting), 1, size);
+        tally.count(standing, -1, room);
+        tally.count(standing_number(StandingKind::Waiting), 1, room);
     }
     if turns.is_empty() {
         return Ok(0);
@@ -180,7 +180,7 @@ async fn replay_rows(connection: &mut SqliteConnection, numbers: &str, now: i64)
     let turns = serde_json::to_string(&turns).map_err(|error| Fault::Encode(error.to_string()))?;
     let update = sqlx::query(
         "UPDATE deliveries SET turn = j.value ->> 1, standing = 0, words = NULL, settled = NULL, \
-             delivered = NULL, replays = replays + 1 \
+             delivered = NULL, starts = 0, replays = replays + 1 \
          FROM json_each(?1) j WHERE number = j.value ->> 0",
     );
     update.bind(turns).execute(&mut *connection).await?;
@@ -189,11 +189,11 @@ async fn replay_rows(connection: &mut SqliteConnection, numbers: &str, now: i64)
     Ok(u64::try_from(olds.len()).unwrap_or(u64::MAX))
 }
 
-/// Forgets deliveries; `rows` are their numbers, standings and sizes.
+/// Forgets deliveries; `rows` are their numbers, standings and room.
 pub(super) async fn forget(connection: &mut SqliteConnection, rows: &[(i64, i64, i64)]) -> Result<(), Fault> {
     let mut tally = Tally::default();
-    for (_, standing, size) in rows {
-        tally.count(*standing, -1, *size);
+    for (_, standing, room) in rows {
+        tally.count(*standing, -1, *room);
     }
     let numbers = integers(&rows.iter().map(|(number, _, _)| *number).collect::<Vec<_>>())?;
     for sql in [
@@ -205,6 +205,6 @@ pub(super) async fn forget(connection: &mut SqliteConnection, rows: &[(i64, i64,
     tally.write(connection).await
 }
 
-fn list(numbers: &[DeliveryNumber]) -> Result<String, Fault> {
+pub(super) fn list(numbers: &[DeliveryNumber]) -> Result<String, Fault> {
     integers(&numbers.iter().map(|number| number.0).collect::<Vec<_>>())
 }

@@ -12,7 +12,7 @@ use crate::sqlite::file::{Format, options, pool, secure};
 
 /// "trib" in ASCII, and the format of the tables below.
 pub(super) const FORMAT: Format =
-    Format { application_id: 0x7472_6962, number: 1, make: Step::named("journal::make") };
+    Format { application_id: 0x7472_6962, number: 1, make: Step::named("journal::make"), migrations: &[] };
 
 /// A page holds a compressed row of usual size without overflow, and four of the small ones.
 const PAGE_BYTES: u32 = 8192;

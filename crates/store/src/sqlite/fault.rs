@@ -21,6 +21,11 @@ pub(crate) enum Fault {
         /// The format it has.
         found: i64,
     },
+    /// An earlier version of tributary wrote the file, and nobody has brought it to today's format yet.
+    Older {
+        /// The format it has.
+        found: i64,
+    },
     /// The file was opened for reading only.
     ReadOnly,
     /// A census was asked about that was not started by this opening.
@@ -36,6 +41,8 @@ pub(crate) enum Fault {
     },
     /// Whoever would do it has ended.
     Closed,
+    /// The file is not in its place any more: somebody removed or replaced it.
+    Gone,
 }
 
 /// Which file a fault is about: what a person does about it differs.
@@ -168,6 +175,12 @@ impl Fault {
                 format!("its format {found} is newer than this tributary understands"),
                 kept.use_newer(&dir),
             ),
+            Fault::Older { found } => error(
+                Remedy::NeedsHuman,
+                "JOURNAL-OLDER",
+                format!("its format {found} is that of an earlier tributary"),
+                "Start the sync of this version once: it brings the file to today's format.".to_owned(),
+            ),
             Fault::Full { waiting, max } => error(
                 Remedy::Wait,
                 "INBOX-FULL",
@@ -177,6 +190,13 @@ impl Fault {
                     .to_owned(),
             ),
             Fault::Closed => closed(),
+            Fault::Gone => error(
+                Remedy::NeedsHuman,
+                "STATE-GONE",
+                format!("{file} was removed or replaced while it was in use"),
+                "See who removes files there; then start tributary again: what is gone is read anew from CODING."
+                    .to_owned(),
+            ),
             Fault::ReadOnly => error(
                 Remedy::NeedsHuman,
                 "JOURNAL-READ-ONLY",

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use engine::failpoint::Step;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
-use sqlx::{Connection, Executor, SqlitePool};
+use sqlx::{Connection, Executor, SqliteConnection, SqlitePool};
 
 use super::fault::Fault;
+use crate::durable;
 
 /// How long a connection waits for another one's lock; only checkpoints and other programs hold any.
 const BUSY: Duration = Duration::from_secs(10);
@@ -20,8 +21,10 @@ pub(crate) struct Format {
     pub(crate) application_id: i64,
     /// The format of its tables. A file with a higher one is refused.
     pub(crate) number: i64,
-    /// Makes the tables.
+    /// Makes the tables, or brings them to this format.
     pub(crate) make: Step,
+    /// What makes of each earlier format, from the first one on, the next.
+    pub(crate) migrations: &'static [&'static str],
 }
 
 /// How every connection is set up.
@@ -46,13 +49,9 @@ pub(crate) fn pool(connections: u32) -> SqlitePoolOptions {
 }
 
 /// Makes the file, if there is none, so that only its owner can read it: it holds everything that was observed or
-/// received. SQLite gives its other files the same mode.
+/// received. SQLite gives its other files the same mode and, as root, the same owner.
 pub(crate) fn keep_private(file: &Path) -> std::io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(file).map(drop)
+    durable::open_private(file).map(drop)
 }
 
 impl Format {
@@ -85,7 +84,7 @@ impl Format {
         }
     }
 
-    /// Makes the tables of a new file; checks the format of an old one.
+    /// Makes the tables of a new file; brings an old one to this format, or says why it cannot.
     pub(crate) async fn prepare(self, writer: &SqlitePool, tables: &'static str) -> Result<(), Fault> {
         let mut connection = writer.acquire().await?;
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
@@ -93,6 +92,10 @@ impl Format {
             sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut *transaction).await?;
         if objects == 0 {
             (&mut *transaction).execute(tables).await?;
+        } else {
+            for migration in self.needed(&mut transaction).await? {
+                (&mut *transaction).execute(*migration).await?;
+            }
         }
         self.make.before().map_err(Fault::Io)?;
         transaction.commit().await?;
@@ -101,7 +104,17 @@ impl Format {
         self.check(writer).await
     }
 
-    /// Refuses files of other applications and of newer formats.
+    /// The migrations that a file of ours still needs.
+    async fn needed(self, connection: &mut SqliteConnection) -> Result<&'static [&'static str], Fault> {
+        let id: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await?;
+        let format: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await?;
+        let done = format.checked_sub(1).and_then(|done| usize::try_from(done).ok());
+        let needed = done.filter(|_| id == self.application_id).and_then(|done| self.migrations.get(done..));
+        Ok(needed.unwrap_or_default())
+    }
+
+    /// Refuses files of other applications and of newer formats; also of older ones, which whoever writes the file
+    /// brings to this one.
     pub(crate) async fn check(self, pool: &SqlitePool) -> Result<(), Fault> {
         let id: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(pool).await?;
         let format: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(pool).await?;
@@ -109,6 +122,7 @@ impl Format {
             _ if id != self.application_id => Err(Fault::Foreign),
             found if found == self.number => Ok(()),
             found if found > self.number => Err(Fault::Newer { found }),
+            found if found >= 1 => Err(Fault::Older { found }),
             _ => Err(Fault::Damaged(format!("its format {format} never existed"))),
         }
     }

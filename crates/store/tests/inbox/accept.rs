@@ -66,8 +66,9 @@ async fn a_repetition_is_known_also_within_a_group_and_after_a_restart() {
     inbox.settle(vec![settled(&all(&inbox).await[0], Standing::Applied)]).await.unwrap();
     assert_eq!(inbox.accept(arrival(odd)).await.unwrap(), Accepted::Repeated(number), "also when it is done");
     let nameless = || engine::inbox::Arrival { delivery_id: None, ..arrival("x") };
-    assert_ne!(take(&inbox, nameless()).await, take(&inbox, nameless()).await);
-    assert_eq!(all(&inbox).await.len(), 3);
+    let number = take(&inbox, nameless()).await;
+    assert_eq!(inbox.accept(nameless()).await.unwrap(), Accepted::Repeated(number), "by its body");
+    assert_eq!(all(&inbox).await.len(), 2);
 }
 
 #[tokio::test]
@@ -125,14 +126,14 @@ async fn what_waits_is_read_within_its_limits() {
 #[tokio::test]
 async fn what_waits_may_take_so_much_room_and_no_more() {
     let dir = tempfile::tempdir().unwrap();
-    let inbox = SqliteInbox::open(dir.path(), 10_000).await.unwrap();
+    let inbox = SqliteInbox::open(dir.path(), 12_000).await.unwrap();
     for n in 0..2 {
         take(&inbox, bulky(&format!("d{n}"), 4_000)).await;
     }
     for _ in 0..2 {
         let error = inbox.accept(bulky("d2", 4_000)).await.unwrap_err();
         assert_eq!((error.remedy, error.problem.code.as_str()), (Remedy::Wait, "INBOX-FULL"));
-        assert!(error.to_string().contains("8000 bytes"), "{error}");
+        assert!(error.to_string().contains("9216 bytes"), "{error}");
     }
     // Its neighbours in a group are not turned away with it, and who is in already is told so.
     let (large, small, known) = tokio::join!(
@@ -151,7 +152,9 @@ async fn what_waits_may_take_so_much_room_and_no_more() {
     inbox.settle(there).await.unwrap();
     take(&inbox, bulky("huge", 50_000)).await;
     assert_eq!(inbox.accept(bulky("next", 1)).await.unwrap_err().problem.code, "INBOX-FULL");
-    assert_eq!(inbox.counts().await.unwrap().bytes, 4_000 * 3 + 1_000 + 50_000);
+    let room: u64 = all(&inbox).await.iter().map(|entry| entry.room).sum();
+    assert_eq!(inbox.counts().await.unwrap().bytes, room);
+    assert!(room > 4_000 * 3 + 1_000 + 50_000, "headers and whatever else takes room count too");
 }
 
 #[tokio::test]

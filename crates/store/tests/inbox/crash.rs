@@ -66,6 +66,7 @@ async fn what_was_acknowledged_survives_a_kill() {
         let ids: BTreeSet<_> = there.iter().filter_map(|one| one.entry.delivery_id.clone()).collect();
         let lost: Vec<_> = acknowledged.difference(&ids).collect();
         assert!(lost.is_empty(), "{lost:?}");
+        inbox.heard(there.iter().map(|one| one.entry.number).collect()).await.unwrap();
         for delivery in &there {
             assert_eq!(delivery.body, arrival(delivery.entry.delivery_id.as_deref().unwrap()).body);
         }

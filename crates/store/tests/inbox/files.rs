@@ -42,7 +42,7 @@ async fn a_file_that_is_no_inbox_is_refused_and_left_alone() {
 async fn a_newer_format_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     SqliteInbox::open(dir.path(), ROOM).await.unwrap().close().await.unwrap();
-    meddle(dir.path(), "PRAGMA user_version = 2").await;
+    meddle(dir.path(), "PRAGMA user_version = 3").await;
     for error in [
         SqliteInbox::open(dir.path(), ROOM).await.unwrap_err(),
         SqliteInbox::open_beside(dir.path()).await.unwrap_err(),
@@ -50,7 +50,7 @@ async fn a_newer_format_is_refused() {
         assert_eq!(code(&error), (Remedy::NeedsHuman, "JOURNAL-NEWER"));
         assert!(error.to_string().contains("inbox.db*"), "{error}");
     }
-    meddle(dir.path(), "PRAGMA user_version = 1").await;
+    meddle(dir.path(), "PRAGMA user_version = 2").await;
     SqliteInbox::open(dir.path(), ROOM).await.unwrap();
 }
 
@@ -90,4 +90,20 @@ async fn only_the_owner_can_read_it() {
         assert_eq!(mode, 0o600, "{:?}", entry.file_name());
     }
     inbox.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_written_into_a_file_that_nobody_finds_any_more_is_not_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let inbox = SqliteInbox::open(dir.path(), ROOM).await.unwrap();
+    take(&inbox, arrival("a")).await;
+    let kept: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    for file in kept {
+        std::fs::remove_file(file).unwrap();
+    }
+    for round in ["removed", "replaced"] {
+        let error = inbox.accept(arrival(round)).await.unwrap_err();
+        assert_eq!(code(&error), (Remedy::NeedsHuman, "STATE-GONE"), "{round}");
+        std::fs::write(dir.path().join(FILE), "").unwrap();
+    }
 }

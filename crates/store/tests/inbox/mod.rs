@@ -8,6 +8,8 @@ mod disk;
 mod files;
 mod model;
 mod prune;
+mod repeats;
+mod starts;
 
 use bytes::Bytes;
 use engine::inbox::{
@@ -33,9 +35,9 @@ pub(crate) fn arrival(id: &str) -> Arrival {
     }
 }
 
-/// A delivery of so many bytes that do not compress.
+/// A delivery of so many bytes that do not compress; others for each id.
 pub(crate) fn bulky(id: &str, bytes: usize) -> Arrival {
-    let mut state = 1_u64;
+    let mut state = id.bytes().fold(1_u64, |state, byte| state.wrapping_mul(257).wrapping_add(byte.into()));
     let mut next = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         state.to_be_bytes()[0]

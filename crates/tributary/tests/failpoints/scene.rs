@@ -216,7 +216,8 @@ impl Scene {
     }
 
     async fn tell(&mut self, event: &str, code: u32, number: u32) -> Option<String> {
-        let body = json!({"event": event, "project": {"name": PROJECT}, "issue": {"code": code}}).to_string();
+        let issue = json!({"code": code, "updated_at": number});
+        let body = json!({"event": event, "project": {"name": PROJECT}, "issue": issue}).to_string();
         let id = format!("delivery-{number}");
         let request = self
             .http

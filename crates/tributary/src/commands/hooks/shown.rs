@@ -32,6 +32,9 @@ pub(super) struct Row<'a> {
     delivered: Option<Timestamp>,
     to_target_ms: Option<i64>,
     replays: u32,
+    /// How often its body came again under another delivery id, and when last.
+    repeats: u32,
+    last_received: Timestamp,
     bytes: u64,
 }
 
@@ -52,6 +55,8 @@ impl<'a> Row<'a> {
             delivered: entry.delivered,
             to_target_ms: to_target(entry).and_then(|took| i64::try_from(took.as_millis()).ok()),
             replays: entry.replays,
+            repeats: entry.repeats,
+            last_received: entry.last_received,
             bytes: entry.size,
         }
     }
@@ -158,6 +163,7 @@ pub(super) fn whole(delivery: &Delivery, parsed: Option<&Value>, body: &str) -> 
         format!("settled:      {}", or_none(entry.settled.map(|at| at.to_string()))),
         format!("in targets:   {}", or_none(entry.delivered.map(|at| at.to_string()))),
         format!("replays:      {}", entry.replays),
+        format!("repeats:      {}", repeats(entry)),
         "headers:".to_owned(),
     ];
     lines.extend(delivery.headers.iter().map(|(name, value)| format!("  {name}: {value}")));
@@ -166,6 +172,14 @@ pub(super) fn whole(delivery: &Delivery, parsed: Option<&Value>, body: &str) -> 
         parsed.and_then(|value| serde_json::to_string_pretty(value).ok()).unwrap_or_else(|| body.to_owned()),
     );
     lines.join("\n")
+}
+
+/// How often the same body came again.
+fn repeats(entry: &Entry) -> String {
+    match entry.repeats {
+        0 => "0".to_owned(),
+        times => format!("{times} under other delivery ids, last {}", entry.last_received),
+    }
 }
 
 #[cfg(test)]
@@ -183,6 +197,7 @@ mod tests {
             turn: Turn(number),
             delivery_id: None,
             received: at(0),
+            last_received: at(0),
             summary: Some(Summary {
                 event: event.to_owned(),
                 entity: Some("issue 71".to_owned()),
@@ -193,7 +208,10 @@ mod tests {
             settled: None,
             delivered,
             replays: 0,
+            repeats: 0,
+            starts: 0,
             size: 10,
+            room: 0,
         };
         let long = "a reason that nobody reads to its end ".repeat(5);
         let entries = [

@@ -19,12 +19,16 @@ fn delivery(headers: &[(&str, &str)], body: &[u8]) -> Delivery {
         turn: Turn(1),
         delivery_id: Some("d-1".to_owned()),
         received: Timestamp::from_millisecond(1_700_000_000_000).unwrap(),
+        last_received: Timestamp::from_millisecond(1_700_000_000_000).unwrap(),
         summary: None,
         standing: Standing::Waiting { problem: None },
         settled: None,
         delivered: None,
         replays: 0,
+        repeats: 0,
+        starts: 0,
         size: u64::try_from(body.len()).unwrap(),
+        room: 0,
     };
     let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Delivery { entry, headers, body: Bytes::copy_from_slice(body) }

@@ -29,12 +29,16 @@ fn deliver_at(desk: &mut Desk, number: i64, ids: &[i64], timing: Timing) {
         turn: Turn(number),
         delivery_id: None,
         received: Timestamp::UNIX_EPOCH,
+        last_received: Timestamp::UNIX_EPOCH,
         summary: None,
         standing: Standing::Waiting { problem: None },
         settled: None,
         delivered: None,
         replays: 0,
+        repeats: 0,
+        starts: 0,
         size: 0,
+        room: 0,
     };
     desk.open(&entry, Summary::default(), false);
     for id in ids {
