@@ -11,6 +11,7 @@ pub mod fuzzing;
 pub mod hook;
 pub mod inbox;
 pub mod journal;
+mod ours;
 mod sqlite;
 pub mod state_dir;
 pub mod tokens;

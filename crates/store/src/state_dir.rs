@@ -1,18 +1,20 @@
 //! The directory that holds all state of a connection, and the promise that one process at a time runs it.
 //!
 //! The promise is a lock of the operating system on an open file: it ends with the process, however that
-//! ends, so no stale lock is ever left and no process id is looked at.
+//! ends, so no stale lock is ever left and no process id is looked at. A directory in which somebody else may have put
+//! something is refused.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use engine::failpoint::Step;
 use engine::problem::{Problem, Remedy};
 use engine::status::Status;
 
-use crate::durable::{self, Flush};
+use crate::durable::{self, Flush, Identity};
+use crate::{inbox, journal, ours, vault};
 
 /// The file whose lock says that somebody runs the directory.
 const LOCK: &str = "lock";
@@ -21,6 +23,25 @@ const LOCK: &str = "lock";
 const GATE: &str = "lock.gate";
 
 const STATUS: &str = "status.json";
+
+/// What lies in a state directory. `FILE.new` is one that is being written.
+const NAMES: [&str; 15] = [
+    LOCK,
+    GATE,
+    STATUS,
+    "status.json.new",
+    journal::FILE,
+    "journal.db-wal",
+    "journal.db-shm",
+    inbox::FILE,
+    "inbox.db-wal",
+    "inbox.db-shm",
+    vault::FILE,
+    "vault.json.new",
+    vault::LOCK_FILE,
+    vault::KEY_FILE,
+    "vault.key.new",
+];
 
 const WRITE_STATUS: Step = Step::named("status::write");
 
@@ -43,32 +64,41 @@ impl StateError {
         let problem = Problem::new("STATE-IO", what, format!("{}: {error}", path.display()), fix);
         StateError { remedy, problem, source: Some(error) }
     }
+
+    fn human(code: &str, what: &str, why: String, fix: impl Into<String>) -> StateError {
+        let problem = Problem::new(code, what, why, fix);
+        StateError { remedy: Remedy::NeedsHuman, problem, source: None }
+    }
 }
 
 /// A state directory that this process runs, until the value is dropped.
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
-    /// Never read: its lock lives as long as it is open.
-    _lock: File,
+    /// Its lock lives as long as it is open.
+    lock: File,
+    /// The directory itself, locked where its file system can: whoever removes the lock's file does not open it.
+    _dir: Option<File>,
+    /// The databases that were seen in it.
+    seen: Mutex<[Option<Identity>; 2]>,
 }
 
 impl StateDir {
     /// Makes the directory if there is none (for its owner only) and takes its lock.
     ///
     /// # Errors
-    /// Another process runs the directory, or it cannot be made or written.
+    /// Another process runs the directory, it cannot be made or written, or somebody else may have put something there.
     pub fn open(path: &Path) -> Result<StateDir, StateError> {
         let failed = |error| StateError::io("The state directory cannot be used", path, error);
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
-        let lock = open_for_lock(&path.join(LOCK)).map_err(failed)?;
+        durable::make_dir(path).map_err(failed)?;
+        Self::examine(path)?;
+        let lock = durable::open_private(&path.join(LOCK)).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::Error(error)) => return Err(failed(error)),
             Err(TryLockError::WouldBlock) => {
                 // Perhaps somebody merely looked. Nobody looks while we hold the gate, so this answer counts.
-                let gate = open_for_lock(&path.join(GATE)).map_err(failed)?;
-                gate.lock().map_err(failed)?;
+                let _gate = gate(path).map_err(failed)?;
                 match lock.try_lock() {
                     Ok(()) => {}
                     Err(TryLockError::Error(error)) => return Err(failed(error)),
@@ -76,31 +106,83 @@ impl StateDir {
                 }
             }
         }
-        Ok(StateDir { path: path.to_path_buf(), _lock: lock })
+        let dir = File::open(path).map_err(failed)?;
+        let dir = match dir.try_lock() {
+            Ok(()) => Some(dir),
+            Err(TryLockError::WouldBlock) => return Err(running(path)),
+            Err(TryLockError::Error(_)) => None,
+        };
+        let opened = StateDir { path: path.to_path_buf(), lock, _dir: dir, seen: Mutex::default() };
+        opened.in_place().map(|()| opened)
+    }
+
+    /// Whether the directory and the databases in it are still in their places. From the first call on that sees a
+    /// database, it is expected to stay.
+    ///
+    /// # Errors
+    /// Somebody removed or replaced them: what is written from here on is nowhere.
+    pub fn in_place(&self) -> Result<(), StateError> {
+        let gone = |path: &Path| {
+            StateError::human(
+                "STATE-GONE",
+                "The state directory cannot be used any more",
+                format!("{} was removed or replaced while it was in use", path.display()),
+                "See who removes files there; then start tributary again: what is gone is read anew from CODING.",
+            )
+        };
+        let lock = self.path.join(LOCK);
+        let held = self
+            .lock
+            .metadata()
+            .map_err(|error| StateError::io("The state directory cannot be looked into", &lock, error))?;
+        if !Identity::from(&held).is_at(&lock) {
+            return Err(gone(&lock));
+        }
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, seen) in [journal::FILE, inbox::FILE].into_iter().zip(seen.iter_mut()) {
+            let file = self.path.join(name);
+            match seen {
+                Some(known) if !known.is_at(&file) => return Err(gone(&file)),
+                Some(_) => {}
+                None => *seen = Identity::of(&file).ok(),
+            }
+        }
+        Ok(())
     }
 
     /// Makes the directory if there is none, for its owner only, and takes no lock.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// It cannot be made, or somebody else may have put something there.
     pub fn make(path: &Path) -> Result<(), StateError> {
         let failed = |error| StateError::io("The state directory cannot be made", path, error);
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)
+        durable::make_dir(path).map_err(failed)?;
+        Self::examine(path)
+    }
+
+    /// Whether what lies in the directory at `path`, which may be missing, was put there by whom it serves.
+    ///
+    /// # Errors
+    /// Somebody else may have put something there.
+    pub fn examine(path: &Path) -> Result<(), StateError> {
+        ours::examine(path, &NAMES).map_err(|found| {
+            StateError::human("STATE-UNSAFE", "The state directory cannot be used", found.why, found.fix)
+        })
     }
 
     /// Whether a process runs the directory at `path` right now.
     ///
     /// # Errors
-    /// The directory is there but cannot be looked into.
+    /// The directory is there but cannot be looked into, or somebody else may have put something there.
     pub fn is_running(path: &Path) -> Result<bool, StateError> {
+        Self::examine(path)?;
         let failed = |error| StateError::io("The state directory cannot be looked into", path, error);
         let lock = match File::open(path.join(LOCK)) {
             Ok(lock) => lock,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(failed(error)),
         };
-        let gate = open_for_lock(&path.join(GATE)).map_err(failed)?;
-        gate.lock().map_err(failed)?;
+        let _gate = gate(path).map_err(failed)?;
         match lock.try_lock_shared() {
             // Given back before the gate: fields and locals drop in reverse order, but be plain about it.
             Ok(()) => lock.unlock().map(|()| false).map_err(failed),
@@ -119,8 +201,9 @@ impl StateDir {
     /// it means nothing after a crash.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// The file cannot be written, or another directory is in the place of this one.
     pub fn write_status(&self, status: &Status) -> Result<(), StateError> {
+        self.in_place()?;
         let path = self.path.join(STATUS);
         let written = serde_json::to_vec(status).map_err(std::io::Error::from);
         let written = written.and_then(|json| durable::replace(&path, &json, Flush::No, WRITE_STATUS));
@@ -142,16 +225,18 @@ impl StateDir {
     }
 }
 
-fn open_for_lock(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+/// Takes the gate's lock; it ends with the file that is handed back.
+fn gate(path: &Path) -> std::io::Result<File> {
+    let path = path.join(GATE);
+    let gate = durable::open_private(&path)?;
+    durable::wait_for_lock(&gate, &path).map(|()| gate)
 }
 
 fn running(path: &Path) -> StateError {
-    let problem = Problem::new(
+    StateError::human(
         "STATE-IN-USE",
         "The state directory cannot be used",
         format!("another tributary runs this state directory ({})", path.display()),
         "Stop the other process first, or give this pipeline a state directory of its own.",
-    );
-    StateError { remedy: Remedy::NeedsHuman, problem, source: None }
+    )
 }

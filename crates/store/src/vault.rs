@@ -5,9 +5,9 @@
 //! belong on a thread for blocking work.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::ErrorKind;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -26,8 +26,8 @@ use crate::durable::{self, Flush};
 /// Name of the file within the state directory.
 pub const FILE: &str = "vault.json";
 /// Held by whoever changes the file: the command line does so beside a running sync.
-const LOCK_FILE: &str = "vault.lock";
-const KEY_FILE: &str = "vault.key";
+pub(crate) const LOCK_FILE: &str = "vault.lock";
+pub(crate) const KEY_FILE: &str = "vault.key";
 const FORMAT: u32 = 1;
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
@@ -222,10 +222,9 @@ impl Vault {
 
 /// Waits for the lock of a vault; it ends with the file that is handed back.
 fn hold(lock: &Path) -> Result<File, VaultError> {
-    let mut options = OpenOptions::new();
-    let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(lock);
-    let file = file.map_err(|error| VaultError::io(lock, error))?;
-    file.lock().map_err(|error| VaultError::io(lock, error))?;
+    let failed = |error| VaultError::io(lock, error);
+    let file = durable::open_private(lock).map_err(failed)?;
+    durable::wait_for_lock(&file, lock).map_err(failed)?;
     Ok(file)
 }
 
@@ -333,8 +332,16 @@ fn hex(text: &str) -> Option<Vec<u8>> {
 /// The key file's key; makes the file for a vault that does not exist yet.
 fn key_from_file(path: &Path, vault_exists: bool) -> Result<Key, VaultError> {
     let shown = path.display();
-    match std::fs::metadata(path) {
+    match std::fs::symlink_metadata(path) {
         Ok(metadata) => {
+            crate::ours::examine_file(path, &metadata).map_err(|why| {
+                VaultError::human(
+                    "VAULT-KEY-FOREIGN",
+                    format!("the key file {shown} {why}"),
+                    "Whoever put it there knows the key. Put back your own key file, or remove vault.json and \
+                     vault.key and renew the credential.",
+                )
+            })?;
             if metadata.permissions().mode() & 0o077 != 0 {
                 return Err(VaultError::human(
                     "VAULT-KEY-OPEN",

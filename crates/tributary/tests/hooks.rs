@@ -6,6 +6,7 @@ mod away;
 mod budget;
 mod commands;
 mod events;
+mod hostile;
 mod registration;
 
 use std::net::TcpListener;

@@ -1,5 +1,7 @@
 //! One process at a time, and the status beside it.
 
+mod ours;
+
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
@@ -96,4 +98,42 @@ fn the_status_is_read_beside_the_process() {
     }
     std::fs::write(parent.path().join("status.json"), "{").unwrap();
     StateDir::read_status(parent.path()).unwrap_err();
+}
+
+#[test]
+fn what_is_removed_or_replaced_while_it_runs_is_noticed() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("some.state");
+    let gone = |dir: &StateDir, name: &str| {
+        let errors = [dir.in_place().unwrap_err(), dir.write_status(&Status::default()).unwrap_err()];
+        for error in errors {
+            assert_eq!((error.remedy, error.problem.code.as_str()), (Remedy::NeedsHuman, "STATE-GONE"));
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    };
+    for name in ["journal.db", "inbox.db"] {
+        let dir = StateDir::open(&path).unwrap();
+        std::fs::write(path.join(name), "").unwrap();
+        dir.in_place().unwrap();
+        std::fs::rename(path.join(name), path.join("away")).unwrap();
+        gone(&dir, name);
+        std::fs::write(path.join(name), "").unwrap();
+        gone(&dir, name);
+        drop(dir);
+        std::fs::remove_file(path.join(name)).unwrap();
+    }
+    // Without the lock's file a second one cannot start either.
+    let dir = StateDir::open(&path).unwrap();
+    std::fs::remove_file(path.join("lock")).unwrap();
+    assert_eq!(StateDir::open(&path).unwrap_err().problem.code, "STATE-IN-USE");
+    gone(&dir, "lock");
+    drop(dir);
+    let dir = StateDir::open(&path).unwrap();
+    std::fs::remove_dir_all(&path).unwrap();
+    gone(&dir, "lock");
+    // What is made in its place is another one's: nothing of the first one gets there.
+    let other = StateDir::open(&path).unwrap();
+    gone(&dir, "lock");
+    other.in_place().unwrap();
+    assert!(!path.join("status.json").exists());
 }

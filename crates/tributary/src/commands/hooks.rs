@@ -291,6 +291,7 @@ impl Hook<'_> {
                 "Start `tributary sync`; deliveries are kept from then on.",
             )));
         }
+        StateDir::examine(&self.pipeline.state).map_err(|error| error.problem)?;
         Ok(SqliteInbox::open_beside(&self.pipeline.state).await.map_err(|error| error.problem)?)
     }
 

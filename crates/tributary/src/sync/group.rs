@@ -33,6 +33,7 @@ use super::events::Keepers;
 use super::filter::{self, FilterError};
 use super::hooks::{Hook, Listeners, Tending};
 use super::source::Shared;
+use super::watch::watch_state;
 use super::{GRACE, Options, plan, team};
 use crate::pipeline::config::Mode;
 use crate::pipeline::{FileFinding, Pipeline, TargetSettings, same_directory};
@@ -181,6 +182,7 @@ impl Open {
         let (journal, tended) = (Arc::new(journal), hook.clone().zip(doors.clone()));
         let ended = CancellationToken::new();
         let writing = write_status(&dir, &board, &source, ended.clone());
+        let watching = watch_state(&dir, &ended, &failed);
         let working = async {
             let begun = async {
                 group.begin_anew(&journal, &source, options).await?;
@@ -202,7 +204,7 @@ impl Open {
             ended.cancel();
             result
         };
-        let (joined, ()) = tokio::join!(working, writing);
+        let (joined, (), gone) = tokio::join!(working, writing, watching);
         if let Some(doors) = doors {
             doors.remove(&group.first.name);
         }
@@ -210,7 +212,11 @@ impl Open {
         if let Some(journal) = Arc::into_inner(journal) {
             close(journal).await;
         }
-        let Joined { outcome, problems, findings } = joined;
+        let Joined { outcome, mut problems, findings } = joined;
+        if let Some(gone) = gone {
+            // What else failed, failed because of it.
+            problems.insert(0, gone);
+        }
         Ended { status: board.read(), outcome, problems, findings }
     }
 }

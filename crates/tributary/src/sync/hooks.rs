@@ -95,6 +95,19 @@ pub(crate) async fn keys(settings: &WebhookSettings, vault: &HookVault) -> Resul
     Ok(Keys::of(settings, &kept))
 }
 
+/// The keys as somebody else changed them. Makes none: a vault that is gone is no wish for other keys.
+async fn reread(settings: &WebhookSettings, vault: &HookVault) -> Result<Keys, Problem> {
+    let kept = vault.load().await.map_err(|error| error.problem)?.ok_or_else(|| {
+        Problem::new(
+            "VAULT-GONE",
+            "The keys of the hook cannot be read",
+            format!("{} does not hold them any more", store::vault::FILE),
+            "Put the file back. The next start makes other keys, and the hook's URL is then another one.",
+        )
+    })?;
+    Ok(Keys::of(settings, &kept))
+}
+
 /// Where the keys of a pipeline's hook are kept.
 pub(crate) async fn vault(dir: &Path, key: Option<SecretString>) -> Result<HookVault, Problem> {
     let dir = dir.to_owned();
@@ -172,7 +185,7 @@ impl<J: Journal> Tending<J> {
     /// find.
     ///
     /// # Errors
-    /// The keys cannot be read or kept, or the inbox takes nothing in any more.
+    /// The keys cannot be read or kept at the start, or the inbox takes nothing in any more.
     pub(crate) async fn run(
         self,
         mut progress: watch::Receiver<Progress>,
@@ -181,6 +194,8 @@ impl<J: Journal> Tending<J> {
         let hook = &self.hook;
         let mut stamp = hook.vault.stamp();
         let mut known = keys(&hook.settings, &hook.vault).await?;
+        // What could not be read is spoken of once.
+        let mut unread = None;
         hook.open_door(&known, &self.doors, &self.board);
         tracing::info!(listen = %hook.settings.listen, "deliveries of the hook can come in");
         // Up to when each project's failed deliveries have been fetched.
@@ -220,9 +235,27 @@ impl<J: Journal> Tending<J> {
                 self.note_reached(&mut reached).await;
                 let newest = hook.vault.stamp();
                 if newest != stamp {
+                    let read = match reread(&hook.settings, &hook.vault).await {
+                        Ok(read) => read,
+                        Err(problem) => {
+                            if unread.replace(newest) != Some(newest) {
+                                tracing::warn!(
+                                    %problem,
+                                    "the hook's keys were changed and cannot be read; those known so far go on \
+                                     counting, and it is tried again every second"
+                                );
+                                self.board.hooks(|hooks| hooks.note = Some(problem.to_string()));
+                            }
+                            continue;
+                        }
+                    };
                     stamp = newest;
+                    if unread.take().is_some() {
+                        tracing::info!("the hook's keys can be read again");
+                        self.board.hooks(|hooks| hooks.note = None);
+                    }
                     let before = known.token().expose_secret().to_owned();
-                    known = keys(&hook.settings, &hook.vault).await?;
+                    known = read;
                     hook.open_door(&known, &self.doors, &self.board);
                     if known.token().expose_secret() != before {
                         (register_at, rotated) = (Instant::now(), true);

@@ -11,6 +11,7 @@ pub(crate) mod plan;
 pub(crate) mod rebuild;
 pub(crate) mod source;
 pub(crate) mod team;
+mod watch;
 
 use std::time::Duration;
 
