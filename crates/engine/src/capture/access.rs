@@ -2,8 +2,9 @@
 //!
 //! The roster is the proof of access: a listing that comes back empty says nothing as long as the project is
 //! not in it. A renamed project is followed by its id; one that is merely no longer visible is "no access",
-//! never "gone".
+//! never "gone". Only where another project has its identifier by now, it yields: targets know rows by the identifier.
 
+use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -58,14 +59,23 @@ impl<S: Source, J: Journal> Capture<S, J> {
     pub(super) async fn look_around(&self) -> Result<(), CaptureError> {
         let roster = self.source.roster(Urgency::Poll).await?;
         let remembered: Vec<Remembered> = self.recall(DOCUMENT).await?.unwrap_or_default();
-        let found = match &self.settings.projects {
+        let mut found = match &self.settings.projects {
             Projects::Named(names) => named(names, &roster, &remembered)?,
             Projects::All => all(&roster, &remembered),
         };
+        // Of two with one identifier the visible one has it.
+        found.sort_by_key(|(.., visible)| !visible);
+        let taken: HashSet<String> = found
+            .iter()
+            .filter(|(.., visible)| *visible)
+            .map(|(project, ..)| project.name.clone())
+            .collect();
         let mut documents: Vec<Remembered> = Vec::with_capacity(found.len());
-        for (project, asked, _) in &found {
+        for (project, asked, visible) in &found {
+            let yields = !visible && taken.contains(&project.name);
             let returned = match remembered.iter().find(|known| known.id == project.id) {
-                Some(known) => known.returned,
+                // Should it come back, its rows are to be written from the beginning.
+                Some(known) => known.returned || yields,
                 None => self.has_rows(project.id).await?,
             };
             let is_new = self.access.find(project.id).is_none_or(|known| known.name != project.name);
@@ -106,7 +116,18 @@ impl<S: Source, J: Journal> Capture<S, J> {
     }
 
     fn publish(&self, documents: &[Remembered]) {
+        let before = self.progress.borrow().projects.clone();
         self.progress.send_if_modified(|progress| progress.see(documents, &self.settings.projects));
+        let now = self.progress.borrow().projects.clone();
+        let is_left = |old: &&Project| !now.iter().any(|project| project.id == old.id);
+        for old in before.iter().filter(is_left) {
+            if let Some(new) = now.iter().find(|project| project.name == old.name) {
+                tracing::warn!(
+                    project = %old.name, was = old.id.0, is = new.id.0,
+                    "another project is called `{}` now: the rows of the earlier one leave the targets", old.name
+                );
+            }
+        }
     }
 
     /// Whether the mirror has rows of a project.
@@ -127,10 +148,12 @@ impl<S: Source, J: Journal> Capture<S, J> {
 }
 
 impl Progress {
-    /// Takes projects in; says whether they are others than before.
+    /// Takes projects in, of those with the same identifier the first; says whether they are others than before.
     pub(super) fn see(&mut self, documents: &[Remembered], wanted: &Projects) -> bool {
         let project = |known: &Remembered| Project { id: known.id, name: known.name.clone() };
-        let projects: Vec<Project> = documents.iter().map(project).collect();
+        let mut names = HashSet::new();
+        let named = documents.iter().filter(|known| names.insert(known.name.as_str()));
+        let projects: Vec<Project> = named.map(project).collect();
         let returned: Vec<ProjectId> =
             documents.iter().filter(|known| known.returned).map(|known| known.id).collect();
         let changed = self.projects != projects || self.returned != returned;
@@ -180,35 +203,55 @@ fn no_access(project: &Project) -> SourceError {
     }
 }
 
+/// A project of the configuration.
+struct Followed<'a> {
+    /// The identifier that was asked for.
+    asked: &'a str,
+    project: Project,
+    visible: bool,
+    /// Whether it has that identifier, or is known from when it had.
+    by_name: bool,
+}
+
 fn named(
     names: &[String],
     roster: &[Project],
     remembered: &[Remembered],
 ) -> Result<Vec<(Project, String, bool)>, CaptureError> {
-    let mut found: Vec<(Project, String, bool)> = Vec::new();
+    let known = |asked: &str| {
+        let known = remembered.iter().find(|known| known.asked == asked)?;
+        Some(match roster.iter().find(|project| project.id == known.id) {
+            Some(project) => (project.clone(), true),
+            None => (Project { id: known.id, name: known.name.clone() }, false),
+        })
+    };
+    let mut found: Vec<Followed<'_>> = Vec::new();
     let mut unknown = Vec::new();
     for name in names {
         let exact = roster.iter().find(|project| project.name == *name);
-        let project = exact.or_else(|| roster.iter().find(|p| p.name.eq_ignore_ascii_case(name)));
-        let known = remembered.iter().find(|known| known.asked == *name);
-        let one = match (project, known) {
-            (Some(project), _) => Some((project.clone(), true)),
-            (None, Some(known)) => match roster.iter().find(|project| project.id == known.id) {
-                Some(renamed) => Some((renamed.clone(), true)),
-                None => Some((Project { id: known.id, name: known.name.clone() }, false)),
-            },
-            (None, None) => None,
-        };
-        match one {
-            Some((project, visible)) if !found.iter().any(|(other, ..)| other.id == project.id) => {
-                found.push((project, name.clone(), visible));
+        let has_it = exact.or_else(|| roster.iter().find(|p| p.name.eq_ignore_ascii_case(name)));
+        match has_it.map(|project| (project.clone(), true)).or_else(|| known(name)) {
+            Some((project, visible)) => {
+                found.push(Followed { asked: name, project, visible, by_name: has_it.is_some() });
             }
-            Some(_) => {}
             None => unknown.push(format!("`{name}`")),
         }
     }
+    // A project that is followed since it had another identifier of the list may have taken over this one: what had it
+    // before is followed too, and may have taken over the next.
+    while let Some((at, project)) = found.iter().enumerate().find_map(|(at, one)| {
+        let taken_over = |other: &Followed<'_>| !other.by_name && other.project.id == one.project.id;
+        let (project, visible) = known(one.asked)?;
+        let is_other = visible && project.id != one.project.id;
+        (one.by_name && is_other && found.iter().any(taken_over)).then_some((at, project))
+    }) {
+        let Some(one) = found.get_mut(at) else { break };
+        (one.project, one.by_name) = (project, false);
+    }
     if unknown.is_empty() {
-        return Ok(found);
+        let mut ids = HashSet::new();
+        found.retain(|one| ids.insert(one.project.id));
+        return Ok(found.into_iter().map(|one| (one.project, one.asked.to_owned(), one.visible)).collect());
     }
     let seen: Vec<String> = roster.iter().take(20).map(|project| format!("`{}`", project.name)).collect();
     let seen = if seen.is_empty() { "no project at all".to_owned() } else { seen.join(", ") };
@@ -229,7 +272,8 @@ fn all(roster: &[Project], remembered: &[Remembered]) -> Vec<(Project, String, b
     let visible = roster.iter().map(|project| (project.clone(), "*".to_owned(), true));
     let gone = remembered
         .iter()
-        .filter(|known| known.asked == "*" && !roster.iter().any(|project| project.id == known.id))
+        .filter(|known| known.asked == "*")
+        .filter(|known| !roster.iter().any(|project| project.id == known.id || project.name == known.name))
         .map(|known| (Project { id: known.id, name: known.name.clone() }, "*".to_owned(), false));
     visible.chain(gone).collect()
 }

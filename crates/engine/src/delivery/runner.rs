@@ -28,6 +28,10 @@ use crate::target::{Owned, Target, TargetError};
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Wait before a write is repeated when there is no room.
 const ROOM_PAUSE: Duration = Duration::from_secs(5);
+/// The longest wait before the next session, when sessions end where they began.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// So many sessions in a row that end where they began are too many for somebody who waits for the end.
+const IN_VAIN: u32 = 3;
 
 /// What ends a task.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +42,9 @@ pub enum DeliveryError {
     /// The journal's fault.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// Sessions end where they began.
+    #[error("{0}")]
+    InVain(Box<Problem>),
 }
 
 impl DeliveryError {
@@ -47,6 +54,7 @@ impl DeliveryError {
         match self {
             DeliveryError::Target(error) => &error.problem,
             DeliveryError::Journal(error) => &error.problem,
+            DeliveryError::InVain(problem) => problem,
         }
     }
 
@@ -54,8 +62,17 @@ impl DeliveryError {
         match self {
             DeliveryError::Target(error) => error.remedy(),
             DeliveryError::Journal(error) => error.remedy,
+            DeliveryError::InVain(_) => Remedy::NeedsHuman,
         }
     }
+}
+
+/// How a session ended.
+enum End {
+    /// Everything is delivered, or the task was cancelled.
+    Done,
+    /// The target has to be looked at anew, for this reason.
+    Again(&'static str),
 }
 
 /// A task at work.
@@ -157,6 +174,7 @@ pub(super) async fn carry_out<J: Journal, T: Target>(
 impl<J: Journal, T: Target> Delivery<J, T> {
     /// A session goes from taking the target over to its end, or to the next rebuild.
     async fn sessions(&mut self) -> Result<(), DeliveryError> {
+        let mut in_vain = 0_u32;
         loop {
             let Some(opened) = persistently!(self, self.target.open(&self.shaper.plan())) else {
                 return Ok(());
@@ -181,8 +199,10 @@ impl<J: Journal, T: Target> Delivery<J, T> {
                 Some(_) => true,
             };
             let reason = self.as_asked(reason).await?;
-            let Progress { projects, custom, .. } = progress;
-            self.say(reason);
+            if in_vain == 0 {
+                self.say(reason);
+            }
+            let Progress { projects, custom, returned, .. } = progress;
             self.position = rebuild::first_position(&*self.journal, &opened, reason, fingerprint);
             let position = self.position.clone();
             self.owned = opened.owned;
@@ -200,19 +220,52 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             self.was_empty = reason.is_some() && rows == 0;
             let Some(bounds) = persistently!(self, self.journal.bounds()) else { return Ok(()) };
             self.horizon = bounds.horizon;
-            if self.deliver(&projects, custom.as_deref()).await? {
+            let End::Again(why) = self.deliver(&projects, custom.as_deref()).await? else {
                 return self.rebuild_tables().await;
+            };
+            let moved = self.position != position || {
+                let now = self.progress.borrow();
+                (&now.projects, &now.custom, &now.returned) != (&projects, &custom, &returned)
+            };
+            in_vain = if moved { 0 } else { in_vain.saturating_add(1) };
+            if in_vain > 0 && !self.pause_in_vain(in_vain, why).await? {
+                return Ok(());
             }
         }
     }
 
-    /// Delivers until the end (`true`), or until the identifier of one of the `projects` changes or, in flat mode,
-    /// `custom` is not all any more (`false`).
+    /// A session ended where it began, for the `times`-th time in a row: the next one would do the same at once. `false`
+    /// when cancelled meanwhile.
+    async fn pause_in_vain(&mut self, times: u32, why: &str) -> Result<bool, DeliveryError> {
+        let problem = Problem::new(
+            "DELIVERY-IN-VAIN",
+            format!("Task `{}` cannot begin to write", self.shaper.task().name),
+            format!("it begins again because {why}, and ends where it began"),
+            "It is tried again by itself, and at once when the projects of the source change. If it stays, report it \
+             with the log.",
+        );
+        let finished = self.progress.borrow().finished;
+        if finished && times >= IN_VAIN {
+            return Err(DeliveryError::InVain(Box::new(problem)));
+        }
+        let pause = RETRY_PAUSE.saturating_mul(2_u32.saturating_pow(times.saturating_sub(1))).min(LONGEST_PAUSE);
+        let next = Timestamp::now().checked_add(pause).ok();
+        self.enter(State::Waiting { problem, next });
+        // Cancel-safe: only waits. Where the capture is gone nothing changes any more.
+        tokio::select! {
+            () = tokio::time::sleep(pause) => Ok(true),
+            Ok(()) = self.progress.changed() => Ok(true),
+            () = self.cancel.cancelled() => Ok(false),
+        }
+    }
+
+    /// Delivers until the end, or until the identifier of one of the `projects` changes or, in flat mode, `custom` is
+    /// not all any more.
     async fn deliver(
         &mut self,
         projects: &[Project],
         custom: Option<&CustomFields>,
-    ) -> Result<bool, DeliveryError> {
+    ) -> Result<End, DeliveryError> {
         let mut head = self.journal.head();
         let mut acknowledged = Sequence(0);
         // Where the end of the rebuild was tried: held deletes are looked at again when something changed.
@@ -220,7 +273,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         let mut ahead: Option<Ahead> = None;
         loop {
             if self.cancel.is_cancelled() {
-                return Ok(true);
+                return Ok(End::Done);
             }
             // Where nothing comes after the position, nothing is left up to here.
             let newest = *head.borrow_and_update();
@@ -233,22 +286,27 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             };
             let moved = |project: &Project| renamed(project) || passed_on(project);
             let outgrown = self.shaper.task().mode == Mode::Flat && progress.custom.as_deref() != custom;
-            if progress.projects.iter().any(moved) || rebuild::is_back(&self.owned, &progress) || outgrown {
-                return Ok(false);
+            if progress.projects.iter().any(moved) {
+                return Ok(End::Again("a project's identifier changed"));
+            }
+            if rebuild::is_back(&self.owned, &progress) {
+                return Ok(End::Again("a project came back"));
+            }
+            if outgrown {
+                return Ok(End::Again("custom fields changed"));
             }
             if !self.take_in(&progress.projects).await? {
-                return Ok(true);
+                return Ok(End::Done);
             }
             let next = match ahead.take().filter(|ahead| ahead.leads_on(&self.position, &progress)) {
                 Some(ahead) => Next::Batch(ahead.made.stamped(&self.shaper, Timestamp::now())),
                 None => match persistently!(self, self.maker().next(&self.position, progress.logging)) {
                     Some(next) => next,
-                    None => return Ok(true),
+                    None => return Ok(End::Done),
                 },
             };
             if matches!(next, Next::Lost) {
-                // Deletions after the position have been forgotten meanwhile.
-                return Ok(false);
+                return Ok(End::Again("deletions after its position have been forgotten"));
             }
             if self.projects().iter().any(|project| !rebuild::owns(&self.owned, project)) {
                 // A project came into view while the journal was read.
@@ -258,7 +316,7 @@ impl<J: Journal, T: Target> Delivery<J, T> {
                 let mirrored = made.mirrored.unwrap_or(0);
                 match self.write_made(made).await? {
                     Some(made_beside) => ahead = made_beside,
-                    None => return Ok(true),
+                    None => return Ok(End::Done),
                 }
                 self.count_copied(mirrored);
                 continue;
@@ -266,13 +324,13 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             if self.position.rebuilding && progress.loaded && swept != Some(self.position.sequence) {
                 swept = Some(self.position.sequence);
                 if !self.finish_rebuild(newest).await? {
-                    return Ok(true);
+                    return Ok(End::Done);
                 }
                 continue;
             }
             if progress.finished {
                 self.count().await?;
-                return Ok(true);
+                return Ok(End::Done);
             }
             self.rest();
             let (task, sequence) = (self.shaper.task().name.clone(), self.position.sequence);
@@ -282,12 +340,12 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             }
             // Cancel-safe: only waits.
             tokio::select! {
-                moved = head.changed() => if moved.is_err() { return Ok(true) },
+                moved = head.changed() => if moved.is_err() { return Ok(End::Done) },
                 changed = self.progress.changed() => {
                     // The capture is gone without having finished: what there is has been delivered.
-                    if changed.is_err() { return Ok(true) }
+                    if changed.is_err() { return Ok(End::Done) }
                 }
-                () = self.cancel.cancelled() => return Ok(true),
+                () = self.cancel.cancelled() => return Ok(End::Done),
             }
         }
     }

@@ -31,10 +31,12 @@ impl<J: Journal, T: Target> Delivery<J, T> {
                 return Ok(true);
             }
             let (projects, everything) = (self.projects(), self.progress.borrow().everything);
-            // Of all that the credential sees, a project that is missing may only be out of view.
-            let out_of_view = |owned: &Owned| {
-                everything && !projects.iter().any(|project| project.id.0 == owned.project_id)
-            };
+            // Of all that the credential sees, a project that is missing may only be out of view, unless its
+            // identifier is another's by now.
+            let is_here =
+                |owned: &Owned, one: &Project| one.id.0 == owned.project_id || one.name == owned.project;
+            let out_of_view =
+                |owned: &Owned| everything && !projects.iter().any(|project| is_here(owned, project));
             let owned: Vec<Owned> = self.owned.iter().filter(|owned| !out_of_view(owned)).cloned().collect();
             if !self.sweep(&owned, &tables).await? {
                 return Ok(false);
