@@ -29,6 +29,16 @@ impl Failure {
         Self::new("UnauthorizedOperation", "您没有权限进行此操作")
     }
 
+    /// A refusal of this code; of an unknown one `UnauthorizedOperation`.
+    pub(crate) fn refused(code: &str) -> Self {
+        match code {
+            "ResourceNotFound" => Self::not_found(),
+            "FailedOperation" => Self::new("FailedOperation", "操作失败"),
+            "InvalidParameterValue" => Self::invalid("the project cannot be used"),
+            _ => Self::unauthorized(),
+        }
+    }
+
     /// A value that is refused.
     pub(crate) fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new("InvalidParameterValue", message)

@@ -43,6 +43,9 @@ pub struct Faults {
     pub outage: Option<Outage>,
     /// Standing: projects that the credentials no longer see, by identifier.
     pub lost_projects: BTreeMap<String, AccessLoss>,
+    /// Standing: projects that the lists show and about which everything else answers this code, by identifier:
+    /// `UnauthorizedOperation`, `ResourceNotFound`, `FailedOperation` or `InvalidParameterValue`.
+    pub refused_projects: BTreeMap<String, String>,
     /// Standing: skew of the `Date` header.
     pub date_skew_seconds: i64,
     /// Standing: skew of the times that changed rows are stamped with.

@@ -214,8 +214,11 @@ async fn one_table_that_is_refused_keeps_no_other_from_being_followed(target: Ta
         faults.each = [(FaultKind::Http403, 1.0)].into();
         faults.actions = vec!["DescribeIterationList".to_owned()];
     });
-    let waiting = |status: &Status| matches!(&status.capture.state, State::Waiting { .. });
-    following.until("the refusal to be said", waiting).await;
+    let said = |status: &Status| {
+        let notes = status.projects.values().map(|tables| tables["Iterations"].note.as_deref().unwrap_or(""));
+        notes.filter(|note| note.contains("CODING-PERMISSION")).count() == 2
+    };
+    following.until("the refusal to be said", said).await;
     let _ = bench.sim.world().mutate(20, &crate::cost::EDITS);
     let issues = |difference: &String| difference.starts_with("Issues");
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);

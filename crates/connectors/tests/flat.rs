@@ -41,7 +41,7 @@ on_each_target!(
 /// The projects that the task delivers.
 fn projects(bench: &Bench) -> Vec<String> {
     match &bench.settings.projects {
-        Projects::All => bench.sim.world().projects(),
+        Projects::All | Projects::AllBut(_) => bench.sim.world().projects(),
         Projects::Named(names) => names.clone(),
     }
 }

@@ -157,6 +157,7 @@ impl Bench {
         let settings = capture::Settings {
             projects: match &self.settings.projects {
                 Projects::All => capture::Projects::All,
+                Projects::AllBut(names) => capture::Projects::AllBut(names.clone()),
                 Projects::Named(names) => capture::Projects::Named(names.clone()),
             },
             tables: self.task.tables.clone(),

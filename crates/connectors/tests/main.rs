@@ -18,6 +18,7 @@ mod network;
 mod place;
 mod projects;
 mod rebuild;
+mod refused;
 mod renamed;
 mod rounds;
 #[cfg(feature = "fuzzing")]

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use coding_sim::{MutationKind, Operation};
+use coding_sim::{MutationKind, Operation, ProjectConfig, SimConfig};
 use serde_json::{Value, json};
 
 use crate::place::Place;
@@ -58,6 +58,28 @@ async fn files_with_one_state_share_one_reading() {
     assert!(defects > 0);
     assert_eq!(stage.count("some.db", "Issues").await, defects);
     assert_eq!(summary["tables"]["Issues"]["rows"], json!(40 + defects));
+    stage.sim.stop().await;
+}
+
+/// Also where a filter names a type that only the projects know.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_refused_project_is_named_when_the_others_are_done() {
+    let projects = vec![ProjectConfig::new("app", 30, 3, 5), ProjectConfig::new("secret", 20, 3, 5)];
+    let stage = Stage::with(SimConfig { projects, rate_limit: 0, ..SimConfig::default() }).await;
+    stage.sim.world().change_faults(|faults| {
+        faults.refused_projects.insert("secret".to_owned(), "UnauthorizedOperation".to_owned());
+    });
+    let all = stage.pipeline("all", "", "");
+    let some = stage.pipeline("some", "", "task: { tables: [Issues], issue_types: [缺陷] }\n");
+    let mut command = tributary(stage.dir.path());
+    command.arg("sync").args([&all, &some]).args(["--once", "--json"]);
+    let ended = run(command).await.expect(1);
+    assert!(ended.stderr.contains("`secret`") && ended.stderr.contains("[CODING-PERMISSION]"), "{ended:?}");
+    assert_eq!(stage.count("all.db", "issues").await, 30);
+    let defects = stage.count("all.db", "issues WHERE type = 'DEFECT'").await;
+    assert!(defects > 0);
+    assert_eq!(stage.count("some.db", "issues").await, defects);
+    assert_eq!(ended.json()["tables"]["Issues"]["rows"], json!(30 + defects), "the summary is there");
     stage.sim.stop().await;
 }
 
@@ -308,10 +330,10 @@ async fn a_host_that_hangs_does_not_keep_it_from_stopping() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rotated_tokens_outlive_the_process_and_lie_encrypted() {
-    let stage = Stage::with(coding_sim::SimConfig {
-        projects: vec![coding_sim::ProjectConfig::new("app", 10, 2, 3)],
+    let stage = Stage::with(SimConfig {
+        projects: vec![ProjectConfig::new("app", 10, 2, 3)],
         oauth: Some(rotating_oauth()),
-        ..coding_sim::SimConfig::default()
+        ..SimConfig::default()
     })
     .await;
     let file = stage.pipeline("app", "", "");

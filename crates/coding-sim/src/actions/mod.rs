@@ -208,6 +208,9 @@ impl<'a> Call<'a> {
         if !self.caller.sees(project) {
             return Err(Failure::unauthorized());
         }
+        if let Some(code) = self.faults.refused_projects.get(project) {
+            return Err(Failure::refused(code));
+        }
         match self.faults.lost_projects.get(project) {
             None => Ok(Reach::Full),
             Some(AccessLoss::EmptyLists) => Ok(Reach::Hollow),

@@ -98,6 +98,19 @@ impl CodingSource {
 
     fn check_projects(&self, roster: &[Project], items: &mut Vec<CheckItem>) -> Vec<Project> {
         let Projects::Named(names) = &self.settings().projects else {
+            let mut roster = roster.to_vec();
+            if let Projects::AllBut(out) = &self.settings().projects {
+                for name in out {
+                    if !roster.iter().any(|project| project.name.eq_ignore_ascii_case(name)) {
+                        items.push(CheckItem::warning(
+                            format!("source: exclude {name}"),
+                            "the credential does not see a project of this identifier",
+                            "Correct `source.exclude`, unless the project was deleted and its rows are to leave.",
+                        ));
+                    }
+                }
+                roster.retain(|project| !self.settings().projects.excludes(&project.name));
+            }
             items.push(match roster.len() {
                 0 => CheckItem::failed(
                     "source: projects",
@@ -106,7 +119,7 @@ impl CodingSource {
                 ),
                 count => CheckItem::ok("source: projects", format!("the credential sees {count} projects")),
             });
-            return roster.to_vec();
+            return roster;
         };
         let mut found = Vec::new();
         for name in names {

@@ -29,6 +29,9 @@ pub struct CodingConfig {
     /// Identifiers of the projects to read, or `["*"]` for all that the credential sees.
     #[serde(default)]
     pub projects: Vec<String>,
+    /// With `projects: ["*"]`: identifiers of projects to leave out.
+    #[serde(default)]
+    pub exclude: Vec<String>,
     /// The credential: one of `token`, `project_token` and `oauth`.
     #[serde(default)]
     #[schemars(with = "AuthConfig")]
@@ -222,8 +225,18 @@ pub struct CodingSettings {
 pub enum Projects {
     /// All that the credential sees.
     All,
+    /// All that the credential sees but those of these identifiers; at least one, none twice.
+    AllBut(Vec<String>),
     /// Those of these identifiers; at least one, none twice, in the order of the file.
     Named(Vec<String>),
+}
+
+impl Projects {
+    /// Whether a project of this identifier is left out of all that the credential sees.
+    #[must_use]
+    pub fn excludes(&self, name: &str) -> bool {
+        matches!(self, Projects::AllBut(out) if out.iter().any(|excluded| excluded.eq_ignore_ascii_case(name)))
+    }
 }
 
 impl fmt::Debug for CodingSettings {
@@ -250,7 +263,8 @@ impl CodingSettings {
         let checks = [
             ("team", self.team != other.team),
             ("base_url", self.base_url != other.base_url),
-            ("projects", sorted(&self.projects) != sorted(&other.projects)),
+            ("projects", named(&self.projects) != named(&other.projects)),
+            ("exclude", excluded(&self.projects) != excluded(&other.projects)),
             ("auth", !same_auth(&self.auth, &other.auth)),
             ("incremental", self.incremental != other.incremental),
             ("webhook", !same_webhook(self.webhook.as_ref(), other.webhook.as_ref())),
@@ -272,11 +286,24 @@ fn same_webhook(a: Option<&WebhookSettings>, b: Option<&WebhookSettings>) -> boo
     }
 }
 
-fn sorted(projects: &Projects) -> Option<Vec<&str>> {
-    let Projects::Named(names) = projects else { return None };
+fn named(projects: &Projects) -> Option<Vec<&str>> {
+    match projects {
+        Projects::Named(names) => Some(sorted(names)),
+        Projects::All | Projects::AllBut(_) => None,
+    }
+}
+
+fn excluded(projects: &Projects) -> Option<Vec<&str>> {
+    match projects {
+        Projects::AllBut(names) => Some(sorted(names)),
+        Projects::All | Projects::Named(_) => None,
+    }
+}
+
+fn sorted(names: &[String]) -> Vec<&str> {
     let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
     names.sort_unstable();
-    Some(names)
+    names
 }
 
 fn same_auth(a: &AuthConfig, b: &AuthConfig) -> bool {

@@ -32,17 +32,21 @@ impl CodingSource {
     /// Whether one of the projects has an iteration of this code.
     ///
     /// # Errors
-    /// When CODING cannot be asked.
+    /// When CODING cannot be asked about one of them, and none of the others has it.
     pub async fn has_iteration(&self, code: i64, projects: &[Project]) -> Result<bool, SourceError> {
+        let mut failed = None;
         for project in projects {
             match self.client().iteration(&project.name, code).await {
                 Ok(_) => return Ok(true),
                 // An unknown code is a parameter that CODING does not accept, or not found.
                 Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidParameter) => {}
-                Err(error) => return Err(source_error(format!("look up iteration {code}"), error)),
+                Err(error) => {
+                    let what = format!("look up iteration {code} in project `{}`", project.name);
+                    failed.get_or_insert(source_error(what, error));
+                }
             }
         }
-        Ok(false)
+        failed.map_or(Ok(false), Err)
     }
 }
 

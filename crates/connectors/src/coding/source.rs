@@ -330,7 +330,7 @@ impl Source for CodingSource {
         let client = self.at(urgency);
         self.prove_team(&client).await?;
         let mut roster = match &self.settings.projects {
-            Projects::All => Vec::new(),
+            Projects::All | Projects::AllBut(_) => Vec::new(),
             Projects::Named(names) => {
                 let joined = self.joined_projects(&client).await?;
                 if names.iter().all(|name| joined.iter().any(|project| project.name == *name)) {

@@ -145,6 +145,7 @@ impl CodingConfig {
             ));
             return None;
         }
+        let excluded = identifiers(&format!("{at}.exclude"), &self.exclude, EXCLUDE_FIX, findings);
         if self.projects.iter().any(|name| name == "*") {
             if self.projects.len() > 1 {
                 findings.push(Finding::new(
@@ -156,31 +157,21 @@ impl CodingConfig {
                 ));
                 return None;
             }
-            return Some(Projects::All);
+            return (findings.len() == before).then_some(match excluded {
+                none if none.is_empty() => Projects::All,
+                some => Projects::AllBut(some),
+            });
         }
-        let mut names: Vec<String> = Vec::new();
-        for (index, name) in self.projects.iter().enumerate() {
-            let name = name.trim();
-            if name.is_empty() || name.contains(['*', '?']) {
-                findings.push(Finding::new(
-                    format!("{path}[{index}]"),
-                    "CONFIG-VALUE",
-                    format!("`{name}` is no project identifier"),
-                    "projects are named in full, without wildcards",
-                    "Write the identifier as it stands in the project's address, or `[\"*\"]` for all.",
-                ));
-            } else if names.iter().any(|seen| seen == name) {
-                findings.push(Finding::new(
-                    format!("{path}[{index}]"),
-                    "CONFIG-CONTRADICTION",
-                    format!("`{name}` is named twice"),
-                    "a project is read once",
-                    "Take one of the two out.",
-                ));
-            } else {
-                names.push(name.to_owned());
-            }
+        if !self.exclude.is_empty() {
+            findings.push(Finding::new(
+                format!("{at}.exclude"),
+                "CONFIG-CONTRADICTION",
+                "Projects are left out of a list",
+                "`exclude` stands beside `projects: [\"*\"]`; a list names what is read, and nothing else is",
+                "Take `exclude` out, or write `projects: [\"*\"]`.",
+            ));
         }
+        let names = identifiers(&path, &self.projects, PROJECTS_FIX, findings);
         (findings.len() == before).then_some(Projects::Named(names))
     }
 
@@ -223,6 +214,38 @@ impl CodingConfig {
             ));
         }
     }
+}
+
+const PROJECTS_FIX: &str =
+    "Write the identifier as it stands in the project's address, or `[\"*\"]` for all.";
+const EXCLUDE_FIX: &str = "Write the identifier as it stands in the project's address.";
+
+/// The identifiers of a list.
+fn identifiers(path: &str, list: &[String], fix: &str, findings: &mut Vec<Finding>) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for (index, name) in list.iter().enumerate() {
+        let name = name.trim();
+        if name.is_empty() || name.contains(['*', '?']) {
+            findings.push(Finding::new(
+                format!("{path}[{index}]"),
+                "CONFIG-VALUE",
+                format!("`{name}` is no project identifier"),
+                "projects are named in full, without wildcards",
+                fix,
+            ));
+        } else if names.iter().any(|seen| seen == name) {
+            findings.push(Finding::new(
+                format!("{path}[{index}]"),
+                "CONFIG-CONTRADICTION",
+                format!("`{name}` is named twice"),
+                "once is enough",
+                "Take one of the two out.",
+            ));
+        } else {
+            names.push(name.to_owned());
+        }
+    }
+    names
 }
 
 /// The team that an address of coding.net names; `e` and `www` are everybody's.

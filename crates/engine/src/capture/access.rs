@@ -31,6 +31,20 @@ pub(super) struct Remembered {
     returned: bool,
 }
 
+impl Remembered {
+    /// Whether it is left out: known so that it stays left out when its identifier changes.
+    fn is_excluded(&self) -> bool {
+        self.asked.starts_with(EXCLUDED)
+    }
+}
+
+/// What stands before the identifier that a project is left out under.
+const EXCLUDED: char = '!';
+
+fn exclusion(name: &str) -> String {
+    format!("{EXCLUDED}{name}")
+}
+
 /// The projects in view.
 #[derive(Debug, Default)]
 pub(super) struct Access(Mutex<Vec<(Project, bool)>>);
@@ -48,6 +62,12 @@ impl Access {
         projects.iter().filter(|(_, visible)| !visible).map(|(project, _)| project.clone()).collect()
     }
 
+    /// Whether the roster showed the project last time.
+    pub(super) fn sees(&self, id: ProjectId) -> bool {
+        let projects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        projects.iter().any(|(project, visible)| *visible && project.id == id)
+    }
+
     pub(super) fn find(&self, id: ProjectId) -> Option<Project> {
         let projects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         projects.iter().find(|(project, _)| project.id == id).map(|(project, _)| project.clone())
@@ -61,22 +81,19 @@ impl<S: Source, J: Journal> Capture<S, J> {
         let remembered: Vec<Remembered> = self.recall(DOCUMENT).await?.unwrap_or_default();
         let mut found = match &self.settings.projects {
             Projects::Named(names) => named(names, &roster, &remembered)?,
-            Projects::All => all(&roster, &remembered),
+            Projects::All | Projects::AllBut(_) => all(&roster, &remembered, &self.settings.projects),
         };
         // Of two with one identifier the visible one has it.
         found.sort_by_key(|(.., visible)| !visible);
-        let taken: HashSet<String> = found
-            .iter()
-            .filter(|(.., visible)| *visible)
-            .map(|(project, ..)| project.name.clone())
-            .collect();
+        let taken: HashSet<String> =
+            found.iter().filter(|(.., visible)| *visible).map(|(project, ..)| project.name.clone()).collect();
         let mut documents: Vec<Remembered> = Vec::with_capacity(found.len());
         for (project, asked, visible) in &found {
             let yields = !visible && taken.contains(&project.name);
             let returned = match remembered.iter().find(|known| known.id == project.id) {
                 // Should it come back, its rows are to be written from the beginning.
-                Some(known) => known.returned || yields,
-                None => self.has_rows(project.id).await?,
+                Some(known) if !known.is_excluded() => known.returned || yields,
+                _ => self.has_rows(project.id).await?,
             };
             let is_new = self.access.find(project.id).is_none_or(|known| known.name != project.name);
             if asked != "*" && !asked.eq_ignore_ascii_case(&project.name) && is_new {
@@ -89,6 +106,16 @@ impl<S: Source, J: Journal> Capture<S, J> {
             let (name, asked) = (project.name.clone(), asked.clone());
             documents.push(Remembered { id: project.id, name, asked, returned });
         }
+        documents.extend(excluded(&roster, &remembered, &self.settings.projects));
+        if self.access.visible().is_empty() {
+            self.settings.projects.excluded().iter().for_each(|name| {
+                if !documents.iter().any(|known| known.asked == exclusion(name)) {
+                    tracing::warn!(
+                        "`source.exclude` names `{name}`, and the credential sees no such project"
+                    );
+                }
+            });
+        }
         let (new, old) = (json!(documents), json!(remembered));
         if new != old {
             self.remember(DOCUMENT, &new).await?;
@@ -99,20 +126,32 @@ impl<S: Source, J: Journal> Capture<S, J> {
         Ok(())
     }
 
-    /// A look around, which fails where a project that was asked for is not visible.
+    /// A look around, which fails where no project that was asked for is visible.
     pub(super) async fn look_around_once(&self) -> Result<(), CaptureError> {
         self.look_around().await?;
-        self.complain_of_lost_access()
+        self.complain_of_no_access()
     }
 
-    /// Fails while a project that was asked for is not visible. Of all that the credential sees, one that it
-    /// sees no more is not missed, but its rows stay; that none is left is still worth a complaint.
-    pub(super) fn complain_of_lost_access(&self) -> Result<(), CaptureError> {
-        let everything = self.settings.projects == Projects::All && !self.access.visible().is_empty();
+    /// Fails while none of the projects that were asked for is visible.
+    pub(super) fn complain_of_no_access(&self) -> Result<(), CaptureError> {
         match self.access.lost().first() {
-            Some(project) if !everything => Err(no_access(project).into()),
+            Some(project) if self.access.visible().is_empty() => Err(no_access(project).into()),
             _ => Ok(()),
         }
+    }
+
+    /// What to say of a project that was asked for by name and is not visible. Of all that the credential sees, one that
+    /// it sees no more is not missed, but its rows stay.
+    pub(super) fn lost_access(&self) -> Option<Problem> {
+        let lost = self.access.lost();
+        let first = lost.first().filter(|_| !self.settings.projects.is_everything())?;
+        let mut problem = no_access(first).problem;
+        if lost.len() > 1 {
+            let names: Vec<String> = lost.iter().map(|project| format!("`{}`", project.name)).collect();
+            problem.what = format!("Cannot read projects {}", names.join(", "));
+            problem.why = "the credential no longer sees them; nothing is deleted because of that".to_owned();
+        }
+        Some(problem)
     }
 
     fn publish(&self, documents: &[Remembered]) {
@@ -152,12 +191,14 @@ impl Progress {
     pub(super) fn see(&mut self, documents: &[Remembered], wanted: &Projects) -> bool {
         let project = |known: &Remembered| Project { id: known.id, name: known.name.clone() };
         let mut names = HashSet::new();
-        let named = documents.iter().filter(|known| names.insert(known.name.as_str()));
+        let wanted_ones = documents.iter().filter(|known| !known.is_excluded());
+        let named = wanted_ones.filter(|known| names.insert(known.name.as_str()));
         let projects: Vec<Project> = named.map(project).collect();
         let returned: Vec<ProjectId> =
             documents.iter().filter(|known| known.returned).map(|known| known.id).collect();
         let changed = self.projects != projects || self.returned != returned;
-        (self.projects, self.returned, self.everything) = (projects, returned, *wanted == Projects::All);
+        (self.projects, self.returned) = (projects, returned);
+        (self.everything, self.excluded) = (wanted.is_everything(), wanted.excluded().to_vec());
         changed
     }
 }
@@ -165,7 +206,7 @@ impl Progress {
 /// Named projects whose identifiers have changed: the one that was asked for, and the project.
 pub(super) async fn renamed<J: Journal>(journal: &J) -> Result<Vec<(String, Project)>, JournalError> {
     let known: Vec<Remembered> = recall(journal, DOCUMENT).await?.unwrap_or_default();
-    let renamed = known.into_iter().filter(|known| known.asked != "*");
+    let renamed = known.into_iter().filter(|known| known.asked != "*" && !known.is_excluded());
     let renamed = renamed.filter(|known| !known.asked.eq_ignore_ascii_case(&known.name));
     Ok(renamed.map(|known| (known.asked, Project { id: known.id, name: known.name })).collect())
 }
@@ -179,17 +220,17 @@ pub(super) async fn remembered<J: Journal>(
     let mut known: Vec<Remembered> = recall(journal, DOCUMENT).await?.unwrap_or_default();
     known.retain(|known| match wanted {
         Projects::Named(names) => names.contains(&known.asked),
-        Projects::All => known.asked == "*",
+        Projects::All | Projects::AllBut(_) => known.asked == "*" && !wanted.excludes(&known.name),
     });
     let complete = match wanted {
         Projects::Named(names) => names.iter().all(|name| known.iter().any(|known| known.asked == *name)),
-        Projects::All => true,
+        Projects::All | Projects::AllBut(_) => true,
     };
     Ok(if complete { known } else { Vec::new() })
 }
 
 /// The credential does not see a project that is captured.
-fn no_access(project: &Project) -> SourceError {
+pub(super) fn no_access(project: &Project) -> SourceError {
     SourceError {
         kind: SourceErrorKind::AccessLost,
         problem: Problem::new(
@@ -268,12 +309,41 @@ fn named(
     }))
 }
 
-fn all(roster: &[Project], remembered: &[Remembered]) -> Vec<(Project, String, bool)> {
+fn all(roster: &[Project], remembered: &[Remembered], wanted: &Projects) -> Vec<(Project, String, bool)> {
+    let out = excluded(roster, remembered, wanted);
     let visible = roster.iter().map(|project| (project.clone(), "*".to_owned(), true));
     let gone = remembered
         .iter()
         .filter(|known| known.asked == "*")
         .filter(|known| !roster.iter().any(|project| project.id == known.id || project.name == known.name))
         .map(|known| (Project { id: known.id, name: known.name.clone() }, "*".to_owned(), false));
-    visible.chain(gone).collect()
+    let is_in = |project: &Project| !out.iter().any(|known| known.id == project.id);
+    visible.chain(gone).filter(|(project, ..)| is_in(project)).collect()
+}
+
+/// The projects that are left out: those that have an excluded identifier, and those that had one that nobody has now.
+fn excluded(roster: &[Project], remembered: &[Remembered], wanted: &Projects) -> Vec<Remembered> {
+    let mut found: Vec<Remembered> = Vec::new();
+    let mut add = |id, name: &str, excluded: &str| {
+        if !found.iter().any(|known| known.id == id) {
+            let (name, asked) = (name.to_owned(), exclusion(excluded));
+            found.push(Remembered { id, name, asked, returned: false });
+        }
+    };
+    for excluded in wanted.excluded() {
+        let mut held = false;
+        for project in roster.iter().filter(|project| project.name.eq_ignore_ascii_case(excluded)) {
+            held = true;
+            add(project.id, &project.name, excluded);
+        }
+        for known in remembered.iter().filter(|_| !held) {
+            let seen = roster.iter().find(|project| project.id == known.id);
+            let was_out = known.asked == exclusion(excluded);
+            // One that is not visible goes by the identifier that it had last.
+            if was_out || (seen.is_none() && known.name.eq_ignore_ascii_case(excluded)) {
+                add(known.id, seen.map_or(&known.name, |project| &project.name), excluded);
+            }
+        }
+    }
+    found
 }

@@ -4,7 +4,7 @@
 //! not grow with the backlog. A row that is not found here is left to the census, which knows how to tell a
 //! deletion from a passing fault.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use super::{Capture, CaptureError, bearable};
 use crate::journal::{Detail, Journal, Known};
 use crate::observation::{Channel, Observation, Seen};
 use crate::problem::Problem;
-use crate::row::RowKey;
+use crate::row::{ProjectId, RowKey};
 use crate::source::{Source, Urgency};
 
 /// Keys read from the journal at once.
@@ -32,6 +32,11 @@ const RETRY_AFTER: Duration = Duration::from_secs(10);
 const RETRY_AT_LAST: Duration = Duration::from_mins(10);
 /// Rows that may wait for another try; beyond it the whole worker waits.
 const LARGEST_DEFERRED: usize = 1_000;
+/// So many look-ups of a project that fail in a row, and the project waits as a row does: its rows would take the places
+/// of the others.
+const FAILURES: u32 = 16;
+/// A project that had to wait so often in a row is not waited for by `once`.
+const WAITS: u32 = 3;
 /// How often the worker looks for work that nobody announced (rows due for another try).
 const IDLE: Duration = Duration::from_millis(500);
 
@@ -48,6 +53,23 @@ struct Flights {
     keys: HashMap<RowKey, Option<Instant>>,
     /// How often look-ups of a key failed in a row.
     failures: HashMap<RowKey, u32>,
+    /// Projects whose look-ups fail in a row.
+    projects: HashMap<ProjectId, Failing>,
+    /// Rows that the mirror has and that were not found.
+    missing: HashSet<RowKey>,
+}
+
+/// Look-ups of a project that failed in a row.
+#[derive(Debug, Default)]
+struct Failing {
+    failures: u32,
+    waits: u32,
+    until: Option<Instant>,
+}
+
+/// How long to wait before the next try, after so many.
+fn pause(tries: u32) -> Duration {
+    RETRY_AFTER.saturating_mul(2_u32.saturating_pow(tries)).min(RETRY_AT_LAST)
 }
 
 impl InFlight {
@@ -63,6 +85,53 @@ impl InFlight {
         let mut flights = self.flights();
         flights.keys.remove(&key);
         flights.failures.remove(&key);
+        flights.missing.remove(&key);
+    }
+
+    /// A look-up of this project was answered.
+    fn answered(&self, project: ProjectId) {
+        self.flights().projects.remove(&project);
+    }
+
+    /// A look-up of this project failed.
+    fn failed(&self, project: ProjectId) {
+        let now = Instant::now();
+        let mut flights = self.flights();
+        let failing = flights.projects.entry(project).or_default();
+        failing.failures = failing.failures.saturating_add(1);
+        if failing.failures >= FAILURES && failing.until.is_none_or(|until| until <= now) {
+            failing.until = now.checked_add(pause(failing.waits));
+            failing.waits = failing.waits.saturating_add(1);
+        }
+    }
+
+    /// The rows that were not found, and not found since.
+    pub(super) fn missing(&self) -> HashSet<RowKey> {
+        self.flights().missing.clone()
+    }
+
+    /// The same, from here on anew.
+    pub(super) fn take_missing(&self) -> HashSet<RowKey> {
+        std::mem::take(&mut self.flights().missing)
+    }
+
+    /// Whether the rows of a project wait for another try.
+    fn waits(&self, project: ProjectId) -> bool {
+        let flights = self.flights();
+        let until = flights.projects.get(&project).and_then(|failing| failing.until);
+        until.is_some_and(|until| until > Instant::now())
+    }
+
+    /// Whether the rows of a project waited again and again.
+    fn is_given_up(&self, project: ProjectId) -> bool {
+        self.flights().projects.get(&project).is_some_and(|failing| failing.waits >= WAITS)
+    }
+
+    fn not_found(&self, key: RowKey) {
+        let mut flights = self.flights();
+        if flights.missing.len() < LARGEST_DEFERRED {
+            flights.missing.insert(key);
+        }
     }
 
     fn defer(&self, key: RowKey) {
@@ -71,7 +140,7 @@ impl InFlight {
             flights.failures.clear();
         }
         let failures = flights.failures.entry(key).or_default();
-        let pause = RETRY_AFTER.saturating_mul(2_u32.saturating_pow(*failures)).min(RETRY_AT_LAST);
+        let pause = pause(*failures);
         *failures = failures.saturating_add(1);
         flights.keys.insert(key, Instant::now().checked_add(pause));
     }
@@ -91,7 +160,9 @@ impl InFlight {
 
     /// Forgets who waits for another try, so that all are tried at once.
     pub(super) fn retry_now(&self) {
-        self.flights().keys.retain(|_, again| again.is_none());
+        let mut flights = self.flights();
+        flights.keys.retain(|_, again| again.is_none());
+        flights.projects.clear();
     }
 }
 
@@ -124,9 +195,17 @@ impl<S: Source, J: Journal> Capture<S, J> {
         }
     }
 
+    /// Projects whose details are fetched: those that are visible, and whose tables with details are not set aside.
+    fn detailed_projects(&self) -> Vec<ProjectId> {
+        let tables = || self.settings.tables.iter().filter(|table| table.has_detail());
+        let visible = self.access.visible().into_iter().map(|project| project.id);
+        visible.filter(|project| !tables().any(|table| self.aside.has(*project, table.id))).collect()
+    }
+
     /// Whether no detail is pending but those that wait for another try.
     pub(super) async fn details_settled(&self) -> Result<bool, CaptureError> {
-        let projects: Vec<_> = self.access.visible().iter().map(|project| project.id).collect();
+        let mut projects = self.detailed_projects();
+        projects.retain(|project| !self.in_flight.is_given_up(*project));
         let deferred = self.in_flight.deferred();
         Ok(self.journal.pending_details(&projects, &deferred, 1).await?.is_empty())
     }
@@ -136,7 +215,8 @@ impl<S: Source, J: Journal> Capture<S, J> {
         if busy.len() >= LARGEST_DEFERRED {
             return Ok(Vec::new());
         }
-        let projects: Vec<_> = self.access.visible().iter().map(|project| project.id).collect();
+        let mut projects = self.detailed_projects();
+        projects.retain(|project| !self.in_flight.waits(*project));
         let keys = self.journal.pending_details(&projects, &busy, PAGE).await?;
         let known = self.journal.known(&keys).await?;
         keys.iter().for_each(|key| self.in_flight.take(*key));
@@ -157,8 +237,12 @@ impl<S: Source, J: Journal> Capture<S, J> {
         self.settle(Some(known.version.updated_ms)).await;
         for again in [false, true] {
             let look_up = match self.source.look_up(&project, key, Urgency::Detail).await {
-                Ok(look_up) => look_up,
+                Ok(look_up) => {
+                    self.in_flight.answered(key.project);
+                    look_up
+                }
                 Err(error) => {
+                    self.in_flight.failed(key.project);
                     // Whether it is this row or the whole source is for the rounds to find out.
                     self.say_failed(error.problem);
                     self.in_flight.defer(key);
@@ -171,6 +255,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
                 // A tombstone that a lagging listing had put in doubt.
                 None if !known.alive => return Ok(Some(observation(Seen::Gone))),
                 None => {
+                    self.in_flight.not_found(key);
                     self.in_flight.defer(key);
                     return Ok(None);
                 }
@@ -219,5 +304,31 @@ impl<S: Source, J: Journal> Capture<S, J> {
         }
         tracing::trace!(?recorded, "recorded details");
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FAILURES, InFlight, RETRY_AFTER, WAITS, pause};
+    use crate::row::ProjectId;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_project_whose_look_ups_fail_keeps_no_other_waiting() {
+        let (in_flight, one, other) = (InFlight::default(), ProjectId(1), ProjectId(2));
+        (1..FAILURES).for_each(|_| in_flight.failed(one));
+        assert!(!in_flight.waits(one), "it may be these rows alone");
+        in_flight.failed(one);
+        assert!(in_flight.waits(one) && !in_flight.waits(other));
+        tokio::time::advance(RETRY_AFTER).await;
+        assert!(!in_flight.waits(one), "it is tried again");
+        for wait in 1..WAITS {
+            assert!(!in_flight.is_given_up(one));
+            in_flight.failed(one);
+            assert!(in_flight.waits(one));
+            tokio::time::advance(pause(wait)).await;
+        }
+        assert!(in_flight.is_given_up(one) && !in_flight.is_given_up(other));
+        in_flight.answered(one);
+        assert!(!in_flight.waits(one) && !in_flight.is_given_up(one));
     }
 }

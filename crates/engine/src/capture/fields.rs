@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use futures::{FutureExt, StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt};
 use serde_json::{Value, json};
 
 use super::runner::PROJECTS_AT_ONCE;
@@ -14,6 +14,7 @@ use super::{Capture, CaptureError};
 use crate::custom::{CustomField, CustomFields, Holds};
 use crate::journal::{Journal, Limit, MirrorRow};
 use crate::position::Sequence;
+use crate::problem::Problem;
 use crate::row::{ProjectId, Row, integer};
 use crate::schema::{Table, TableId};
 use crate::source::{Project, Source, Urgency};
@@ -31,6 +32,8 @@ pub struct Fields {
     unknown: Mutex<BTreeMap<(TableId, i64), String>>,
     /// Projects whose fields have been read by this process.
     read: Mutex<HashSet<ProjectId>>,
+    /// Why those of others could not be read.
+    failed: Mutex<BTreeMap<ProjectId, Problem>>,
 }
 
 impl Fields {
@@ -53,6 +56,11 @@ impl Fields {
         let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let unread = projects.into_iter().any(|project| !read.contains(&project));
         unread || !self.unknown.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Why fields of projects could not be read, while those of others were.
+    pub(super) fn unread(&self) -> Vec<Problem> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     /// What rows carry and nobody knows.
@@ -125,13 +133,35 @@ impl<S: Source, J: Journal> Capture<S, J> {
         // What rows bring while the source is asked may be newer than its answer: that is for the next time.
         let carried = fields.unknown();
         let projects = self.access.visible();
-        let found: Vec<Vec<(TableId, CustomField)>> = futures::stream::iter(projects.clone())
+        let found: Vec<_> = futures::stream::iter(projects)
             .map(|project| self.fields_of(project, urgency).boxed())
             .buffered(PROJECTS_AT_ONCE)
-            .try_collect()
-            .await?;
-        let projects = projects.iter().map(|project| project.id);
-        fields.learn(found.into_iter().flatten(), carried, projects);
+            .collect()
+            .await;
+        let (mut read, mut learned, mut failed) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let mut first = None;
+        for (project, fields) in found {
+            match fields {
+                Ok(fields) => {
+                    read.push(project);
+                    learned.extend(fields);
+                }
+                Err(error) => {
+                    failed.insert(project, error.problem().clone());
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        match first {
+            // One that cannot be read keeps no other from being known.
+            Some(CaptureError::Source(error)) if !read.is_empty() => self.say_failed(error.problem),
+            Some(error) => return Err(error),
+            None => {}
+        }
+        // Whether a project has a field is known when all of them have been asked.
+        let carried = if failed.is_empty() { carried } else { BTreeMap::new() };
+        *fields.failed.lock().unwrap_or_else(PoisonError::into_inner) = failed;
+        fields.learn(learned, carried, read);
         // Until what is told is what is known: poll and census may both be here, and what could not be remembered
         // the last time is still to be told.
         loop {
@@ -148,13 +178,15 @@ impl<S: Source, J: Journal> Capture<S, J> {
         &self,
         project: Project,
         urgency: Urgency,
-    ) -> Result<Vec<(TableId, CustomField)>, CaptureError> {
+    ) -> (ProjectId, Result<Vec<(TableId, CustomField)>, CaptureError>) {
         let mut found = Vec::new();
         for table in self.settings.tables.iter().filter(|table| table.custom.is_some()) {
-            let fields = self.source.custom_fields(&project, table, urgency).await?;
-            found.extend(fields.into_iter().map(|field| (table.id, field)));
+            match self.source.custom_fields(&project, table, urgency).await {
+                Ok(fields) => found.extend(fields.into_iter().map(|field| (table.id, field))),
+                Err(error) => return (project.id, Err(error.into())),
+            }
         }
-        Ok(found)
+        (project.id, Ok(found))
     }
 
     fn publish_fields(&self, known: CustomFields) {

@@ -72,16 +72,20 @@ impl<S: Source, J: Journal> Capture<S, J> {
     }
 
     /// Reads a table for the first time, unless that is done. It is done when as many rows are there as the
-    /// source says; a total that stays wrong by the same amount is reported and no longer awaited.
-    pub(super) async fn load(&self, project: &Project, table: &'static Table) -> Result<(), CaptureError> {
+    /// source says; a total that stays wrong by the same amount is reported and no longer awaited. Whether the source was
+    /// asked.
+    pub(super) async fn load(&self, project: &Project, table: &'static Table) -> Result<bool, CaptureError> {
         let name = document(LOAD, table, project.id);
         let mut loaded: Loaded = self.recall(&name).await?.unwrap_or_default();
         if loaded.done {
             self.board.table(&project.name, table.name, |status| status.loaded = true);
-            return self.count(project, table).await;
+            self.count(project, table).await?;
+            return Ok(false);
         }
         let _alone = self.alone(project, table).await;
-        self.board.update(|status| status.capture.enter(State::Loading));
+        if !self.aside.has(project.id, table.id) {
+            self.board.update(|status| status.capture.enter(State::Loading));
+        }
         if table.newest_first && loaded.rows == 0 {
             self.start_watermark(project, table).await?;
         }
@@ -126,7 +130,8 @@ impl<S: Source, J: Journal> Capture<S, J> {
             status.loaded = true;
             status.note = note;
         });
-        self.count(project, table).await
+        self.count(project, table).await?;
+        Ok(true)
     }
 
     /// The first poll reads from before the load began: rows may have changed while they were listed.

@@ -3,12 +3,13 @@
 //! Start with [`differ`], the one place that makes changes; then [`recorder`], the one place that writes
 //! them; then [`runner`], which says when each channel looks. The channels are [`load`], [`poll`],
 //! [`census`],
-//! [`detail`] and [`hook`]; [`fields`] keeps track of custom fields; relations follow every commit of the recorder, and
+//! [`detail`] and [`hook`]; `aside` is what cannot be read while other things can, `once` the way through everything; [`fields`] keeps track of custom fields; relations follow every commit of the recorder, and
 //! what they cannot know is put in doubt after a census.
 //! What a capture leaves to the next is in [`remembered`]; [`anew`] has the next read everything once more.
 
 pub mod access;
 pub mod anew;
+mod aside;
 pub mod census;
 mod dangling;
 pub mod detail;
@@ -18,6 +19,7 @@ pub mod hook;
 mod listing;
 pub mod load;
 mod missed;
+mod once;
 mod patience;
 pub mod poll;
 pub mod recorder;
@@ -35,6 +37,7 @@ use serde_json::Value;
 use tokio::sync::{OwnedMutexGuard, watch};
 
 use self::access::Access;
+use self::aside::Aside;
 use self::detail::InFlight;
 use self::differ::Details;
 use self::fields::Fields;
@@ -58,6 +61,29 @@ pub enum Projects {
     Named(Vec<String>),
     /// All that the credential sees, and all it ever saw.
     All,
+    /// The same without those with these identifiers.
+    AllBut(Vec<String>),
+}
+
+impl Projects {
+    /// Whether all that the credential sees is captured, but for exceptions.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        !matches!(self, Projects::Named(_))
+    }
+
+    /// Whether a project of this identifier is left out.
+    #[must_use]
+    pub fn excludes(&self, name: &str) -> bool {
+        self.excluded().iter().any(|excluded| excluded.eq_ignore_ascii_case(name))
+    }
+
+    fn excluded(&self) -> &[String] {
+        match self {
+            Projects::AllBut(names) => names,
+            Projects::Named(_) | Projects::All => &[],
+        }
+    }
 }
 
 /// How long a capture runs.
@@ -122,6 +148,8 @@ pub struct Progress {
     /// Whether everything that the credential sees is captured: a project that is not among `projects` may only
     /// be out of view.
     pub everything: bool,
+    /// Identifiers of projects that are left out of everything: those are not out of view.
+    pub excluded: Vec<String>,
     /// The custom fields, as far as they are known; `None` before they have been read once.
     pub custom: Option<Arc<CustomFields>>,
     /// Whether the journal's log has begun: changes after its floor can be read from it.
@@ -130,6 +158,14 @@ pub struct Progress {
     pub loaded: bool,
     /// Whether the capture has ended with everything done.
     pub finished: bool,
+}
+
+impl Progress {
+    /// Whether a project of this identifier that is not among `projects` may only be out of view.
+    #[must_use]
+    pub fn may_be_out_of_view(&self, name: &str) -> bool {
+        self.everything && !self.excluded.iter().any(|excluded| excluded.eq_ignore_ascii_case(name))
+    }
 }
 
 /// Time between two prunings of what is kept for so long: not more often than `most`, and often enough that what is
@@ -216,6 +252,8 @@ pub struct Capture<S, J> {
     board: Board,
     progress: watch::Sender<Progress>,
     access: Access,
+    /// What cannot be read while other things can.
+    aside: Aside,
     in_flight: InFlight,
     /// Rows that are listed and cannot be read.
     unreadable: AllUnreadable,

@@ -24,9 +24,17 @@ const FIRST_ANSWER: Duration = Duration::from_secs(25);
 /// With `once`, transient errors are retried for so long without any success.
 pub(super) const ONCE_PATIENCE: Duration = Duration::from_mins(10);
 /// So many refusals of an action in a row, while the credential sees its projects, are no passing fault.
-const REFUSALS: u32 = 3;
+pub(super) const REFUSALS: u32 = 3;
 /// With `once`, time between two tries.
-const ONCE_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const ONCE_PAUSE: Duration = Duration::from_secs(1);
+
+/// After trouble that has lasted for so long, the time until the next look.
+pub(super) fn look_again(lasted: Duration, poll_interval: Duration) -> Duration {
+    match lasted < LOOK_AGAIN_OFTEN {
+        true => LOOK_AGAIN.min(poll_interval.max(ONCE_PAUSE)),
+        false => LOOK_AGAIN_LATER,
+    }
+}
 
 /// How often a wait for the source looks whether anything was answered meanwhile.
 const LISTEN: Duration = Duration::from_millis(500);
@@ -90,7 +98,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
             match answer.map_err(|silence| last.take().unwrap_or_else(|| no_answer(silence).into())).flatten()
             {
                 Ok(()) => {
-                    let lost = self.complain_of_lost_access();
+                    let lost = self.complain_of_no_access();
                     return if gives_up { lost } else { Ok(()) };
                 }
                 Err(error) if error.is_passing() => {
@@ -107,8 +115,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
         }
     }
 
-    /// Whether the source refuses an action although the credential sees every project: nothing that comes back
-    /// by itself.
+    /// Whether the source refuses an action although the credential sees projects: nothing that comes back by itself.
     async fn is_refused(&self, error: &CaptureError) -> bool {
         error.is_access_lost() && self.look_around_once().await.is_ok()
     }
@@ -134,17 +141,14 @@ impl<S: Source, J: Journal> Capture<S, J> {
                 return Err(error);
             }
             let (began, since) = *trouble.get_or_insert_with(|| (Instant::now(), Timestamp::now()));
-            let pause = match began.elapsed() < LOOK_AGAIN_OFTEN {
-                true => LOOK_AGAIN.min(self.settings.poll_interval.max(ONCE_PAUSE)),
-                false => LOOK_AGAIN_LATER,
-            };
+            let pause = look_again(began.elapsed(), self.settings.poll_interval);
             self.wait(&error, pause, since).await;
             self.in_flight.retry_now();
         }
     }
 
     /// Says what is wrong and since when, and waits. Whoever shows the board says it once.
-    async fn wait(&self, error: &CaptureError, pause: Duration, since: Timestamp) {
+    pub(super) async fn wait(&self, error: &CaptureError, pause: Duration, since: Timestamp) {
         let problem = error.problem().clone();
         tracing::debug!(%problem, "waiting");
         let next = Timestamp::now().checked_add(pause).ok();

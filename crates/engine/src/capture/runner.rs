@@ -8,42 +8,37 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt};
+use futures::FutureExt;
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::access::Access;
+use super::aside::Aside;
 use super::detail::InFlight;
 use super::differ::Details;
 use super::fields::Fields;
 use super::hook::Hooked;
-use super::patience::ONCE_PATIENCE;
 use super::recorder::{Onlookers, recorder};
 use super::remembered::{LOG_BEGAN, remembered};
 use super::unreadable::AllUnreadable;
-use super::{Capture, CaptureError, Progress, Settings, Until, anew, bearable, prune_every};
+use super::{Capture, CaptureError, Progress, Settings, Until, anew, prune_every};
 use crate::clock::Clock;
 use crate::journal::{Ask, Journal, JournalError};
 use crate::observation::Channel;
-use crate::problem::Remedy;
-use crate::schema::TableId;
+use crate::problem::{Problem, Remedy};
+use crate::schema::{Table, TableId};
 use crate::source::{Project, Source, Urgency};
 use crate::status::{Board, Held, State, Status};
 
 /// Projects read at the same time.
 pub(super) const PROJECTS_AT_ONCE: usize = 4;
-/// With `once`, passes over everything: what changes meanwhile never prolongs it further.
-const PASSES: u32 = 3;
 /// How often pruning is due, unless things are kept for so short that it is due more often.
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
 /// The longest that a first census waits for what was read to be in the targets.
 const ROWS_FIRST: Duration = Duration::from_secs(30);
-/// How often a wait for details looks whether they are there.
-const DETAILS_LOOK: Duration = Duration::from_millis(100);
 
 /// What is left when a capture ends.
 #[derive(Clone, Debug, Default)]
@@ -52,8 +47,13 @@ pub struct Outcome {
     pub held: BTreeMap<(String, String), Held>,
     /// What is missing or wrong, in words, by project and table.
     pub notes: BTreeMap<(String, String), String>,
-    /// Rows whose detail could not be fetched.
+    /// Rows whose detail could not be fetched; those that changed after the last pass over everything had begun are none
+    /// of them, and neither are those of `unread`.
     pub pending: u64,
+    /// The projects that they are in.
+    pub pending_in: Vec<String>,
+    /// Why tables and projects could not be read, while others were.
+    pub unread: Vec<Problem>,
 }
 
 /// Runs a capture.
@@ -103,6 +103,7 @@ pub async fn run<S: Source, J: Journal>(
         board,
         progress,
         access: Access::default(),
+        aside: Aside::default(),
         in_flight: InFlight::default(),
         unreadable: AllUnreadable::default(),
         fields,
@@ -115,13 +116,9 @@ pub async fn run<S: Source, J: Journal>(
     };
     let channels = async {
         // Cancel-safe: everything a channel has observed is either recorded or will be observed again.
-        let result = tokio::select! {
-            result = capture.channels(until, known).boxed() => result,
-            () = cancel.cancelled() => Ok(()),
-        };
-        let outcome = match result {
-            Ok(()) => capture.outcome().await,
-            Err(error) => Err(error),
+        let outcome = tokio::select! {
+            outcome = capture.channels(until, known).boxed() => outcome,
+            () = cancel.cancelled() => capture.outcome(None).await,
         };
         recording_ends.cancel();
         outcome
@@ -154,7 +151,7 @@ struct FirstRound {
 const SHAPE: &str = "details";
 
 impl<S: Source, J: Journal> Capture<S, J> {
-    async fn channels(&self, until: Until, known: Progress) -> Result<(), CaptureError> {
+    async fn channels(&self, until: Until, known: Progress) -> Result<Outcome, CaptureError> {
         let (began, was_here) = (known.logging, !known.projects.is_empty());
         // Whether everything has been read is to be seen: a project that comes into view has not.
         self.progress.send_replace(Progress { loaded: false, ..known });
@@ -174,18 +171,22 @@ impl<S: Source, J: Journal> Capture<S, J> {
         .boxed();
         let rounds = async {
             match until {
-                Until::Once => self.once(began).await,
-                Until::Cancelled => self.follow(began).await,
+                Until::Once => self.once().await,
+                Until::Cancelled => {
+                    self.follow(began).await?;
+                    self.outcome(None).await
+                }
             }
         }
         .boxed();
         // Cancel-safe: the details that are under way when the rounds end are pending in the journal, deliveries
         // wait in the inbox.
         tokio::select! {
-            result = rounds => result,
-            result = details => result,
-            result = hooks => result,
+            result = rounds => return result,
+            result = details => result?,
+            result = hooks => result?,
         }
+        self.outcome(None).await
     }
 
     /// Details may have been switched on or off since the last run.
@@ -201,7 +202,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
     }
 
     /// What was to be read anew has been.
-    async fn end_anew(&self) -> Result<(), CaptureError> {
+    pub(super) async fn end_anew(&self) -> Result<(), CaptureError> {
         Ok(anew::end(&*self.journal, &self.settings.tables).await?)
     }
 
@@ -209,81 +210,96 @@ impl<S: Source, J: Journal> Capture<S, J> {
     async fn load_all(&self, began: bool) -> Result<(), CaptureError> {
         // Without them the rows are still worth reading.
         let fields = self.read_fields_if_due().await;
-        self.each_project(|project| self.load_project(project).boxed()).await?;
-        if self.complain_of_lost_access().is_err() {
+        self.round(!began, &|project, table| self.load_part(project, table).boxed()).await?;
+        self.note_loaded().await?;
+        fields
+    }
+
+    /// Loads a table, unless that is done; whether the source was asked.
+    pub(super) async fn load_part(
+        &self,
+        project: Project,
+        table: &'static Table,
+    ) -> Result<bool, CaptureError> {
+        self.load(&project, table).await
+    }
+
+    /// Once everything has been read, the log begins, and the tasks are told.
+    pub(super) async fn note_loaded(&self) -> Result<(), CaptureError> {
+        let Progress { projects, loaded, logging, .. } = self.progress.borrow().clone();
+        if loaded && logging {
             return Ok(());
         }
-        if !began {
+        for project in &projects {
+            for table in &self.settings.tables {
+                if !self.is_loaded(project, table).await? {
+                    return Ok(());
+                }
+            }
+        }
+        if !logging {
             self.recorder.begin_log().await?;
             self.remember(LOG_BEGAN, &json!(true)).await?;
         }
         self.progress.send_if_modified(|progress| {
             !(std::mem::replace(&mut progress.loaded, true) & std::mem::replace(&mut progress.logging, true))
         });
-        fields
-    }
-
-    /// One table that cannot be read keeps no other from being read; here and below.
-    async fn load_project(&self, project: Project) -> Result<(), CaptureError> {
-        let mut outcome = Ok(());
-        for table in &self.settings.tables {
-            outcome = outcome.and(self.load(&project, table).await);
-        }
-        outcome
+        Ok(())
     }
 
     async fn poll_all(&self) -> Result<(), CaptureError> {
-        self.each_project(|project| self.poll_project(project).boxed()).await
+        self.round(false, &|project, table| self.poll_loaded(project, table).boxed()).await
     }
 
-    async fn poll_project(&self, project: Project) -> Result<(), CaptureError> {
-        let mut outcome = Ok(());
-        for table in &self.settings.tables {
-            if self.is_loaded(&project, table).await? {
-                outcome = outcome.and(self.poll(&project, table).await);
-            }
+    /// Polls a table, once it has been read.
+    pub(super) async fn poll_loaded(
+        &self,
+        project: Project,
+        table: &'static Table,
+    ) -> Result<bool, CaptureError> {
+        let loaded = self.is_loaded(&project, table).await?;
+        if loaded {
+            self.poll(&project, table).await?;
         }
-        outcome
+        Ok(loaded)
     }
 
     async fn census_all(&self) -> Result<(), CaptureError> {
-        self.each_project(|project| self.census_project(project).boxed()).await
+        let compared = self.round(false, &|project, table| self.compare_loaded(project, table).boxed()).await;
+        self.aside.owe_censuses();
+        compared
     }
 
-    /// Tables without an order by update are listed whole by every poll: that is their census.
-    async fn census_project(&self, project: Project) -> Result<(), CaptureError> {
-        let mut outcome = Ok(());
-        for table in self.settings.tables.iter().filter(|table| table.newest_first) {
-            if self.is_loaded(&project, table).await? {
-                let head = *self.journal.head().borrow();
-                let census = async {
-                    self.census(&project, table, Urgency::Census, Channel::Census).await?;
-                    self.doubt_dangling(&project, table, head).await
-                };
-                outcome = outcome.and(census.await);
-            }
+    /// Compares a table, once it has been read. Tables without an order by update are listed whole by every poll: that is
+    /// their census.
+    pub(super) async fn compare_loaded(
+        &self,
+        project: Project,
+        table: &'static Table,
+    ) -> Result<bool, CaptureError> {
+        let due = table.newest_first && self.is_loaded(&project, table).await?;
+        if due {
+            self.compare(&project, table).await?;
         }
-        outcome
+        Ok(due)
     }
 
-    async fn each_project<F>(&self, work: impl Fn(Project) -> F) -> Result<(), CaptureError>
-    where
-        F: Future<Output = Result<(), CaptureError>>,
-    {
-        futures::stream::iter(self.access.visible())
-            .map(work)
-            .buffer_unordered(PROJECTS_AT_ONCE)
-            .fold(Ok(()), async |outcome: Result<(), CaptureError>, project| outcome.and(project))
-            .await
+    /// A census, and what it puts in doubt.
+    pub(super) async fn compare(&self, project: &Project, table: &'static Table) -> Result<(), CaptureError> {
+        let head = *self.journal.head().borrow();
+        self.census(project, table, Urgency::Census, Channel::Census).await?;
+        self.doubt_dangling(project, table, head).await
     }
 
     /// Load, then poll and census on their rhythms, for ever.
     async fn follow(&self, began: bool) -> Result<(), CaptureError> {
         self.patiently(!began, || self.first_round(began).boxed()).await?;
-        self.patiently(false, || self.end_anew().boxed()).await?;
+        if self.aside.is_empty() {
+            self.patiently(false, || self.end_anew().boxed()).await?;
+        }
         let first = FirstRound::default();
-        let rounds = (self.polls(&first), self.censuses(&first), self.prunes());
-        futures::future::try_join3(rounds.0, rounds.1, rounds.2).await.map(drop)
+        let rounds = (self.polls(&first), self.censuses(&first), self.prunes(), self.retries());
+        futures::future::try_join4(rounds.0, rounds.1, rounds.2, rounds.3).await.map(drop)
     }
 
     /// One of the first poll and the first census is over. What they find happened while nobody could be told: from
@@ -296,7 +312,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
     }
 
     async fn first_round(&self, began: bool) -> Result<(), CaptureError> {
-        self.look_around().await?;
+        self.look_around_once().await?;
         let began = began || self.progress.borrow().logging;
         let loaded = self.load_all(began).await;
         // Where only the custom fields could not be read and earlier ones are known, changes need not wait for that:
@@ -317,13 +333,14 @@ impl<S: Source, J: Journal> Capture<S, J> {
     }
 
     async fn poll_round(&self) -> Result<(), CaptureError> {
-        self.look_around().await?;
+        self.look_around_once().await?;
         // A project that came into view is read for the first time.
-        let logging = self.progress.borrow().logging;
-        let loaded = self.load_all(logging).await;
-        self.board.update(|status| status.capture.enter(State::Polling));
+        let loaded = self.load_all(true).await;
+        if self.lost_access().is_none() {
+            self.board.update(|status| status.capture.enter(State::Polling));
+        }
         let polled = self.poll_all().await;
-        loaded.and(polled).and(self.complain_of_lost_access())
+        loaded.and(polled)
     }
 
     async fn censuses(&self, first: &FirstRound) -> Result<(), CaptureError> {
@@ -339,7 +356,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
 
     /// Waits, within reason, until tasks that are on their way have written what was read: a census proves what people
     /// would rather see first.
-    async fn rows_first(&self) {
+    pub(super) async fn rows_first(&self) {
         let head = self.journal.head().borrow().0;
         let on_the_way = |status: &Status| {
             status.tasks.values().any(|task| {
@@ -370,7 +387,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
     }
 
     /// Forgets what nobody needs any more; where there is no room to do so it is left to the next time.
-    async fn prune(&self) -> Result<(), CaptureError> {
+    pub(super) async fn prune(&self) -> Result<(), CaptureError> {
         match self.journal.prune(self.settings.retention).await {
             Err(error) if error.remedy == Remedy::NeedsHuman => Err(error.into()),
             Err(error) => {
@@ -385,113 +402,16 @@ impl<S: Source, J: Journal> Capture<S, J> {
         let next = Timestamp::now().checked_add(pause).ok();
         let head = self.journal.head().borrow().0;
         let requests = self.source.requests();
+        // What was asked for and is not visible is waited for, while the others are followed.
+        let state = match self.lost_access() {
+            Some(problem) => State::Waiting { problem, next },
+            None => State::Following { next },
+        };
         self.board.update(|status| {
             status.head = head;
             status.requests = requests;
-            status.capture.enter(State::Following { next });
+            status.capture.enter(state);
         });
         tokio::time::sleep(pause).await;
-    }
-
-    /// Everything once: load, poll, census, and the details that are due; again only where something is open.
-    async fn once(&self, began: bool) -> Result<(), CaptureError> {
-        let mut began = began;
-        for pass in 1..=PASSES {
-            self.insistently(|| self.look_around_once().boxed()).await?;
-            self.insistently(|| self.in_full_view(self.load_all(began)).boxed()).await?;
-            began = true;
-            self.board.update(|status| status.capture.enter(State::Polling));
-            self.insistently(|| self.in_full_view(self.poll_all()).boxed()).await?;
-            if pass == 1 {
-                self.board.update(|status| status.capture.enter(State::Delivering));
-                self.rows_first().await;
-            }
-            self.board.update(|status| status.capture.enter(State::Census));
-            self.insistently(|| self.in_full_view(self.census_all()).boxed()).await?;
-            self.board.update(|status| status.capture.enter(State::Detailing));
-            self.in_flight.retry_now();
-            self.await_details().await?;
-            self.hooks_settled().await?;
-            self.insistently(|| self.read_fields_if_due().boxed()).await?;
-            let outcome = self.outcome().await?;
-            if outcome.pending == 0 {
-                self.insistently(|| self.end_anew().boxed()).await?;
-                if outcome.notes.is_empty() || pass > 1 {
-                    break;
-                }
-            }
-        }
-        self.prune().await?;
-        // The last look-up is no longer pending as soon as it is written; the copies of its row come after it.
-        self.recorder.settled().await?;
-        self.progress.send_modify(|progress| progress.finished = true);
-        self.board.update(|status| status.capture.enter(State::Stopped));
-        Ok(())
-    }
-
-    /// A step of `once`, unless a project has gone out of view: left out in silence it would pass for done.
-    async fn in_full_view(
-        &self,
-        step: impl Future<Output = Result<(), CaptureError>>,
-    ) -> Result<(), CaptureError> {
-        self.complain_of_lost_access()?;
-        step.await
-    }
-
-    /// Waits until every detail is there that can be had; not for ever where none comes any more.
-    async fn await_details(&self) -> Result<(), CaptureError> {
-        let (mut least, mut progressed) = (u64::MAX, Instant::now());
-        while bearable(self.details_settled().await)? != Some(true) {
-            if let Some(pending) = bearable(self.pending().await)?
-                && pending < least
-            {
-                (least, progressed) = (pending, Instant::now());
-            }
-            if progressed.elapsed() > ONCE_PATIENCE {
-                return Ok(());
-            }
-            tokio::time::sleep(DETAILS_LOOK).await;
-        }
-        Ok(())
-    }
-
-    /// Rows whose detail is pending, in all visible projects.
-    async fn pending(&self) -> Result<u64, CaptureError> {
-        let mut pending = 0_u64;
-        for project in self.access.visible() {
-            for table in &self.settings.tables {
-                let counts = self.journal.counts(table.id, project.id).await?;
-                pending = pending.saturating_add(counts.pending);
-            }
-        }
-        Ok(pending)
-    }
-
-    async fn outcome(&self) -> Result<Outcome, CaptureError> {
-        let mut outcome = Outcome::default();
-        let status = self.board.read();
-        for (project, tables) in &status.projects {
-            for (table, status) in tables {
-                let key = (project.clone(), table.clone());
-                if let Some(held) = &status.held {
-                    outcome.held.insert(key.clone(), held.clone());
-                }
-                if let Some(note) = &status.note {
-                    outcome.notes.insert(key, note.clone());
-                }
-            }
-        }
-        for project in self.access.visible() {
-            for table in &self.settings.tables {
-                self.count(&project, table).await?;
-            }
-        }
-        outcome.pending = self.pending().await?;
-        let (head, requests) = (self.journal.head().borrow().0, self.source.requests());
-        self.board.update(|status| {
-            status.head = head;
-            status.requests = requests;
-        });
-        Ok(outcome)
     }
 }

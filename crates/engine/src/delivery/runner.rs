@@ -248,7 +248,8 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         if finished && times >= IN_VAIN {
             return Err(DeliveryError::InVain(Box::new(problem)));
         }
-        let pause = RETRY_PAUSE.saturating_mul(2_u32.saturating_pow(times.saturating_sub(1))).min(LONGEST_PAUSE);
+        let pause =
+            RETRY_PAUSE.saturating_mul(2_u32.saturating_pow(times.saturating_sub(1))).min(LONGEST_PAUSE);
         let next = Timestamp::now().checked_add(pause).ok();
         self.enter(State::Waiting { problem, next });
         // Cancel-safe: only waits. Where the capture is gone nothing changes any more.
@@ -390,10 +391,14 @@ impl<J: Journal, T: Target> Delivery<J, T> {
 
     /// Deletes the rows of projects that are configured no more, unless a rebuild does it anyway.
     async fn let_go(&mut self, projects: &[Project]) -> Result<bool, DeliveryError> {
-        let left = |owned: &&Owned| !projects.iter().any(|project| project.id.0 == owned.project_id);
+        let progress = self.progress.borrow().clone();
+        let left = |owned: &&Owned| {
+            !projects.iter().any(|project| project.id.0 == owned.project_id)
+                // Of all that the credential sees, a project that is missing may only be out of view.
+                && !progress.may_be_out_of_view(&owned.project)
+        };
         let gone: Vec<Owned> = self.owned.iter().filter(left).cloned().collect();
-        // Of all that the credential sees, a project that is missing may only be out of view.
-        if gone.is_empty() || self.position.rebuilding || self.progress.borrow().everything {
+        if gone.is_empty() || self.position.rebuilding {
             return Ok(true);
         }
         Ok(self.sweep(&gone, &self.all_tables()).await? && self.disown(&gone).await?)

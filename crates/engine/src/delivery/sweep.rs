@@ -30,18 +30,21 @@ impl<J: Journal, T: Target> Delivery<J, T> {
                 self.count().await?;
                 return Ok(true);
             }
-            let (projects, everything) = (self.projects(), self.progress.borrow().everything);
+            let progress = self.progress.borrow().clone();
+            let projects = &progress.projects;
             // Of all that the credential sees, a project that is missing may only be out of view, unless its
             // identifier is another's by now.
             let is_here =
                 |owned: &Owned, one: &Project| one.id.0 == owned.project_id || one.name == owned.project;
-            let out_of_view =
-                |owned: &Owned| everything && !projects.iter().any(|project| is_here(owned, project));
+            let out_of_view = |owned: &Owned| {
+                progress.may_be_out_of_view(&owned.project)
+                    && !projects.iter().any(|project| is_here(owned, project))
+            };
             let owned: Vec<Owned> = self.owned.iter().filter(|owned| !out_of_view(owned)).cloned().collect();
             if !self.sweep(&owned, &tables).await? {
                 return Ok(false);
             }
-            let left = |owned: &Owned| !is_kept(owned, &projects);
+            let left = |owned: &Owned| !is_kept(owned, projects);
             let gone: Vec<Owned> = owned.into_iter().filter(left).collect();
             if !gone.is_empty() && !self.disown(&gone).await? {
                 return Ok(false);

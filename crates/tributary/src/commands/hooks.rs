@@ -157,7 +157,7 @@ impl Hook<'_> {
         let url = self.settings.url(&keys.token());
         let names = match &self.pipeline.source.projects {
             Projects::Named(names) => names.clone(),
-            Projects::All => vec!["PROJECT".to_owned()],
+            Projects::All | Projects::AllBut(_) => vec!["PROJECT".to_owned()],
         };
         let look = Look::beside(self.pipeline).await?;
         let steps = |name: &String| {
@@ -472,7 +472,7 @@ async fn remove(pipeline: &Pipeline, look: &Look, kept: BTreeMap<i64, String>) -
 fn pages(pipeline: &Pipeline, source: &CodingSource) -> Vec<String> {
     let names = match &pipeline.source.projects {
         Projects::Named(names) => names.clone(),
-        Projects::All => vec!["PROJECT".to_owned()],
+        Projects::All | Projects::AllBut(_) => vec!["PROJECT".to_owned()],
     };
     names.into_iter().map(|name| source.hook_page(&Project { id: ProjectId(0), name })).collect()
 }

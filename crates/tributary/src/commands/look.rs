@@ -63,7 +63,11 @@ impl Look {
     /// The source does not answer, or does not show a project that is named.
     pub(super) async fn projects(&self) -> Result<Vec<Project>, Problem> {
         let mut roster = self.source.roster(Urgency::Poll).await.map_err(|error| error.problem)?;
-        let Projects::Named(names) = &self.source.settings().projects else { return Ok(roster) };
+        let wanted = &self.source.settings().projects;
+        let Projects::Named(names) = wanted else {
+            roster.retain(|project| !wanted.excludes(&project.name));
+            return Ok(roster);
+        };
         // As a sync finds them.
         let find = |name: &String| {
             let exact = roster.iter().find(|project| project.name == *name);
@@ -132,8 +136,11 @@ async fn follow_names(settings: &mut CodingSettings, state: &Path) -> Vec<(Strin
     let Projects::Named(names) = &mut settings.projects else { return Vec::new() };
     let mut known = peek(state, async |journal| renamed(journal).await).await.unwrap_or_default();
     known.retain(|(asked, _)| names.contains(asked));
-    for (asked, project) in &known {
-        names.iter_mut().filter(|name| *name == asked).for_each(|name| name.clone_from(&project.name));
+    // Each once: the new identifier of one may be the old one of another.
+    for name in names {
+        if let Some((_, project)) = known.iter().find(|(asked, _)| asked == name) {
+            name.clone_from(&project.name);
+        }
     }
     known
 }

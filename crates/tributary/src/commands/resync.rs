@@ -52,7 +52,7 @@ async fn from_mirror(
         )
     });
     let summary = Summary::of(&[rebuilt.status], started.elapsed());
-    Ok(Report { summary, notes: unfinished.into_iter().collect() })
+    Ok(Report { summary, notes: unfinished.into_iter().collect(), unfinished: Vec::new() })
 }
 
 /// Which tables are meant.

@@ -51,7 +51,7 @@ pub(super) async fn until_stopped<T>(
 /// Shows what a run did.
 ///
 /// # Errors
-/// The standard output is full.
+/// The standard output is full; or something could not be read, while everything else was.
 pub(super) fn show(report: &Report, once: bool, json: bool) -> Result<Done, Failure> {
     for note in &report.notes {
         tracing::warn!("{note}");
@@ -62,15 +62,25 @@ pub(super) fn show(report: &Report, once: bool, json: bool) -> Result<Done, Fail
         exit::print(&report.summary.to_string())?;
     }
     let held = report.summary.held();
-    if held == 0 {
-        // The notes name them.
-        return Ok(if once && report.summary.unreadable > 0 { Done::Unreadable } else { Done::All });
+    if held > 0 {
+        say_held(held);
     }
+    if !report.unfinished.is_empty() {
+        return Err(Failure::Problems(report.unfinished.clone()));
+    }
+    // Who follows is told meanwhile; a stop is no result.
+    Ok(match held {
+        1.. if once => Done::Held,
+        // The notes name them.
+        _ if once && report.summary.unreadable > 0 => Done::Unreadable,
+        _ => Done::All,
+    })
+}
+
+fn say_held(held: u64) {
     tracing::warn!(
         held,
         "{} held because too many rows vanished at once; if the source is right, run `tributary sync` with --accept-deletes",
         if held == 1 { "1 delete is".to_owned() } else { format!("{held} deletes are") }
     );
-    // Who follows is told meanwhile; a stop is no result.
-    Ok(if once { Done::Held } else { Done::All })
 }

@@ -351,7 +351,10 @@ async fn repair(
         };
         let stop = Stop::default();
         let pipelines = vec![pipeline.clone()];
-        until_stopped(stop.clone(), sync::run(pipelines, options, screen.clone(), stop)).await?;
+        let ran = until_stopped(stop.clone(), sync::run(pipelines, options, screen.clone(), stop)).await?;
+        if !ran.unfinished.is_empty() {
+            return Err(Failure::Problems(ran.unfinished));
+        }
     }
     let scope = match broken {
         None => scope(report),

@@ -49,6 +49,28 @@ fn with(source: &str, rest: &str) -> String {
 }
 
 #[test]
+fn exclude_leaves_projects_out_of_all_of_them() {
+    let text = |projects: &str, exclude: &str| {
+        format!(
+            "source: {{ team: acme, projects: {projects}, exclude: {exclude}, auth: {{ token: t }} }}\n\
+             target: {{ sqlite: {{ path: c.db }} }}\n"
+        )
+    };
+    let parse = |text: &str| read(Path::new("p.yaml"), text, &|_| None);
+    let pipeline = parse(&text("[\"*\"]", "[old, sandbox]")).unwrap();
+    assert_eq!(pipeline.source.projects, Projects::AllBut(vec!["old".to_owned(), "sandbox".to_owned()]));
+    assert_eq!(parse(&text("[\"*\"]", "[]")).unwrap().source.projects, Projects::All);
+    let wrong = |projects: &str, exclude: &str| {
+        let found = parse(&text(projects, exclude)).unwrap_err();
+        found.into_iter().map(|finding| (finding.path, finding.problem.code)).collect::<Vec<_>>()
+    };
+    let one = |path: &str, code: &str| vec![(path.to_owned(), code.to_owned())];
+    assert_eq!(wrong("[app]", "[old]"), one("source.exclude", "CONFIG-CONTRADICTION"));
+    assert_eq!(wrong("[\"*\"]", "[\"a*\"]"), one("source.exclude[0]", "CONFIG-VALUE"));
+    assert_eq!(wrong("[\"*\"]", "[a, a]"), one("source.exclude[1]", "CONFIG-CONTRADICTION"));
+}
+
+#[test]
 fn what_is_not_said_has_the_documented_default() {
     let pipeline = good(GOOD);
     assert_eq!(pipeline.name, "mobile");

@@ -50,26 +50,80 @@ pub(crate) struct Found {
     types: Vec<(ProjectId, IssueTypes)>,
     /// Iteration codes that no project has now.
     pub(crate) unknown_iterations: Vec<i64>,
+    /// Projects whose issue types could not be read.
+    untyped: Vec<(Project, SourceError)>,
+    /// Iteration codes of which it could not be said whether a project has them.
+    doubtful: Vec<(i64, SourceError)>,
 }
 
 /// Asks the source about everything that the filter of a pipeline names.
+///
+/// # Errors
+/// It cannot be asked about one of them.
 pub(crate) async fn ask(
     pipeline: &Pipeline,
     source: &CodingSource,
     projects: &[Project],
 ) -> Result<Found, SourceError> {
+    let mut found = inquire(pipeline, source, projects).await;
+    let untyped = found.untyped.pop().map(|(_, error)| error);
+    match untyped.or_else(|| found.doubtful.pop().map(|(_, error)| error)) {
+        Some(error) => Err(error),
+        None => Ok(found),
+    }
+}
+
+/// Asks about as much of it as can be said.
+async fn inquire(pipeline: &Pipeline, source: &CodingSource, projects: &[Project]) -> Found {
     let mut found = Found::default();
     if filter::names_types(types(pipeline)) {
         for project in projects {
-            found.types.push((project.id, source.issue_types(project).await?));
+            match source.issue_types(project).await {
+                Ok(types) => found.types.push((project.id, types)),
+                Err(error) => found.untyped.push((project.clone(), error)),
+            }
         }
     }
     for code in codes(pipeline) {
-        if !source.has_iteration(code, projects).await? {
-            found.unknown_iterations.push(code);
+        match source.has_iteration(code, projects).await {
+            Ok(true) => {}
+            Ok(false) => found.unknown_iterations.push(code),
+            Err(error) => found.doubtful.push((code, error)),
         }
     }
-    Ok(found)
+    found
+}
+
+/// Takes from memory what one project did not say; the error, where that matters and memory does not know it either.
+async fn recollect(
+    pipeline: &Pipeline,
+    found: &mut Found,
+    projects: &[Project],
+    journal: &impl Journal,
+) -> Result<Option<SourceError>, JournalError> {
+    let mut untyped = None;
+    for (project, error) in std::mem::take(&mut found.untyped) {
+        match recall(journal, &types_of(project.id)).await? {
+            Some(types) => found.types.push((project.id, types)),
+            None => untyped = Some((project, error)),
+        }
+    }
+    for (code, error) in std::mem::take(&mut found.doubtful) {
+        if !seen(pipeline, journal).await?.contains(&code) && !mirrored(code, projects, journal).await? {
+            return Ok(Some(error));
+        }
+    }
+    let Some((project, error)) = untyped else { return Ok(None) };
+    if of(pipeline, found).is_err() {
+        return Ok(Some(error));
+    }
+    // The others have the types that are named.
+    tracing::warn!(
+        project = %project.name, problem = %error.problem,
+        "which issue types this project has cannot be read: until the next start, issues of its own types are not \
+         among those that are wanted"
+    );
+    Ok(None)
 }
 
 /// The filter of a pipeline, iterations aside that are not there now.
@@ -100,11 +154,12 @@ pub(crate) async fn work_out(
         () = cancel.cancelled() => return Ok(None),
     };
     loop {
-        let error = match ask(pipeline, source, &projects).await {
-            Ok(found) => return judge(pipeline, &found, &projects, journal, cancel).await.map(Some),
-            Err(error) => error,
+        let mut found = inquire(pipeline, source, &projects).await;
+        let Some(error) = recollect(pipeline, &mut found, &projects, journal).await? else {
+            return judge(pipeline, &found, &projects, journal, cancel).await.map(Some);
         };
-        if !matches!(error.kind, SourceErrorKind::Transient | SourceErrorKind::AccessLost) {
+        // Where the capture has ended with everything else done, nobody waits any longer.
+        if error.kind == SourceErrorKind::Credential || progress.borrow().finished {
             return Err(FilterError::Problem(error.problem));
         }
         let next = Timestamp::now().checked_add(ASK_AGAIN).ok();

@@ -128,6 +128,8 @@ pub(crate) struct Ended {
     pub(crate) outcome: Outcome,
     /// What needs a person; empty when all went well.
     pub(crate) problems: Vec<Problem>,
+    /// What could not be read or fetched, while everything else was: with `once`.
+    pub(crate) unfinished: Vec<Problem>,
     /// What the configuration names and the source does not have.
     pub(crate) findings: Vec<FileFinding>,
 }
@@ -212,12 +214,12 @@ impl Open {
         if let Some(journal) = Arc::into_inner(journal) {
             close(journal).await;
         }
-        let Joined { outcome, mut problems, findings } = joined;
+        let Joined { outcome, mut problems, unfinished, findings } = joined;
         if let Some(gone) = gone {
             // What else failed, failed because of it.
             problems.insert(0, gone);
         }
-        Ended { status: board.read(), outcome, problems, findings }
+        Ended { status: board.read(), outcome, problems, unfinished, findings }
     }
 }
 
@@ -372,11 +374,15 @@ impl Parts {
                 // What vanished and is held cannot be looked up: then the hold is what there is to say.
                 let held = outcome.held.values().fold(0_u64, |sum, held| sum.saturating_add(held.rows));
                 let pending = outcome.pending.saturating_sub(held);
-                joined.outcome = outcome;
-                if !self.once || pending == 0 || self.cancel.is_cancelled() {
-                    return true;
+                if self.once && !self.cancel.is_cancelled() {
+                    // What could be read is brought to its end.
+                    joined.unfinished.extend(outcome.unread.clone());
+                    if pending > 0 {
+                        joined.unfinished.push(incomplete(pending, &outcome.pending_in));
+                    }
                 }
-                incomplete(pending)
+                joined.outcome = outcome;
+                return true;
             }
             Ok(Part::Delivery(Ok(())) | Part::Hook(Ok(())) | Part::Aborted) => return true,
             Ok(Part::Hook(Err(problem))) => problem,
@@ -401,6 +407,7 @@ impl Parts {
 struct Joined {
     outcome: Outcome,
     problems: Vec<Problem>,
+    unfinished: Vec<Problem>,
     findings: Vec<FileFinding>,
 }
 
@@ -461,11 +468,17 @@ pub(super) fn bug(why: impl Into<String>) -> Problem {
     )
 }
 
-fn incomplete(pending: u64) -> Problem {
+fn incomplete(pending: u64, projects: &[String]) -> Problem {
+    let names: Vec<String> = projects.iter().map(|project| format!("`{project}`")).collect();
+    let kind = if names.len() == 1 { "project" } else { "projects" };
     Problem::new(
         "SYNC-INCOMPLETE",
         "Cannot fetch every detail",
-        format!("{} still without", crate::present::text::plural(pending, "row")),
+        format!(
+            "{} of {kind} {} still without",
+            crate::present::text::plural(pending, "row"),
+            names.join(", ")
+        ),
         "Run it again: what is there stays, what is missing is fetched.",
     )
 }

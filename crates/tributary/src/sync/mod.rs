@@ -52,6 +52,8 @@ pub(crate) struct Report {
     pub(crate) summary: Summary,
     /// What is known to be missing or wrong, in words.
     pub(crate) notes: Vec<String>,
+    /// What could not be read or fetched, while everything else was.
+    pub(crate) unfinished: Vec<Problem>,
 }
 
 /// A stop lets work under way end for so long; with the time it takes to close, it stays below five seconds.
@@ -145,7 +147,8 @@ fn report(ended: Vec<Ended>, took: Duration) -> Result<Report, Failure> {
         .flat_map(|group| &group.outcome.notes)
         .map(|((project, table), note)| format!("{project}/{table}: {note}"))
         .collect();
-    Ok(Report { summary: Summary::of(&boards, took), notes })
+    let unfinished = ended.iter().flat_map(|group| group.unfinished.clone()).collect();
+    Ok(Report { summary: Summary::of(&boards, took), notes, unfinished })
 }
 
 /// The document stored as `name`, if it is there and can be read.

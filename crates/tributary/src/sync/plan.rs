@@ -22,6 +22,7 @@ impl From<Mode> for ShapeMode {
 pub(crate) fn projects(pipeline: &Pipeline) -> CaptureProjects {
     match &pipeline.source.projects {
         Projects::All => CaptureProjects::All,
+        Projects::AllBut(names) => CaptureProjects::AllBut(names.clone()),
         Projects::Named(names) => CaptureProjects::Named(names.clone()),
     }
 }
