@@ -109,7 +109,12 @@ fn give(made: &File, as_of: &Path) {
     }
 }
 
-/// Takes the lock of the file at `path`, which is open; says so when another process holds it for long.
+/// Takes the lock of the file at `path`, which is open; says so when another process holds it for long. It blocks, as
+/// everything here does.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "there is no runtime here, and locks of files cannot be awaited"
+)]
 pub(crate) fn wait_for_lock(file: &File, path: &Path) -> io::Result<()> {
     let began = Instant::now();
     while began.elapsed() < SAY_AFTER {
