@@ -51,6 +51,7 @@ mod row;
 mod row_by_row;
 mod sanitize;
 mod service_hooks;
+pub mod trust;
 
 pub use auth::credential::{Credential, OAuthCredential};
 pub use auth::store::{MemoryTokenStore, RotatedTokens, TokenStore, TokenStoreError};

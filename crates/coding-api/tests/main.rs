@@ -24,3 +24,4 @@ mod server;
 mod service_hooks;
 mod simulator;
 mod sizes;
+mod trust;

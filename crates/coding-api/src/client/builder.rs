@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use url::Url;
 
 use super::resolve::GuardedResolver;
@@ -15,6 +16,7 @@ use crate::base_url::BaseUrl;
 use crate::budget::{Budget, Budgets, DEFAULT_RATE};
 use crate::clock::{Clock, SystemClock};
 use crate::retry::RetryPolicy;
+use crate::trust::{self, NamedCertificates};
 
 /// How long one attempt may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +70,9 @@ pub enum ClientError {
         /// What the library says.
         cause: String,
     },
+    /// The TLS library refused its settings.
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[source] rustls::Error),
     /// The HTTP library refused its settings.
     #[error("cannot set up HTTP: {}", innermost(.0))]
     Http(#[source] reqwest::Error),
@@ -138,7 +143,8 @@ impl ClientBuilder {
         self
     }
 
-    /// A PEM file with further certificate authorities to trust, for a private deployment.
+    /// A PEM file with certificates to trust beside those of the system, for a private deployment: authorities, or the
+    /// server's own as it stands.
     pub fn ca_file(mut self, path: impl AsRef<Path>) -> Self {
         self.ca_file = Some(path.as_ref().to_owned());
         self
@@ -195,9 +201,8 @@ impl ClientBuilder {
         if let Some(path) = self.ca_file {
             let pem =
                 std::fs::read(&path).map_err(|source| ClientError::CaFile { path: path.clone(), source })?;
-            let certificates =
-                reqwest::Certificate::from_pem_bundle(&pem).ok().filter(|found| !found.is_empty());
-            http = http.tls_certs_merge(certificates.ok_or(ClientError::CaFormat { path })?);
+            let named = NamedCertificates::new(&pem).map_err(|_| ClientError::CaFormat { path })?;
+            http = http.tls_backend_preconfigured(tls(named).map_err(ClientError::Tls)?);
         }
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryTokenStore::new()));
         let authority = Authority::new(&self.base, self.credential, store, Arc::clone(&self.clock))
@@ -206,4 +211,21 @@ impl ClientBuilder {
         let http = http.build().map_err(refused)?;
         Ok(Client::new(Inner::new(http, self.base, authority, budget, self.retries, self.clock)))
     }
+}
+
+/// TLS that believes the named certificates beside those of the system, and speaks HTTP/2 where the server does.
+fn tls(named: NamedCertificates) -> Result<ClientConfig, rustls::Error> {
+    let provider = trust::provider();
+    // A machine may have none.
+    let named = match rustls_platform_verifier::Verifier::new(Arc::clone(&provider)) {
+        Ok(system) => named.beside(Arc::new(system)),
+        Err(_) => named,
+    };
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(named))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
 }
