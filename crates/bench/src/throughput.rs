@@ -161,7 +161,7 @@ async fn alone(dir: &Path, kind: Kind<'_>, simulator: &Simulator) -> Result<Part
             let url = SecretString::from(database.url().to_string());
             let config = PostgresConfig { url, schema: SCHEMA.to_owned() };
             let config = config.validate().map_err(|findings| format!("{findings:?}"))?;
-            parts::measure(dir, simulator, PostgresTarget::new(config)).await?
+            Box::pin(parts::measure(dir, simulator, PostgresTarget::new(config))).await?
         }
     };
     std::fs::remove_dir_all(dir)?;

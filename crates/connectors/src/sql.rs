@@ -22,8 +22,9 @@ pub(crate) fn keys(table: &TargetTable) -> String {
     join(table.columns.iter().take(table.key_columns).map(|column| quote(&column.name)))
 }
 
-/// The statement that makes `table`; `declared` gives the type behind a kind.
+/// The statement that makes `table` under `name`, quoted; `declared` gives the type behind a kind.
 pub(crate) fn create_table(
+    name: &str,
     table: &TargetTable,
     declared: fn(engine::schema::Kind) -> &'static str,
 ) -> String {
@@ -31,7 +32,7 @@ pub(crate) fn create_table(
         let not_null = if at < table.key_columns { " NOT NULL" } else { "" };
         format!("{} {}{not_null}", quote(&column.name), declared(column.kind))
     }));
-    format!("CREATE TABLE {} ({columns}, PRIMARY KEY ({}))", quote(&table.name), keys(table))
+    format!("CREATE TABLE {name} ({columns}, PRIMARY KEY ({}))", keys(table))
 }
 
 /// What overwrites a row that is there: the columns outside of the key, and `leftovers`, columns of the table

@@ -3,16 +3,20 @@
 //! Every function works inside a transaction of its caller; none commits. Whoever writes anything calls
 //! [`fence`] or [`advance`] in the same transaction.
 
+mod owners;
+
 use engine::failpoint::Step;
 use engine::position::{Fingerprint, Generation, Position, Sequence};
 use engine::problem::Problem;
-use engine::target::{CustomColumn, Owned, StoredField, TargetErrorKind, TargetTable};
+use engine::target::{CustomColumn, StoredField, TargetErrorKind, TargetTable};
 use sqlx::{AssertSqlSafe, PgConnection};
 
+pub(super) use self::owners::{disown, other_owner, own, owned, release, restart_all, restart_others};
 use super::WORDS;
 use super::config::Validated;
 use super::fault::{NO_RIGHT, code};
 use super::shape::exists;
+use super::statement::{query, query_as, query_scalar};
 use crate::definition::{Definition, Names, has_other_use};
 use crate::fault::Fault;
 use crate::sql::quote;
@@ -23,7 +27,7 @@ const FORMAT: i64 = 1;
 const ADVANCE: Step = Step::named("postgres::position");
 
 /// What locks out other tasks while something is looked at and then made: tributary's number, and one for the schema.
-const LOCK: &str = "SELECT pg_advisory_xact_lock(1953655138, hashtext(current_setting('search_path')))";
+const LOCK: &str = "SELECT pg_advisory_xact_lock(1953655138, hashtext(quote_ident($1)))";
 
 /// Each with its name: making one that is there needs a right that a schema need not give any more.
 const TABLES: [(&str, &str); 6] = [
@@ -96,14 +100,14 @@ pub(super) fn names() -> [&'static str; TABLES.len()] {
 
 /// Waits until no other task makes tables or takes projects in the schema; none does until the transaction ends.
 /// Comes before the task's own row is locked, so that no two wait for each other.
-pub(super) async fn lock(connection: &mut PgConnection) -> Result<(), Fault> {
-    sqlx::query(LOCK).execute(connection).await?;
+pub(super) async fn lock(connection: &mut PgConnection, place: &Validated) -> Result<(), Fault> {
+    query(LOCK).bind(place.schema()).execute(connection).await?;
     Ok(())
 }
 
 /// Makes the schema if it is missing; says whether it was there.
 pub(super) async fn create_schema(connection: &mut PgConnection, place: &Validated) -> Result<bool, Fault> {
-    let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)")
+    let there: bool = query_scalar("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)")
         .bind(place.schema())
         .fetch_one(&mut *connection)
         .await?;
@@ -111,7 +115,7 @@ pub(super) async fn create_schema(connection: &mut PgConnection, place: &Validat
         return Ok(true);
     }
     let schema = quote(place.schema());
-    match sqlx::query(AssertSqlSafe(format!("CREATE SCHEMA {schema}"))).execute(connection).await {
+    match query(AssertSqlSafe(format!("CREATE SCHEMA {schema}"))).execute(connection).await {
         Ok(_) => Ok(false),
         Err(error) if code(&error).as_deref() == Some(NO_RIGHT) => {
             let problem = Problem::new(
@@ -130,12 +134,12 @@ pub(super) async fn create_schema(connection: &mut PgConnection, place: &Validat
 }
 
 /// Refuses what a newer version made. Comes before anything else is read: what is in it may mean something else.
-pub(super) async fn refuse_newer(connection: &mut PgConnection) -> Result<(), Fault> {
-    if !exists(connection, "_tributary_format").await? {
+pub(super) async fn refuse_newer(connection: &mut PgConnection, place: &Validated) -> Result<(), Fault> {
+    if !exists(connection, place, "_tributary_format").await? {
         return Ok(());
     }
     let version: Option<i64> =
-        sqlx::query_scalar("SELECT max(version) FROM _tributary_format").fetch_one(connection).await?;
+        query_scalar(place.sql("SELECT max(version) FROM _tributary_format")).fetch_one(connection).await?;
     match version {
         Some(version) if version > FORMAT => Err(WORDS.newer(version, FORMAT)),
         _ => Ok(()),
@@ -144,16 +148,17 @@ pub(super) async fn refuse_newer(connection: &mut PgConnection) -> Result<(), Fa
 
 /// Makes what is missing, the schema as well; refuses what a newer version made. Needs [`lock`].
 pub(super) async fn create(connection: &mut PgConnection, place: &Validated) -> Result<(), Fault> {
-    refuse_newer(connection).await?;
+    refuse_newer(connection, place).await?;
     create_schema(connection, place).await?;
     for (name, sql) in TABLES {
-        if !exists(connection, name).await? {
-            sqlx::query(sql).execute(&mut *connection).await?;
+        if !exists(connection, place, name).await? {
+            query(place.sql(sql)).execute(&mut *connection).await?;
         }
     }
-    sqlx::query(
-        "INSERT INTO _tributary_format (version) SELECT $1 WHERE NOT EXISTS (SELECT 1 FROM _tributary_format)",
-    )
+    query(place.sql(
+        "INSERT INTO _tributary_format (version) SELECT $1 WHERE NOT EXISTS (SELECT 1 FROM \
+             _tributary_format)",
+    ))
     .bind(FORMAT)
     .execute(connection)
     .await?;
@@ -178,30 +183,40 @@ impl Claim {
 }
 
 /// Takes the task over.
-pub(super) async fn raise_epoch(connection: &mut PgConnection, task: &str) -> Result<Claim, Fault> {
+pub(super) async fn raise_epoch(
+    connection: &mut PgConnection,
+    place: &Validated,
+    task: &str,
+) -> Result<Claim, Fault> {
     let raise = "INSERT INTO _tributary_tasks AS t (task, epoch, updated_at) VALUES ($1, 1, now()) \
                  ON CONFLICT (task) DO UPDATE SET epoch = t.epoch + 1 RETURNING epoch, writes";
-    let (epoch, writes) = sqlx::query_as(raise).bind(task).fetch_one(connection).await?;
+    let (epoch, writes) = query_as(place.sql(raise)).bind(task).fetch_one(connection).await?;
     Ok(Claim { epoch, writes })
 }
 
 /// Fails unless the task's row is as the session left it.
-pub(super) async fn fence(connection: &mut PgConnection, task: &str, claim: Claim) -> Result<(), Fault> {
+pub(super) async fn fence(
+    connection: &mut PgConnection,
+    place: &Validated,
+    task: &str,
+    claim: Claim,
+) -> Result<(), Fault> {
     let fence = "UPDATE _tributary_tasks SET writes = $4, updated_at = now() \
                  WHERE task = $1 AND epoch = $2 AND writes IN ($3, $4)";
-    let hit = sqlx::query(fence)
+    let hit = query(place.sql(fence))
         .bind(task)
         .bind(claim.epoch)
         .bind(claim.writes)
         .bind(claim.next().writes)
         .execute(&mut *connection)
         .await?;
-    judge(connection, hit.rows_affected(), task, claim).await
+    judge(connection, place, hit.rows_affected(), task, claim).await
 }
 
 /// Stores where the task stands; fails as [`fence`] does.
 pub(super) async fn advance(
     connection: &mut PgConnection,
+    place: &Validated,
     task: &str,
     claim: Claim,
     position: &Position,
@@ -210,7 +225,7 @@ pub(super) async fn advance(
     let advance = "UPDATE _tributary_tasks SET writes = $4, updated_at = now(), \
                    generation = $5, sequence = $6, fingerprint = $7, rebuilding = $8 \
                    WHERE task = $1 AND epoch = $2 AND writes IN ($3, $4)";
-    let hit = sqlx::query(advance)
+    let hit = query(place.sql(advance))
         .bind(task)
         .bind(claim.epoch)
         .bind(claim.writes)
@@ -221,16 +236,22 @@ pub(super) async fn advance(
         .bind(position.rebuilding)
         .execute(&mut *connection)
         .await?;
-    judge(connection, hit.rows_affected(), task, claim).await?;
+    judge(connection, place, hit.rows_affected(), task, claim).await?;
     Ok(ADVANCE.after()?)
 }
 
 /// Fails unless the task's row was hit, and says why it is not as the session left it.
-async fn judge(connection: &mut PgConnection, hit: u64, task: &str, claim: Claim) -> Result<(), Fault> {
+async fn judge(
+    connection: &mut PgConnection,
+    place: &Validated,
+    hit: u64,
+    task: &str,
+    claim: Claim,
+) -> Result<(), Fault> {
     if hit == 1 {
         return Ok(());
     }
-    let found: Option<i64> = sqlx::query_scalar("SELECT epoch FROM _tributary_tasks WHERE task = $1")
+    let found: Option<i64> = query_scalar(place.sql("SELECT epoch FROM _tributary_tasks WHERE task = $1"))
         .bind(task)
         .fetch_optional(connection)
         .await?;
@@ -248,14 +269,19 @@ async fn judge(connection: &mut PgConnection, hit: u64, task: &str, claim: Claim
 }
 
 /// Where the task stands, if it ever stood anywhere.
-pub(super) async fn position(connection: &mut PgConnection, task: &str) -> Result<Option<Position>, Fault> {
+pub(super) async fn position(
+    connection: &mut PgConnection,
+    place: &Validated,
+    task: &str,
+) -> Result<Option<Position>, Fault> {
     type Stored = (Option<String>, Option<i64>, Option<String>, bool);
-    let stored: Option<Stored> = sqlx::query_as(
-        "SELECT generation, sequence, fingerprint, rebuilding FROM _tributary_tasks WHERE task = $1",
-    )
-    .bind(task)
-    .fetch_optional(connection)
-    .await?;
+    let stored: Option<Stored> =
+        query_as(place.sql(
+            "SELECT generation, sequence, fingerprint, rebuilding FROM _tributary_tasks WHERE task = $1",
+        ))
+        .bind(task)
+        .fetch_optional(connection)
+        .await?;
     Ok(match stored {
         Some((Some(generation), Some(sequence), Some(fingerprint), rebuilding)) => Some(Position {
             generation: Generation(generation),
@@ -267,125 +293,13 @@ pub(super) async fn position(connection: &mut PgConnection, task: &str) -> Resul
     })
 }
 
-/// Projects whose rows the task has written, in any table.
-pub(super) async fn owned(connection: &mut PgConnection, task: &str) -> Result<Vec<Owned>, Fault> {
-    let owned: Vec<(String, i64, String)> = sqlx::query_as(
-        "SELECT DISTINCT team, project_id, project FROM _tributary_owners WHERE task = $1 ORDER BY 1, 2, 3",
-    )
-    .bind(task)
-    .fetch_all(connection)
-    .await?;
-    Ok(owned.into_iter().map(|(team, project_id, project)| Owned { team, project_id, project }).collect())
-}
-
-/// Another task that has rows in `table`.
-pub(super) async fn other_owner(
-    connection: &mut PgConnection,
-    table: &str,
-    task: &str,
-) -> Result<Option<String>, Fault> {
-    let other = "SELECT task FROM _tributary_owners WHERE table_name = $1 AND task <> $2 LIMIT 1";
-    Ok(sqlx::query_scalar(other).bind(table).bind(task).fetch_optional(connection).await?)
-}
-
-/// Notes that the task fills `table` for a project; refuses if another one does. Needs [`lock`].
-pub(super) async fn own(
-    connection: &mut PgConnection,
-    task: &str,
-    table: &str,
-    owned: &Owned,
-) -> Result<(), Fault> {
-    let other: Option<String> = sqlx::query_scalar(
-        "SELECT task FROM _tributary_owners \
-         WHERE table_name = $1 AND team = $2 AND (project_id = $3 OR project = $4) AND task <> $5 LIMIT 1",
-    )
-    .bind(table)
-    .bind(&owned.team)
-    .bind(owned.project_id)
-    .bind(&owned.project)
-    .bind(task)
-    .fetch_optional(&mut *connection)
-    .await?;
-    if let Some(other) = other {
-        return Err(WORDS.owned(&owned.project, table, task, &other));
-    }
-    sqlx::query(
-        "INSERT INTO _tributary_owners (table_name, team, project_id, project, task) VALUES ($1, $2, $3, $4, $5) \
-         ON CONFLICT DO NOTHING",
-    )
-    .bind(table)
-    .bind(&owned.team)
-    .bind(owned.project_id)
-    .bind(&owned.project)
-    .bind(task)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Forgets a project of the task, in all tables.
-pub(super) async fn disown(connection: &mut PgConnection, task: &str, owned: &Owned) -> Result<(), Fault> {
-    sqlx::query(
-        "DELETE FROM _tributary_owners WHERE task = $1 AND team = $2 AND project_id = $3 AND project = $4",
-    )
-    .bind(task)
-    .bind(&owned.team)
-    .bind(owned.project_id)
-    .bind(&owned.project)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Gives up tables that the task does not fill any more, so that another one may. Their rows stay.
-pub(super) async fn release(connection: &mut PgConnection, task: &str, kept: &[&str]) -> Result<(), Fault> {
-    let tables: Vec<String> =
-        sqlx::query_scalar("SELECT DISTINCT table_name FROM _tributary_owners WHERE task = $1")
-            .bind(task)
-            .fetch_all(&mut *connection)
-            .await?;
-    for table in tables.iter().filter(|table| !kept.contains(&table.as_str())) {
-        sqlx::query("DELETE FROM _tributary_owners WHERE task = $1 AND table_name = $2")
-            .bind(task)
-            .bind(table)
-            .execute(&mut *connection)
-            .await?;
-    }
-    Ok(())
-}
-
-/// Makes the other tasks that have rows in `table` start anew: their rows in it are lost.
-pub(super) async fn restart_others(
-    connection: &mut PgConnection,
-    task: &str,
-    table: &str,
-) -> Result<(), Fault> {
-    sqlx::query(
-        "UPDATE _tributary_tasks SET generation = NULL, epoch = epoch + 1 WHERE task <> $1 \
-         AND task IN (SELECT task FROM _tributary_owners WHERE table_name = $2)",
-    )
-    .bind(task)
-    .bind(table)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Makes all tasks that have rows in `table` start anew: some of its columns are empty now.
-pub(super) async fn restart_all(connection: &mut PgConnection, table: &str) -> Result<(), Fault> {
-    sqlx::query(
-        "UPDATE _tributary_tasks SET generation = NULL, epoch = epoch + 1 \
-         WHERE task IN (SELECT task FROM _tributary_owners WHERE table_name = $1)",
-    )
-    .bind(table)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
 /// How many rows the task has put aside.
-pub(super) async fn put_aside_count(connection: &mut PgConnection, task: &str) -> Result<u64, Fault> {
-    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM _tributary_aside WHERE task = $1")
+pub(super) async fn put_aside_count(
+    connection: &mut PgConnection,
+    place: &Validated,
+    task: &str,
+) -> Result<u64, Fault> {
+    let count: i64 = query_scalar(place.sql("SELECT count(*) FROM _tributary_aside WHERE task = $1"))
         .bind(task)
         .fetch_one(connection)
         .await?;
@@ -395,14 +309,15 @@ pub(super) async fn put_aside_count(connection: &mut PgConnection, task: &str) -
 /// Stores the definition of a table that was made or extended.
 pub(super) async fn define(
     connection: &mut PgConnection,
+    place: &Validated,
     table: &str,
     definition: &Definition,
 ) -> Result<(), Fault> {
     let json = serde_json::to_string(definition).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    sqlx::query(
+    query(place.sql(
         "INSERT INTO _tributary_tables (table_name, definition, made_by) VALUES ($1, $2::jsonb, $3) \
          ON CONFLICT (table_name) DO UPDATE SET definition = excluded.definition, made_by = excluded.made_by",
-    )
+    ))
     .bind(table)
     .bind(json)
     .bind(env!("CARGO_PKG_VERSION"))
@@ -412,10 +327,15 @@ pub(super) async fn define(
 }
 
 /// The columns of `table` that stand for custom fields.
-pub(super) async fn fields(connection: &mut PgConnection, table: &str) -> Result<Vec<StoredField>, Fault> {
-    let fields: Vec<(String, String, i64)> = sqlx::query_as(
-        "SELECT column_name, team, field_id FROM _tributary_fields WHERE table_name = $1 ORDER BY added_at, field_id",
-    )
+pub(super) async fn fields(
+    connection: &mut PgConnection,
+    place: &Validated,
+    table: &str,
+) -> Result<Vec<StoredField>, Fault> {
+    let fields: Vec<(String, String, i64)> = query_as(place.sql(
+        "SELECT column_name, team, field_id FROM _tributary_fields WHERE table_name = $1 ORDER BY \
+             added_at, field_id",
+    ))
     .bind(table)
     .fetch_all(connection)
     .await?;
@@ -425,10 +345,14 @@ pub(super) async fn fields(connection: &mut PgConnection, table: &str) -> Result
 
 /// Notes which custom fields stand behind which columns of `table`, and how they are called now. Other teams'
 /// fields stay; a column that another task has just given to one of them is refused.
-pub(super) async fn note_fields(connection: &mut PgConnection, table: &TargetTable) -> Result<(), Fault> {
-    for stored in fields(connection, &table.name).await? {
+pub(super) async fn note_fields(
+    connection: &mut PgConnection,
+    place: &Validated,
+    table: &TargetTable,
+) -> Result<(), Fault> {
+    for stored in fields(connection, place, &table.name).await? {
         if has_other_use(table, &stored, Names::Exact) {
-            sqlx::query("DELETE FROM _tributary_fields WHERE table_name = $1 AND column_name = $2")
+            query(place.sql("DELETE FROM _tributary_fields WHERE table_name = $1 AND column_name = $2"))
                 .bind(&table.name)
                 .bind(&stored.column)
                 .execute(&mut *connection)
@@ -437,14 +361,14 @@ pub(super) async fn note_fields(connection: &mut PgConnection, table: &TargetTab
     }
     for column in &table.columns {
         let Some(CustomColumn { team, field_id, field_name }) = &column.custom else { continue };
-        let noted = sqlx::query(
-            "INSERT INTO _tributary_fields AS t \
-             (table_name, column_name, team, field_id, field_name, type, added_at, named_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, now(), now()) ON CONFLICT (table_name, column_name) DO UPDATE SET \
-             named_at = CASE WHEN t.field_name = excluded.field_name THEN t.named_at ELSE excluded.named_at END, \
-             field_name = excluded.field_name, type = excluded.type \
-             WHERE t.team = excluded.team AND t.field_id = excluded.field_id",
-        )
+        let noted = query(place.sql(
+            "INSERT INTO _tributary_fields AS t (table_name, column_name, team, field_id, field_name, \
+             type, added_at, named_at) VALUES ($1, $2, $3, $4, $5, $6, now(), now()) ON CONFLICT \
+             (table_name, column_name) DO UPDATE SET named_at = CASE WHEN t.field_name = \
+             excluded.field_name THEN t.named_at ELSE excluded.named_at END, field_name = \
+             excluded.field_name, type = excluded.type WHERE t.team = excluded.team AND t.field_id = \
+             excluded.field_id",
+        ))
         .bind(&table.name)
         .bind(&column.name)
         .bind(team)
@@ -463,15 +387,16 @@ pub(super) async fn note_fields(connection: &mut PgConnection, table: &TargetTab
 /// Names a row that cannot be stored.
 pub(super) async fn put_aside(
     connection: &mut PgConnection,
+    place: &Validated,
     task: &str,
     table: &str,
     key: &str,
     reason: &str,
 ) -> Result<(), Fault> {
-    sqlx::query(
+    query(place.sql(
         "INSERT INTO _tributary_aside (task, table_name, key, reason, at) VALUES ($1, $2, $3, $4, now()) \
          ON CONFLICT (task, table_name, key) DO UPDATE SET reason = excluded.reason, at = excluded.at",
-    )
+    ))
     .bind(task)
     .bind(table)
     .bind(key)
@@ -482,7 +407,11 @@ pub(super) async fn put_aside(
 }
 
 /// Forgets the rows that were put aside: all are about to be written anew.
-pub(super) async fn clear_aside(connection: &mut PgConnection, task: &str) -> Result<(), Fault> {
-    sqlx::query("DELETE FROM _tributary_aside WHERE task = $1").bind(task).execute(connection).await?;
+pub(super) async fn clear_aside(
+    connection: &mut PgConnection,
+    place: &Validated,
+    task: &str,
+) -> Result<(), Fault> {
+    query(place.sql("DELETE FROM _tributary_aside WHERE task = $1")).bind(task).execute(connection).await?;
     Ok(())
 }

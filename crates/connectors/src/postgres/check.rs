@@ -1,23 +1,20 @@
 //! What "check" tries in a database. Start with [`check`].
 
-use std::collections::BTreeMap;
-
 use engine::target::{Owned, TargetTable};
 use jiff::Zoned;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::bookkeeping;
 use super::config::Validated;
-use super::fault::{LOCKED, NO_RIGHT, NO_SCHEMA, code, into_error};
+use super::demands::{Demand, Facts, Rights, all, facts, foreign, is_usable, lacking, rights};
+use super::fault::{LOCKED, NO_RIGHT, code, into_error};
 use super::link::{CALL, Link, connect, within};
-use super::target::rehearse;
+use super::statement::query;
+use super::target::{kept, rehearse};
 use crate::check::{CheckItem, Outcome, made_anew};
 use crate::definition::{Fit, Standing};
 use crate::fault::Fault;
 use crate::sql::quote;
-
-/// The oldest version that is still in use somewhere; older ones are not tried.
-const OLDEST: i32 = 12;
 
 /// Tries everything the target needs of the database, and whether these tables of the task can stand in it, with rows of
 /// these projects. Leaves nothing behind.
@@ -32,21 +29,34 @@ pub async fn check(
         Ok(connection) => connection,
         Err(fault) => return vec![failed("target: connect", validated, fault, "connect to")],
     };
-    match within(CALL, facts(&mut connection)).await {
-        Ok(facts) => items.extend(facts.items(validated)),
+    match within(CALL, asked(validated, &mut connection)).await {
+        Ok(facts) => items.extend(told(&facts, validated)),
         Err(fault) => return vec![failed("target: connect", validated, fault, "read")],
     }
-    items.extend(write_items(validated, &mut connection, task, tables, projects).await);
-    if let Ok(true) = within(CALL, is_pooled(validated)).await {
-        items.push(CheckItem::warning(
-            "target: session",
-            "a pooler gives each transaction another session",
-            "Let the pooler keep prepared statements, or connect to the server itself.",
-        ));
+    if items.iter().any(|item| item.outcome == Outcome::Failed) {
+        return items;
     }
+    items.extend(write_items(validated, &mut connection, task, tables, projects).await);
     // Nothing was left to commit.
     let _ = connection.close().await;
     items
+}
+
+/// What the session says about itself, in a transaction that sees what those of a start see.
+async fn asked(place: &Validated, connection: &mut PgConnection) -> Result<Facts, Fault> {
+    let link = Link::new(place.clone());
+    let mut transaction = link.begin(connection).await?;
+    let facts = facts(&mut transaction).await?;
+    transaction.rollback().await?;
+    Ok(facts)
+}
+
+async fn usable(place: &Validated, connection: &mut PgConnection) -> Result<bool, Fault> {
+    let link = Link::new(place.clone());
+    let mut transaction = link.begin(connection).await?;
+    let usable = is_usable(&mut transaction, place).await?;
+    transaction.rollback().await?;
+    Ok(usable)
 }
 
 /// Whether tables can be made and filled, and those of the task in particular.
@@ -64,6 +74,13 @@ async fn write_items(
         Err(fault) => return vec![failed("target: write", place, fault, "write to")],
         made => made,
     };
+    // Whoever may not even look into the schema gets no further.
+    let made = match (made, within(CALL, usable(place, connection)).await) {
+        (Err(fault), Ok(false)) | (Ok(_), Err(fault)) => {
+            return vec![failed("target: write", place, fault, "write to")];
+        }
+        (made, _) => made,
+    };
     let rehearsed = within(CALL, rehearsal(place, connection, task, tables, projects)).await;
     let mut items = Vec::new();
     match (made, &rehearsed) {
@@ -79,10 +96,6 @@ async fn write_items(
                 place.user()
             ),
         )),
-        // Whoever may not even look into the schema gets no further.
-        (Err(fault), Err(same)) if has_code(same, &[NO_SCHEMA]) => {
-            return vec![failed("target: write", place, fault, "write to")];
-        }
         // What the next start would stumble over is said below.
         (Err(_), Err(_)) => {}
     }
@@ -107,66 +120,29 @@ fn has_code(fault: &Fault, wanted: &[&str]) -> bool {
     found.is_some_and(|found| wanted.contains(&found.as_str()))
 }
 
-/// What a session says about itself.
-struct Facts {
-    version: i32,
-    full_version: String,
-    encoding: String,
-    standby: bool,
-    read_only: bool,
-    tls: Option<String>,
-}
-
-async fn facts(connection: &mut PgConnection) -> Result<Facts, Fault> {
-    let (version, full_version, encoding, standby, read_only): (i32, String, String, bool, bool) =
-        sqlx::query_as(
-            "SELECT current_setting('server_version_num')::int / 10000, current_setting('server_version'), \
-                    current_setting('server_encoding'), pg_is_in_recovery(), \
-                    current_setting('default_transaction_read_only')::bool",
-        )
-        .fetch_one(&mut *connection)
-        .await?;
-    let tls = sqlx::query_scalar("SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl")
-        .fetch_optional(&mut *connection)
-        .await?;
-    Ok(Facts { version, full_version, encoding, standby, read_only, tls })
-}
-
-impl Facts {
-    fn items(&self, place: &Validated) -> Vec<CheckItem> {
-        let tls = self.tls.as_deref().unwrap_or("no TLS");
-        let connected = format!("connected to {} (PostgreSQL {}, {tls})", place.place(), self.full_version);
-        let mut items = vec![CheckItem::ok("target: connect", connected)];
-        if self.version < OLDEST {
-            items.push(CheckItem::failed(
-                "target: version",
-                format!("PostgreSQL {} is older than {OLDEST}", self.full_version),
-                "Use a newer server.",
-            ));
-        } else if is_over(self.version) {
-            items.push(CheckItem::warning(
-                "target: version",
-                format!("PostgreSQL {} gets no fixes any more", self.version),
-                "Upgrade the server.",
-            ));
-        }
-        if self.encoding != "UTF8" {
-            items.push(CheckItem::failed(
-                "target: encoding",
-                format!("the database keeps texts in {}, which lacks characters", self.encoding),
-                "Use a database made with ENCODING 'UTF8'.",
-            ));
-        }
-        if self.standby || self.read_only {
-            let why = if self.standby { "the server is a standby" } else { "transactions are read-only" };
-            items.push(CheckItem::warning(
-                "target: role",
-                why,
-                "Name the primary server, or take `default_transaction_read_only` off the database and the user.",
-            ));
-        }
-        items
+/// What of them is worth a word, good or bad.
+fn told(facts: &Facts, place: &Validated) -> Vec<CheckItem> {
+    let tls = facts.tls.as_deref().unwrap_or("no TLS");
+    let connected = format!("connected to {} (PostgreSQL {}, {tls})", place.place(), facts.full_version);
+    let mut items = vec![CheckItem::ok("target: connect", connected)];
+    let unmet = facts.unmet();
+    if unmet.is_empty() && is_over(facts.version) {
+        items.push(CheckItem::warning(
+            "target: version",
+            format!("PostgreSQL {} gets no fixes any more", facts.version),
+            "Upgrade the server.",
+        ));
     }
+    items.extend(unmet.into_iter().map(Demand::into_item));
+    if facts.standby || facts.read_only {
+        let why = if facts.standby { "the server is a standby" } else { "transactions are read-only" };
+        items.push(CheckItem::warning(
+            "target: role",
+            why,
+            "Name the primary server, or take `default_transaction_read_only` off the database and the user.",
+        ));
+    }
+    items
 }
 
 /// Whether a version is over: each lives for five years, until a day in November (12 ended in 2024).
@@ -187,7 +163,7 @@ async fn scratch(place: &Validated, connection: &mut PgConnection) -> Result<Str
         format!("INSERT INTO {scratch} VALUES ('x', '[1]') ON CONFLICT (x) DO UPDATE SET y = excluded.y"),
         format!("DROP TABLE {scratch}"),
     ] {
-        sqlx::query(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
+        query(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
     }
     transaction.rollback().await?;
     let made = if there { "" } else { "may make the schema; " };
@@ -219,74 +195,28 @@ async fn rehearsed(
     projects: &[Owned],
 ) -> Result<Vec<CheckItem>, Fault> {
     let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
-    let bookkeeping = bookkeeping::names();
-    let all: Vec<&str> = names.iter().chain(&bookkeeping).copied().collect();
-    // Whoever may not read the bookkeeping cannot know which tables are ours.
-    if lacking(place, &rights(connection, &bookkeeping).await?).is_some() {
-        return Ok(lacking(place, &rights(connection, &all).await?).into_iter().collect());
+    // Said by its own name; the rest of what a start asks for is found by the rehearsal.
+    if let Some(demand) = foreign(connection, place, &all(tables)).await? {
+        return Ok(vec![demand.into_item()]);
+    }
+    let bookkeeping = rights(connection, place, &bookkeeping::names()).await?;
+    if lacking(place, &bookkeeping).is_some() {
+        let demand = lacking(place, &rights(connection, place, &all(tables)).await?);
+        return Ok(demand.into_iter().map(Demand::into_item).collect());
     }
     let standings = rehearse(connection, place, task, tables, projects).await?;
-    let (mut kept, mut anew) = (Vec::new(), Vec::new());
-    for (table, standing) in tables.iter().zip(standings) {
-        match standing {
-            Standing::Ours(_, Fit::Differs(points)) => anew.push((table.name.clone(), points)),
-            Standing::Ours(_, Fit::Same | Fit::Lacks(_)) => kept.push(table.name.as_str()),
-            Standing::Missing | Standing::Lost => {}
-        }
-    }
-    let found = rights(connection, &kept).await?;
+    let found = rights(connection, place, &kept(tables, &standings)).await?;
+    let anew = tables.iter().zip(standings).filter_map(|(table, standing)| match standing {
+        Standing::Ours(_, Fit::Differs(points)) => Some((table.name.clone(), points)),
+        _ => None,
+    });
     let fine = || CheckItem::ok("target: tables", format!("{} can be filled", names.join(", ")));
-    let last = match (lacking(place, &found), made_anew(anew)) {
+    let last = match (lacking(place, &found), made_anew(anew.collect())) {
         (None, None) => (!names.is_empty()).then(fine),
         (None, anew) => anew,
-        (lacking, _) => lacking,
+        (lacking, _) => lacking.map(Demand::into_item),
     };
     Ok(of_others(place, &found).into_iter().chain(last).collect())
-}
-
-/// A table that is there, and what the user may do with it.
-struct Rights {
-    name: String,
-    owner: String,
-    /// Whether the user counts as its owner, who alone may add columns.
-    owns: bool,
-    /// Which of the needed rights are missing.
-    lacking: Vec<String>,
-}
-
-async fn rights(connection: &mut PgConnection, tables: &[&str]) -> Result<Vec<Rights>, Fault> {
-    let found = sqlx::query_as(
-        "SELECT relname::text, pg_get_userbyid(relowner)::text, pg_has_role(relowner, 'USAGE'), \
-                ARRAY(SELECT r FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) r \
-                      WHERE NOT has_table_privilege(pg_class.oid, r)) \
-         FROM pg_class WHERE relkind = 'r' AND relname = ANY($1) \
-         AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) ORDER BY relname",
-    );
-    let found: Vec<(String, String, bool, Vec<String>)> = found.bind(tables).fetch_all(connection).await?;
-    let rights = |(name, owner, owns, lacking)| Rights { name, owner, owns, lacking };
-    Ok(found.into_iter().map(rights).collect())
-}
-
-/// Which rights are missing, and what helps.
-fn lacking(place: &Validated, tables: &[Rights]) -> Option<CheckItem> {
-    let mut lacking: BTreeMap<&[String], Vec<&str>> = BTreeMap::new();
-    for table in tables.iter().filter(|table| !table.lacking.is_empty()) {
-        lacking.entry(&table.lacking).or_default().push(&table.name);
-    }
-    let said = lacking
-        .iter()
-        .map(|(rights, tables)| format!("the user may not {} in {}", rights.join(", "), tables.join(", ")));
-    let grants = lacking.iter().map(|(rights, tables)| {
-        let tables: Vec<String> = tables.iter().map(|table| full_name(place, table)).collect();
-        format!("GRANT {} ON {} TO {};", rights.join(", "), tables.join(", "), place.user())
-    });
-    (!lacking.is_empty()).then(|| {
-        CheckItem::failed(
-            "target: rights",
-            said.collect::<Vec<_>>().join("; "),
-            format!("Let their owner or a superuser run: {}", grants.collect::<Vec<_>>().join(" ")),
-        )
-    })
 }
 
 /// Tables to which no column can be added, and what helps.
@@ -295,7 +225,7 @@ fn of_others(place: &Validated, tables: &[Rights]) -> Option<CheckItem> {
     let names = others.iter().map(|table| format!("{} (of `{}`)", table.name, table.owner));
     let alter = others
         .iter()
-        .map(|table| format!("ALTER TABLE {} OWNER TO {};", full_name(place, &table.name), place.user()));
+        .map(|table| format!("ALTER TABLE {} OWNER TO {};", place.name(&table.name), place.user()));
     (!others.is_empty()).then(|| {
         CheckItem::warning(
             "target: owner",
@@ -306,21 +236,6 @@ fn of_others(place: &Validated, tables: &[Rights]) -> Option<CheckItem> {
             format!("Let a superuser run: {}", alter.collect::<Vec<_>>().join(" ")),
         )
     })
-}
-
-fn full_name(place: &Validated, table: &str) -> String {
-    format!("{}.{}", quote(place.schema()), quote(table))
-}
-
-/// Whether two connections that are open at once are served by one session: only a pooler does that.
-async fn is_pooled(place: &Validated) -> Result<bool, Fault> {
-    let (mut one, mut two) = (connect(place).await?, connect(place).await?);
-    let pid = "SELECT pg_backend_pid()";
-    let first: i32 = sqlx::query_scalar(pid).fetch_one(&mut one).await?;
-    let second: i32 = sqlx::query_scalar(pid).fetch_one(&mut two).await?;
-    // Nothing was left to commit.
-    let _ = (one.close().await, two.close().await);
-    Ok(first == second)
 }
 
 fn failed(name: &str, place: &Validated, fault: Fault, doing: &str) -> CheckItem {

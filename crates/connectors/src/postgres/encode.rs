@@ -14,6 +14,7 @@ use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo};
 use sqlx::{Postgres, Type};
 
+use super::config::Validated;
 use crate::sql::{self, cell_name, join, quote};
 
 /// The declared type of a column, as PostgreSQL itself writes it.
@@ -27,6 +28,13 @@ pub(super) fn declared_type(kind: Kind) -> &'static str {
         Kind::Timestamp => "timestamp with time zone",
         Kind::Date => "date",
     }
+}
+
+/// The declared type that has this number; `None` for one that no column of ours has.
+pub(super) fn type_of(oid: u32) -> Option<&'static str> {
+    let kinds =
+        [Kind::Text, Kind::Integer, Kind::Real, Kind::Boolean, Kind::Json, Kind::Timestamp, Kind::Date];
+    kinds.into_iter().find(|kind| oids(*kind).0 == oid).map(declared_type)
 }
 
 /// The numbers of a type and of its arrays. They are the same in every database.
@@ -43,8 +51,8 @@ fn oids(kind: Kind) -> (u32, u32) {
 }
 
 /// The statement that adds a column.
-pub(super) fn add_column(table: &str, column: &str, kind: Kind) -> String {
-    format!("ALTER TABLE {} ADD COLUMN {} {}", quote(table), quote(column), declared_type(kind))
+pub(super) fn add_column(place: &Validated, table: &str, column: &str, kind: Kind) -> String {
+    format!("ALTER TABLE {} ADD COLUMN {} {}", place.name(table), quote(column), declared_type(kind))
 }
 
 /// The statements that write a table.
@@ -61,47 +69,45 @@ pub(super) struct Statements {
 impl Statements {
     /// The statements of `table`. `leftovers` are columns of the table that the plan does not know: an
     /// overwritten row has none of their old values.
-    pub(super) fn of(table: &TargetTable, leftovers: &[String]) -> Statements {
-        let name = quote(&table.name);
+    pub(super) fn of(place: &Validated, table: &TargetTable, leftovers: &[String]) -> Statements {
+        let name = &place.name(&table.name);
         let columns = join(table.columns.iter().map(|column| quote(&column.name)));
         Statements {
             copy: format!("COPY {name} ({columns}) FROM STDIN (FORMAT binary)").into(),
-            merge: merge(table, &columns, leftovers).into(),
-            delete: delete(table).into(),
+            merge: merge(name, table, &columns, leftovers).into(),
+            delete: delete(name, table).into(),
         }
     }
 }
 
-fn merge(table: &TargetTable, columns: &str, leftovers: &[String]) -> String {
+fn merge(name: &str, table: &TargetTable, columns: &str, leftovers: &[String]) -> String {
     // A row that was there has been locked by its own overwriting; a new one has not.
     format!(
-        "WITH merged AS (INSERT INTO {} ({columns}) SELECT * FROM unnest({}) {} RETURNING xmax = 0 AS new) \
+        "WITH merged AS (INSERT INTO {name} ({columns}) SELECT * FROM unnest({}) {} RETURNING xmax = 0 AS new) \
          SELECT count(*) FROM merged WHERE new",
-        quote(&table.name),
         arrays(table, table.columns.len()),
         sql::on_conflict(table, leftovers)
     )
 }
 
-fn delete(table: &TargetTable) -> String {
-    let name = quote(&table.name);
+fn delete(name: &str, table: &TargetTable) -> String {
     let named = join(table.columns.iter().take(table.key_columns).map(|column| quote(&column.name)));
     let gone = format!("unnest({}) AS gone ({named})", arrays(table, table.key_columns));
     let keys = table.columns.iter().take(table.key_columns).map(|column| {
         let column = quote(&column.name);
-        format!("{name}.{column} = gone.{column}")
+        format!("own.{column} = gone.{column}")
     });
     let is_it = keys.collect::<Vec<_>>().join(" AND ");
     match table.deleted_at.and_then(|at| table.columns.get(at)) {
-        None => format!("DELETE FROM {name} USING {gone} WHERE {is_it}"),
+        None => format!("DELETE FROM {name} AS own USING {gone} WHERE {is_it}"),
         Some(deleted_at) => {
             let deleted_at = quote(&deleted_at.name);
             let synced_at = table.columns.get(table.synced_at).map(|column| quote(&column.name));
             let synced_at = synced_at.unwrap_or_else(|| deleted_at.clone());
             let time = table.key_columns.saturating_add(1);
             format!(
-                "UPDATE {name} SET {deleted_at} = ${time}, {synced_at} = ${time} FROM {gone} \
-                 WHERE {is_it} AND {name}.{deleted_at} IS NULL"
+                "UPDATE {name} AS own SET {deleted_at} = ${time}, {synced_at} = ${time} FROM {gone} \
+                 WHERE {is_it} AND own.{deleted_at} IS NULL"
             )
         }
     }

@@ -10,6 +10,7 @@ use sqlx::postgres::PgDatabaseError;
 use super::WORDS;
 use super::config::Validated;
 use super::encode::Unstorable;
+use super::pooler;
 use crate::fault::Fault;
 use crate::sql::quote;
 
@@ -144,6 +145,9 @@ fn said(place: &Validated, error: &PgDatabaseError) -> Explained {
             let fix =
                 "Drop what depends on the table, and make it again when the table is rebuilt.".to_owned();
             (Kind::Shape, "POSTGRES-DEPENDENTS", format!("{message} ({objects})"), fix)
+        }
+        pooler::CODE if let Some((kind, code, fix)) = pooler::explain(message) => {
+            (kind, code, message.to_owned(), fix.to_owned())
         }
         code => by_class(code, message),
     }

@@ -9,11 +9,13 @@ use futures::TryStreamExt;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{AssertSqlSafe, PgConnection, Row, ValueRef};
 
+use super::config::Validated;
 use super::encode::{add_column, cell_of, declared_type};
 use super::link::within;
 use super::shape;
+use super::statement::query;
 use super::target::{PostgresTarget, committed};
-use super::{WORDS, bookkeeping};
+use super::{WORDS, bookkeeping, demands};
 use crate::definition::{self, Object};
 use crate::fault::Fault;
 use crate::sql::{alive, place_columns, quote, read_columns, size, table_at};
@@ -30,7 +32,7 @@ pub(super) struct Inspection {
 impl Inspection {
     /// The table number `at`, and the beginning of a statement that reads its rows of a project; `None` where they
     /// cannot be read. It takes the team and the project.
-    fn select(&self, at: usize) -> Result<Option<(&TargetTable, String)>, Fault> {
+    fn select(&self, place: &Validated, at: usize) -> Result<Option<(&TargetTable, String)>, Fault> {
         let table = table_at(&self.plan, at)?;
         let look = self.tables.get(at).filter(|look| look.readable);
         let Some(look) = look else { return Ok(None) };
@@ -42,7 +44,7 @@ impl Inspection {
         let sql = format!(
             "SELECT {} FROM {} WHERE {team} = $1 AND {project} = $2{}",
             read_columns(table, &look.unreadable, as_text),
-            quote(&table.name),
+            place.name(&table.name),
             alive(table)
         );
         Ok(Some((table, sql)))
@@ -57,11 +59,13 @@ impl PostgresTarget {
     async fn try_look(&mut self, plan: &Plan) -> Result<(Looked, PgConnection), Fault> {
         self.inspection = None;
         let mut connection = self.link.take().await?;
+        let place = self.link.place();
         let mut transaction = self.link.begin(&mut connection).await?;
-        bookkeeping::refuse_newer(&mut transaction).await?;
+        demands::refuse_foreign(&mut transaction, place, &plan.tables).await?;
+        bookkeeping::refuse_newer(&mut transaction, place).await?;
         let mut tables = Vec::with_capacity(plan.tables.len());
         for table in &plan.tables {
-            tables.push(shape::look(&mut transaction, table).await?);
+            tables.push(shape::look(&mut transaction, place, table).await?);
         }
         let mut looked = Looked {
             position: None,
@@ -70,12 +74,12 @@ impl PostgresTarget {
             put_aside: 0,
             tables: tables.clone(),
         };
-        if shape::exists(&mut transaction, "_tributary_tasks").await? {
-            looked.position = bookkeeping::position(&mut transaction, &plan.task).await?;
-            looked.owned = bookkeeping::owned(&mut transaction, &plan.task).await?;
-            looked.put_aside = bookkeeping::put_aside_count(&mut transaction, &plan.task).await?;
+        if shape::exists(&mut transaction, place, "_tributary_tasks").await? {
+            looked.position = bookkeeping::position(&mut transaction, place, &plan.task).await?;
+            looked.owned = bookkeeping::owned(&mut transaction, place, &plan.task).await?;
+            looked.put_aside = bookkeeping::put_aside_count(&mut transaction, place, &plan.task).await?;
             for table in &plan.tables {
-                looked.fields.extend(bookkeeping::fields(&mut transaction, &table.name).await?);
+                looked.fields.extend(bookkeeping::fields(&mut transaction, place, &table.name).await?);
             }
         }
         transaction.commit().await?;
@@ -86,19 +90,20 @@ impl PostgresTarget {
     async fn try_read(
         &mut self,
         table: usize,
-        place: (&str, &str),
+        of: (&str, &str),
         after: Option<RowId>,
         limit: Limit,
     ) -> Result<(Found, PgConnection), Fault> {
         let mut connection = self.link.take().await?;
         let inspection = self.inspection()?;
-        let Some((table, sql)) = inspection.select(table)? else { return Ok((nothing(), connection)) };
+        let place = self.link.place();
+        let Some((table, sql)) = inspection.select(place, table)? else { return Ok((nothing(), connection)) };
         let [_, _, id] = place_columns(table)?;
         let (beyond, bound) = after.map_or((">=", i64::MIN), |id| (">", id.0));
         let sql = format!("{sql} AND {id} {beyond} $3 ORDER BY {id} LIMIT $4");
         let mut transaction = self.link.begin(&mut connection).await?;
-        let position = position(&mut transaction, &inspection.plan.task).await?;
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(place.0).bind(place.1);
+        let position = position(&mut transaction, place, &inspection.plan.task).await?;
+        let query = query(AssertSqlSafe(sql)).bind(of.0).bind(of.1);
         let query = query.bind(bound).bind(i64::from(limit.rows));
         let rows = rows(&mut transaction, query, table, limit.bytes).await?;
         transaction.commit().await?;
@@ -108,18 +113,19 @@ impl PostgresTarget {
     async fn try_read_some(
         &mut self,
         table: usize,
-        place: (&str, &str),
+        of: (&str, &str),
         ids: &[RowId],
     ) -> Result<(Found, PgConnection), Fault> {
         let mut connection = self.link.take().await?;
         let inspection = self.inspection()?;
-        let Some((table, sql)) = inspection.select(table)? else { return Ok((nothing(), connection)) };
+        let place = self.link.place();
+        let Some((table, sql)) = inspection.select(place, table)? else { return Ok((nothing(), connection)) };
         let [_, _, id] = place_columns(table)?;
         let sql = format!("{sql} AND {id} = ANY($3) ORDER BY {id}");
         let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
         let mut transaction = self.link.begin(&mut connection).await?;
-        let position = position(&mut transaction, &inspection.plan.task).await?;
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(place.0).bind(place.1).bind(ids);
+        let position = position(&mut transaction, place, &inspection.plan.task).await?;
+        let query = query(AssertSqlSafe(sql)).bind(of.0).bind(of.1).bind(ids);
         let rows = rows(&mut transaction, query, table, usize::MAX).await?;
         transaction.commit().await?;
         Ok((Found { position, rows }, connection))
@@ -127,30 +133,33 @@ impl PostgresTarget {
 
     async fn try_mend(&mut self, plan: &Plan) -> Result<(u64, PgConnection), Fault> {
         let mut connection = self.link.take().await?;
+        let place = self.link.place();
         let mut transaction = self.link.begin(&mut connection).await?;
-        bookkeeping::lock(&mut transaction).await?;
+        bookkeeping::lock(&mut transaction, place).await?;
+        demands::refuse_foreign(&mut transaction, place, &plan.tables).await?;
         let mut mended = 0_u64;
         for table in &plan.tables {
-            let stored = shape::stored_definition(&mut transaction, &table.name).await?;
-            let object = shape::object(&mut transaction, &table.name).await?;
+            let stored = shape::stored_definition(&mut transaction, place, &table.name).await?;
+            let object = shape::object(&mut transaction, place, &table.name).await?;
             let (Some(stored), Some(Object::Table(real))) = (stored, object) else { continue };
             let broken = definition::broken(&stored, &real, declared_type);
             for (column, kind, is_there) in &broken {
                 if *is_there {
-                    let sql = format!("ALTER TABLE {} DROP COLUMN {}", quote(&table.name), quote(column));
-                    sqlx::query(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
+                    let sql =
+                        format!("ALTER TABLE {} DROP COLUMN {}", place.name(&table.name), quote(column));
+                    query(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
                 }
-                let sql = add_column(&table.name, column, *kind);
-                sqlx::query(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
+                let sql = add_column(place, &table.name, column, *kind);
+                query(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
                 mended = mended.saturating_add(1);
             }
             if !broken.is_empty() {
-                bookkeeping::restart_all(&mut transaction, &table.name).await?;
+                bookkeeping::restart_all(&mut transaction, place, &table.name).await?;
             }
         }
         // Beside what was mended there may be what cannot be: then all of it is taken back.
         for table in &plan.tables {
-            shape::examine(&mut transaction, table).await?;
+            shape::examine(&mut transaction, place, table).await?;
         }
         committed(transaction, MEND).await?;
         Ok((mended, connection))
@@ -199,12 +208,13 @@ fn nothing() -> Found {
 
 async fn position(
     connection: &mut PgConnection,
+    place: &Validated,
     task: &str,
 ) -> Result<Option<engine::position::Position>, Fault> {
-    if !shape::exists(connection, "_tributary_tasks").await? {
+    if !shape::exists(connection, place, "_tributary_tasks").await? {
         return Ok(None);
     }
-    bookkeeping::position(connection, task).await
+    bookkeeping::position(connection, place, task).await
 }
 
 /// The rows of a query, up to so many bytes; one at least.

@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use engine::problem::Problem;
 use engine::target::TargetErrorKind;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Postgres, Transaction};
+use sqlx::{ConnectOptions, Connection, PgConnection, Postgres, Transaction};
 use tokio::time::{Instant, timeout};
 
 use super::config::Validated;
+use super::tunnel;
 use crate::fault::Fault;
-use crate::sql::quote;
 
 /// For the name, the connection, TLS and the password together.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
 
-/// For a whole call: more than its longest statement may take ([`begin_sql`]). What hangs longer has lost its server.
+/// For a whole call: more than its longest statement may take ([`BEGIN`]). What hangs longer has lost its server.
 pub(super) const CALL: Duration = Duration::from_secs(6 * 60);
 
 /// A connection that was silent for so long may be gone without a word: firewalls forget such ones.
@@ -27,7 +27,6 @@ const SILENT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Link {
     place: Validated,
-    begin: String,
     patience: Patience,
     idle: Option<(PgConnection, Instant)>,
 }
@@ -43,8 +42,7 @@ pub(super) struct Patience {
 
 impl Link {
     pub(super) fn new(place: Validated) -> Link {
-        let begin = begin_sql(place.schema());
-        Link { place, begin, patience: Patience { call: CALL, silent: SILENT }, idle: None }
+        Link { place, patience: Patience { call: CALL, silent: SILENT }, idle: None }
     }
 
     #[cfg(test)]
@@ -74,6 +72,8 @@ impl Link {
 
     /// Keeps a connection for the next call.
     pub(super) fn give(&mut self, connection: PgConnection) {
+        // A named one would not be there in the next transaction behind a pooler.
+        debug_assert_eq!(connection.cached_statements_size(), 0, "all statements are unnamed");
         self.idle = Some((connection, Instant::now()));
     }
 
@@ -82,7 +82,7 @@ impl Link {
         &self,
         connection: &'c mut PgConnection,
     ) -> Result<Transaction<'c, Postgres>, Fault> {
-        Ok(connection.begin_with(AssertSqlSafe(self.begin.clone())).await?)
+        Ok(connection.begin_with(BEGIN).await?)
     }
 
     /// Says good-bye to the server.
@@ -118,7 +118,15 @@ pub(super) async fn connect(place: &Validated) -> Result<PgConnection, Fault> {
         }
     }
     let options = place.options()?;
-    timeout(CONNECT, options.connect()).await.unwrap_or_else(|_| Err(timed_out())).map_err(Fault::from)
+    let patience = place.connect_timeout().unwrap_or(CONNECT);
+    let connected = async {
+        match options.connect().await {
+            Err(error) if tunnel::may_help(place, &options, &error) => tunnel::connect(place, options).await,
+            connected => connected,
+        }
+    };
+    // Large, and rarely there.
+    timeout(patience, Box::pin(connected)).await.unwrap_or_else(|_| Err(timed_out())).map_err(Fault::from)
 }
 
 fn silence() -> Fault {
@@ -131,16 +139,15 @@ fn timed_out() -> sqlx::Error {
 
 /// How every transaction begins, in one round trip. All of it ends with the transaction, so that it works through a
 /// pooler too.
-fn begin_sql(schema: &str) -> String {
-    format!(
-        "BEGIN ISOLATION LEVEL READ COMMITTED; \
-         SET LOCAL search_path = {}; \
-         SET LOCAL client_min_messages = warning; \
-         SET LOCAL statement_timeout = '5min'; \
-         SET LOCAL lock_timeout = '30s'; \
-         SET LOCAL idle_in_transaction_session_timeout = '1min'; \
-         SELECT set_config('synchronous_commit', 'on', true) \
-         WHERE current_setting('synchronous_commit') = 'off'",
-        quote(schema)
-    )
-}
+///
+/// The search path is PostgreSQL's own catalog: functions and operators that others made are not found, and tables are
+/// named in full. Names are printed as they are needed, whatever the user's settings.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
+                     SET LOCAL search_path = pg_catalog, pg_temp; \
+                     SET LOCAL quote_all_identifiers = off; \
+                     SET LOCAL client_min_messages = warning; \
+                     SET LOCAL statement_timeout = '5min'; \
+                     SET LOCAL lock_timeout = '30s'; \
+                     SET LOCAL idle_in_transaction_session_timeout = '1min'; \
+                     SELECT set_config('synchronous_commit', 'on', true) \
+                     WHERE current_setting('synchronous_commit') = 'off'";

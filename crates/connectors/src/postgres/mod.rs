@@ -15,12 +15,17 @@
 mod bookkeeping;
 mod check;
 pub mod config;
+mod demands;
 mod encode;
 mod fault;
 mod inspect;
 mod link;
+mod pooler;
 mod shape;
+mod statement;
 pub mod target;
+mod tunnel;
+mod url;
 mod write;
 
 use crate::fault::Words;

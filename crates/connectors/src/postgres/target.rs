@@ -14,11 +14,12 @@ use super::inspect::Inspection;
 #[cfg(test)]
 use super::link::Patience;
 use super::link::{Link, within};
+use super::statement::{query, query_scalar};
 use super::write::write_table;
-use super::{WORDS, bookkeeping, shape};
+use super::{WORDS, bookkeeping, demands, shape};
 use crate::definition::{Definition, Fit, Standing};
 use crate::fault::Fault;
-use crate::sql::{alive, create_table, key_json, place_columns, quote, table_at};
+use crate::sql::{alive, create_table, key_json, place_columns, table_at};
 
 const OPEN: Step = Step::named("postgres::open");
 const PREPARE: Step = Step::named("postgres::prepare");
@@ -87,9 +88,10 @@ impl PostgresTarget {
     async fn try_open(&mut self, plan: &Plan) -> Result<(Opened, PgConnection), Fault> {
         self.session = None;
         let mut connection = self.link.take().await?;
-        let mut transaction = self.link.begin(&mut connection).await?;
         let place = self.link.place();
+        let mut transaction = self.link.begin(&mut connection).await?;
         let standings = standings(&mut transaction, place, &plan.task, &plan.tables).await?;
+        demands::refuse_lacking(&mut transaction, place, &kept(&plan.tables, &standings)).await?;
         let mut lost = false;
         for (table, standing) in plan.tables.iter().zip(standings) {
             if matches!(standing, Standing::Lost) {
@@ -97,15 +99,15 @@ impl PostgresTarget {
                 lost = true;
             }
         }
-        let claim = bookkeeping::raise_epoch(&mut transaction, &plan.task).await?;
-        let position = bookkeeping::position(&mut transaction, &plan.task).await?;
-        let owned = bookkeeping::owned(&mut transaction, &plan.task).await?;
+        let claim = bookkeeping::raise_epoch(&mut transaction, place, &plan.task).await?;
+        let position = bookkeeping::position(&mut transaction, place, &plan.task).await?;
+        let owned = bookkeeping::owned(&mut transaction, place, &plan.task).await?;
         let mut fields = Vec::new();
         for table in &plan.tables {
-            fields.extend(bookkeeping::fields(&mut transaction, &table.name).await?);
+            fields.extend(bookkeeping::fields(&mut transaction, place, &table.name).await?);
         }
         committed(transaction, OPEN).await?;
-        let statements = plan.tables.iter().map(|table| Statements::of(table, &[])).collect();
+        let statements = plan.tables.iter().map(|table| Statements::of(place, table, &[])).collect();
         self.session = Some(Session { plan: plan.clone(), claim, statements });
         // Without one of its tables the target is not where the position says.
         Ok((Opened { position: position.filter(|_| !lost), owned, fields }, connection))
@@ -119,26 +121,27 @@ impl PostgresTarget {
     ) -> Result<((), PgConnection), Fault> {
         let claim = self.session()?.claim;
         let mut connection = self.link.take().await?;
+        let place = self.link.place();
         let mut transaction = self.link.begin(&mut connection).await?;
-        bookkeeping::lock(&mut transaction).await?;
-        bookkeeping::advance(&mut transaction, &plan.task, claim, position).await?;
+        bookkeeping::lock(&mut transaction, place).await?;
+        bookkeeping::advance(&mut transaction, place, &plan.task, claim, position).await?;
         let mut statements = Vec::with_capacity(plan.tables.len());
         for table in &plan.tables {
-            let leftovers = prepare_table(&mut transaction, &plan.task, table, rebuild).await?;
-            statements.push(Statements::of(table, &leftovers));
-            bookkeeping::note_fields(&mut transaction, table).await?;
+            let leftovers = prepare_table(&mut transaction, place, &plan.task, table, rebuild).await?;
+            statements.push(Statements::of(place, table, &leftovers));
+            bookkeeping::note_fields(&mut transaction, place, table).await?;
         }
         let names: Vec<&str> = plan.tables.iter().map(|table| table.name.as_str()).collect();
         // Read before tables are given up: a project known from one of them is written into the new ones as well.
-        let projects = bookkeeping::owned(&mut transaction, &plan.task).await?;
-        bookkeeping::release(&mut transaction, &plan.task, &names).await?;
+        let projects = bookkeeping::owned(&mut transaction, place, &plan.task).await?;
+        bookkeeping::release(&mut transaction, place, &plan.task, &names).await?;
         for owned in &projects {
             for name in &names {
-                bookkeeping::own(&mut transaction, &plan.task, name, owned).await?;
+                bookkeeping::own(&mut transaction, place, &plan.task, name, owned).await?;
             }
         }
         if rebuild.is_some() {
-            bookkeeping::clear_aside(&mut transaction, &plan.task).await?;
+            bookkeeping::clear_aside(&mut transaction, place, &plan.task).await?;
         }
         committed(transaction, PREPARE).await?;
         self.session = Some(Session { plan: plan.clone(), claim: claim.next(), statements });
@@ -148,12 +151,13 @@ impl PostgresTarget {
     async fn try_own(&mut self, projects: &[Owned]) -> Result<((), PgConnection), Fault> {
         let mut connection = self.link.take().await?;
         let Session { plan, claim, .. } = self.session()?;
+        let place = self.link.place();
         let mut transaction = self.link.begin(&mut connection).await?;
-        bookkeeping::lock(&mut transaction).await?;
-        bookkeeping::fence(&mut transaction, &plan.task, *claim).await?;
+        bookkeeping::lock(&mut transaction, place).await?;
+        bookkeeping::fence(&mut transaction, place, &plan.task, *claim).await?;
         for owned in projects {
             for table in &plan.tables {
-                bookkeeping::own(&mut transaction, &plan.task, &table.name, owned).await?;
+                bookkeeping::own(&mut transaction, place, &plan.task, &table.name, owned).await?;
             }
         }
         committed(transaction, OWN).await?;
@@ -164,10 +168,11 @@ impl PostgresTarget {
     async fn try_disown(&mut self, projects: &[Owned]) -> Result<((), PgConnection), Fault> {
         let mut connection = self.link.take().await?;
         let Session { plan, claim, .. } = self.session()?;
+        let place = self.link.place();
         let mut transaction = self.link.begin(&mut connection).await?;
-        bookkeeping::fence(&mut transaction, &plan.task, *claim).await?;
+        bookkeeping::fence(&mut transaction, place, &plan.task, *claim).await?;
         for owned in projects {
-            bookkeeping::disown(&mut transaction, &plan.task, owned).await?;
+            bookkeeping::disown(&mut transaction, place, &plan.task, owned).await?;
         }
         committed(transaction, DISOWN).await?;
         self.wrote();
@@ -177,8 +182,9 @@ impl PostgresTarget {
     async fn try_write(&mut self, batch: &Batch) -> Result<(Vec<Effect>, PgConnection), Fault> {
         let mut connection = self.link.take().await?;
         let Session { plan, claim, statements } = self.session()?;
+        let place = self.link.place();
         let mut transaction = self.link.begin(&mut connection).await?;
-        bookkeeping::advance(&mut transaction, &plan.task, *claim, &batch.position).await?;
+        bookkeeping::advance(&mut transaction, place, &plan.task, *claim, &batch.position).await?;
         let mut effects = Vec::with_capacity(plan.tables.len());
         for ((table, statements), rows) in plan.tables.iter().zip(statements).zip(&batch.tables) {
             effects.push(write_table(&mut transaction, table, statements, rows).await?);
@@ -196,10 +202,11 @@ impl PostgresTarget {
     ) -> Result<((), PgConnection), Fault> {
         let mut connection = self.link.take().await?;
         let Session { plan, claim, .. } = self.session()?;
+        let place = self.link.place();
         let mut transaction = self.link.begin(&mut connection).await?;
-        bookkeeping::fence(&mut transaction, &plan.task, *claim).await?;
+        bookkeeping::fence(&mut transaction, place, &plan.task, *claim).await?;
         let name = &table_at(plan, table)?.name;
-        bookkeeping::put_aside(&mut transaction, &plan.task, name, &key_json(key), reason).await?;
+        bookkeeping::put_aside(&mut transaction, place, &plan.task, name, &key_json(key), reason).await?;
         committed(transaction, PUT_ASIDE).await?;
         self.wrote();
         Ok(((), connection))
@@ -221,11 +228,11 @@ impl PostgresTarget {
         let sql = format!(
             "SELECT {id_column} FROM {} WHERE {team_column} = $1 AND {project_column} = $2 \
              AND {id_column} {beyond} $3{} ORDER BY {id_column} LIMIT $4",
-            quote(&table.name),
+            self.link.place().name(&table.name),
             alive(table)
         );
         let mut transaction = self.link.begin(&mut connection).await?;
-        let ids: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(sql))
+        let ids: Vec<i64> = query_scalar(AssertSqlSafe(sql))
             .bind(team)
             .bind(project)
             .bind(bound)
@@ -244,17 +251,14 @@ impl PostgresTarget {
         let sql = format!(
             "SELECT count(*) FROM {} WHERE ({team_column}, {project_column}) IN \
              (SELECT * FROM unnest($1::text[], $2::text[])){}",
-            quote(&table.name),
+            self.link.place().name(&table.name),
             alive(table)
         );
         let (teams, names): (Vec<&str>, Vec<&str>) =
             projects.iter().map(|owned| (owned.team.as_str(), owned.project.as_str())).unzip();
         let mut transaction = self.link.begin(&mut connection).await?;
-        let count: i64 = sqlx::query_scalar(AssertSqlSafe(sql))
-            .bind(teams)
-            .bind(names)
-            .fetch_one(&mut *transaction)
-            .await?;
+        let count: i64 =
+            query_scalar(AssertSqlSafe(sql)).bind(teams).bind(names).fetch_one(&mut *transaction).await?;
         transaction.commit().await?;
         Ok((u64::try_from(count).unwrap_or(0), connection))
     }
@@ -325,20 +329,28 @@ async fn standings(
     task: &str,
     tables: &[TargetTable],
 ) -> Result<Vec<Standing>, Fault> {
-    bookkeeping::lock(connection).await?;
-    bookkeeping::refuse_newer(connection).await?;
+    bookkeeping::lock(connection, place).await?;
+    demands::ask(connection, place, tables).await?;
+    bookkeeping::refuse_newer(connection, place).await?;
     // All tables are looked at before anything is made.
     let mut standings = Vec::with_capacity(tables.len());
     for table in tables {
-        standings.push(shape::examine(connection, table).await?);
+        standings.push(shape::examine(connection, place, table).await?);
     }
     bookkeeping::create(connection, place).await?;
     for (table, standing) in tables.iter().zip(&standings) {
         if let Standing::Ours(_, Fit::Differs(points)) = standing {
-            shape::refuse_shared(connection, task, table, points).await?;
+            shape::refuse_shared(connection, place, task, table, points).await?;
         }
     }
     Ok(standings)
+}
+
+/// The tables that stay as they are, but for columns that are added.
+pub(super) fn kept<'t>(tables: &'t [TargetTable], standings: &[Standing]) -> Vec<&'t str> {
+    let stays = |standing: &Standing| matches!(standing, Standing::Ours(_, Fit::Same | Fit::Lacks(_)));
+    let kept = tables.iter().zip(standings).filter(|(_, standing)| stays(standing));
+    kept.map(|(table, _)| table.name.as_str()).collect()
 }
 
 /// Does with the tables of a task what its next start does, in the transaction of one who takes it back. Gives how they
@@ -353,14 +365,14 @@ pub(super) async fn rehearse(
     let standings = standings(connection, place, task, tables).await?;
     for table in tables {
         for owned in projects {
-            bookkeeping::own(connection, task, &table.name, owned).await?;
+            bookkeeping::own(connection, place, task, &table.name, owned).await?;
         }
     }
-    sqlx::query("SET LOCAL lock_timeout = '1s'").execute(&mut *connection).await?;
+    query("SET LOCAL lock_timeout = '1s'").execute(&mut *connection).await?;
     for table in tables {
         let mut savepoint = sqlx::Connection::begin(&mut *connection).await?;
-        prepare_table(&mut savepoint, task, table, Some(RebuildReason::Reshaped)).await?;
-        bookkeeping::note_fields(&mut savepoint, table).await?;
+        prepare_table(&mut savepoint, place, task, table, Some(RebuildReason::Reshaped)).await?;
+        bookkeeping::note_fields(&mut savepoint, place, table).await?;
         savepoint.rollback().await?;
     }
     Ok(standings)
@@ -369,39 +381,40 @@ pub(super) async fn rehearse(
 /// Makes `table` fit the plan; gives the columns it has beyond it.
 async fn prepare_table(
     connection: &mut PgConnection,
+    place: &Validated,
     task: &str,
     table: &TargetTable,
     rebuild: Option<RebuildReason>,
 ) -> Result<Vec<String>, Fault> {
     let wanted = Definition::of(table);
-    match shape::examine(connection, table).await? {
+    match shape::examine(connection, place, table).await? {
         Standing::Ours(stored, Fit::Same) => return Ok(stored.leftovers(&wanted)),
         Standing::Ours(mut stored, Fit::Lacks(columns)) => {
             for at in columns {
                 let (Some(column), Some(defined)) = (table.columns.get(at), wanted.columns.get(at)) else {
                     continue;
                 };
-                let sql = add_column(&table.name, &column.name, column.kind);
+                let sql = add_column(place, &table.name, &column.name, column.kind);
                 change_shape(&mut *connection, sql).await?;
                 stored.columns.push(defined.clone());
             }
-            bookkeeping::define(connection, &table.name, &stored).await?;
+            bookkeeping::define(connection, place, &table.name, &stored).await?;
             return Ok(stored.leftovers(&wanted));
         }
         Standing::Ours(_, Fit::Differs(points)) => {
-            shape::refuse_shared(connection, task, table, &points).await?;
+            shape::refuse_shared(connection, place, task, table, &points).await?;
             if rebuild.is_none() {
                 let why = "the task would fill it in another shape".to_owned();
                 return Err(WORDS.shape(&table.name, why, &points));
             }
-            let sql = format!("DROP TABLE {}", quote(&table.name));
+            let sql = format!("DROP TABLE {}", place.name(&table.name));
             change_shape(&mut *connection, sql).await?;
         }
-        Standing::Lost => bookkeeping::restart_others(connection, task, &table.name).await?,
+        Standing::Lost => bookkeeping::restart_others(connection, place, task, &table.name).await?,
         Standing::Missing => {}
     }
-    change_shape(&mut *connection, create_table(table, declared_type)).await?;
-    bookkeeping::define(connection, &table.name, &wanted).await?;
+    change_shape(&mut *connection, create_table(&place.name(&table.name), table, declared_type)).await?;
+    bookkeeping::define(connection, place, &table.name, &wanted).await?;
     Ok(Vec::new())
 }
 
@@ -415,6 +428,6 @@ pub(super) async fn committed(transaction: Transaction<'_, Postgres>, step: Step
 /// Makes a table, or changes it.
 async fn change_shape(connection: &mut PgConnection, sql: String) -> Result<(), Fault> {
     SHAPE.before()?;
-    sqlx::query(AssertSqlSafe(sql)).execute(connection).await?;
+    query(AssertSqlSafe(sql)).execute(connection).await?;
     Ok(SHAPE.after()?)
 }

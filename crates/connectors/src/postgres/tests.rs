@@ -1,10 +1,12 @@
 //! The PostgreSQL target against a real server, as every target and in what only it has: values of every kind in
-//! `values`, lost connections and stopped servers in `lost`, the configuration, TLS, rights and `check` in `place`.
-//! `speed` measures.
+//! `values`, lost connections and stopped servers in `lost`, the configuration, rights and `check` in `place`.
+//! What others put in the way is in `edges`, TLS in `tls`; `speed` measures.
 
+mod edges;
 mod lost;
 mod place;
 mod speed;
+mod tls;
 mod values;
 
 use engine::target::TargetTable;
@@ -85,7 +87,7 @@ impl Site for Schema {
     }
 
     fn create_table(table: &TargetTable) -> String {
-        crate::sql::create_table(table, declared_type)
+        crate::sql::create_table(&crate::sql::quote(&table.name), table, declared_type)
     }
 
     fn moment(micros: i64) -> String {

@@ -57,7 +57,7 @@ async fn delete(
         arguments.add(now).map_err(unstorable)?;
     }
     let sql = AssertSqlSafe(statements.delete.clone());
-    Ok(sqlx::query_with(sql, arguments).execute(connection).await?.rows_affected())
+    Ok(sqlx::query_with(sql, arguments).persistent(false).execute(connection).await?.rows_affected())
 }
 
 /// Copies rows straight into the table. `false` when one of them is there already: then nothing was done.
@@ -101,7 +101,8 @@ async fn merge(
     for rows in rows.chunks(MERGED_ROWS) {
         let arguments = arrays(table, table.columns.len(), rows)?;
         let sql = AssertSqlSafe(statements.merge.clone());
-        let new: i64 = sqlx::query_scalar_with(sql, arguments).fetch_one(&mut *connection).await?;
+        let new: i64 =
+            sqlx::query_scalar_with(sql, arguments).persistent(false).fetch_one(&mut *connection).await?;
         inserted = inserted.saturating_add(u64::try_from(new).unwrap_or(0));
     }
     Ok(inserted)

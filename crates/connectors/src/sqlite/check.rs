@@ -6,14 +6,11 @@ use engine::target::{Owned, TargetTable};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::config::Validated;
-use super::fault::{into_error, room};
+use super::fault::{COMFORTABLE_ROOM, into_error, room};
 use super::{bookkeeping, shape};
 use crate::check::{CheckItem, Outcome, made_anew};
 use crate::definition::{Fit, Standing};
 use crate::fault::Fault;
-
-/// With less room than this a load is likely to fill the disk: ten thousand issues take about 30 MB.
-const COMFORTABLE_ROOM: u64 = 256 * 1024 * 1024;
 
 /// Tries everything the target needs of the file, and whether these tables of the task can stand in it, with rows of these
 /// projects. Leaves no table behind, and the file in the mode it was in.
@@ -65,7 +62,11 @@ pub async fn check(
         Some(bytes) => {
             items.push(CheckItem::ok("target: room", format!("{} MB left on the disk", bytes >> 20)));
         }
-        None => {}
+        None => items.push(CheckItem::warning(
+            "target: room",
+            "how much room the disk has left cannot be told",
+            "See that there is enough: ten thousand issues take about 30 MB.",
+        )),
     }
     items
 }

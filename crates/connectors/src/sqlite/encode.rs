@@ -40,7 +40,7 @@ pub(super) fn declared_type(kind: Kind) -> &'static str {
 
 /// The statement that makes `table`. A table with a rowid: rows of kilobytes make an index-organised one slow.
 pub(super) fn create_table(table: &TargetTable) -> String {
-    sql::create_table(table, declared_type)
+    sql::create_table(&quote(&table.name), table, declared_type)
 }
 
 /// The statement that adds a column.

@@ -14,6 +14,9 @@ use crate::fault::Fault;
 /// Less room than this, and an I/O error means that the disk is full: SQLite could not even begin a log file.
 const HARDLY_ANY_ROOM: u64 = 1024 * 1024;
 
+/// With less room than this a load is likely to fill the disk: ten thousand issues take about 30 MB.
+pub(super) const COMFORTABLE_ROOM: u64 = 256 * 1024 * 1024;
+
 impl From<Unstorable> for Fault {
     fn from(error: Unstorable) -> Fault {
         WORDS.data(error)

@@ -17,7 +17,7 @@ use sqlx::{AssertSqlSafe, Connection, Sqlite, SqliteConnection, Transaction};
 
 use super::config::Validated;
 use super::encode::{self, Statements};
-use super::fault::into_error;
+use super::fault::{COMFORTABLE_ROOM, into_error, room};
 use super::inspect::Inspection;
 use super::link::{Link, enter_wal};
 use super::write::write_table;
@@ -89,6 +89,9 @@ impl SqliteTarget {
     async fn try_open(&mut self, plan: &Plan) -> Result<Opened, Fault> {
         self.session = None;
         let path = self.link.path().to_owned();
+        if let Some(left) = room(&path).filter(|left| *left < COMFORTABLE_ROOM) {
+            tracing::warn!(file = %path.display(), left_mb = left >> 20, "the disk of the target has little room left");
+        }
         let connection = self.link.connection(true).await?;
         // Looked at before anything is written: a file with a foreign table stays as it is, bit by bit. In one
         // transaction, so that a table another task makes meanwhile is not taken for a foreign one.

@@ -60,9 +60,14 @@ async fn check(pipeline: &Pipeline) -> Vec<CheckItem> {
             if items.iter().all(|item| item.outcome != Outcome::Failed) {
                 items.extend(check_filter(pipeline, &look).await);
                 items.extend(check_hooks(pipeline, &look).await);
-                if let Ok(found) = look.projects().await {
-                    items.extend(assign(&mut shaper, pipeline, &look, &found).await);
-                    projects = found;
+                match look.projects().await {
+                    Ok(found) => {
+                        items.extend(assign(&mut shaper, pipeline, &look, &found).await);
+                        projects = found;
+                    }
+                    Err(problem) => {
+                        items.push(CheckItem::failed("source: projects", said(&problem), problem.fix));
+                    }
                 }
             }
             look.source.close().await;
@@ -99,7 +104,12 @@ async fn assign(
     if shaper.task().mode != Mode::Flat {
         return None;
     }
-    let custom = look.custom_fields(projects).await.ok()?;
+    let custom = match look.custom_fields(projects).await {
+        Ok(custom) => custom,
+        Err(problem) => {
+            return Some(CheckItem::warning("target: custom fields", said(&problem), problem.fix));
+        }
+    };
     match shapes::stored(pipeline).await {
         Ok(stored) => {
             shaper.assign(&custom, &stored);
@@ -132,8 +142,13 @@ async fn check_listen(pipeline: &Pipeline) -> Option<CheckItem> {
 async fn check_state(path: &Path) -> CheckItem {
     let name = "state: directory";
     let failed = |problem: &Problem| CheckItem::failed(name, said(problem), problem.fix.as_str());
-    if !path.exists() {
-        return CheckItem::ok(name, format!("{} is made by the first run", path.display()));
+    match path.try_exists() {
+        Ok(true) => {}
+        Ok(false) => return CheckItem::ok(name, format!("{} is made by the first run", path.display())),
+        Err(error) => {
+            let fix = "Let the user that runs tributary into the directories above it.";
+            return CheckItem::failed(name, format!("{} cannot be looked at ({error})", path.display()), fix);
+        }
     }
     match StateDir::is_running(path) {
         Ok(true) => return CheckItem::ok(name, "a sync runs on it"),
@@ -177,9 +192,12 @@ async fn check_hooks(pipeline: &Pipeline, look: &Look) -> Vec<CheckItem> {
     // Where hooks may not be managed the item of each project says so.
     let wanted = look.source.wanted_events(&tables).await;
     let events = wanted.map(|wanted| wanted.events).unwrap_or_default();
-    let reached = StateDir::read_status(&pipeline.state).ok().flatten();
-    let reached = reached.and_then(|status| status.hooks).and_then(|hooks| hooks.reached).max(kept.reached);
     let mut items = Vec::new();
+    let status = StateDir::read_status(&pipeline.state).unwrap_or_else(|error| {
+        items.push(CheckItem::warning("state: status", said(&error.problem), error.problem.fix.as_str()));
+        None
+    });
+    let reached = status.and_then(|status| status.hooks).and_then(|hooks| hooks.reached).max(kept.reached);
     for project in projects {
         let id = kept.hooks.get(&project.id.0).cloned();
         let memory = HookMemory { id, events: events.clone(), reached };

@@ -38,7 +38,7 @@ pub(crate) async fn run(args: &DemoArgs, screen: Screen) -> Result<Done, Failure
     }
     let team = config.team.clone();
     let sim = Sim::start(config).await.map_err(not_started)?;
-    let result = follow(dir, &sim.url(), &team, args.once, screen).await;
+    let result = Box::pin(follow(dir, &sim.url(), &team, args.once, screen)).await;
     sim.stop().await;
     result
 }

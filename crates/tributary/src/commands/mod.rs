@@ -39,8 +39,8 @@ pub(crate) async fn run(cli: Cli) -> Result<Done, Failure> {
     };
     let screen = logging::start(&cli.global, talk)?;
     match cli.command {
-        Command::Sync(args) => sync::run(args, screen).await,
-        Command::Resync(args) => resync::run(&args, screen).await,
+        Command::Sync(args) => Box::pin(sync::run(args, screen)).await,
+        Command::Resync(args) => Box::pin(resync::run(&args, screen)).await,
         Command::Verify(args) => Box::pin(verify::run(&args, screen)).await,
         Command::Check(args) => check::run(&args).await,
         Command::Discover(args) => discover::run(&args).await,
@@ -48,7 +48,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Done, Failure> {
         Command::Status(args) => status::run(&args).await,
         Command::Hooks(args) => hooks::run(&args).await,
         Command::Sim(args) => sim::run(&args).await,
-        Command::Demo(args) => demo::run(&args, screen).await,
+        Command::Demo(args) => Box::pin(demo::run(&args, screen)).await,
     }
 }
 

@@ -17,7 +17,8 @@ use crate::sync::{self, Options, Report};
 pub(crate) async fn run(args: SyncArgs, screen: Screen) -> Result<Done, Failure> {
     let SyncArgs { files, once, json, accept_deletes } = args;
     let report =
-        follow(files, Options { once, accept_deletes, anew: None, vault_key: vault_key() }, screen).await?;
+        Box::pin(follow(files, Options { once, accept_deletes, anew: None, vault_key: vault_key() }, screen))
+            .await?;
     show(&report, once, json)
 }
 

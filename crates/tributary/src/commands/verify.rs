@@ -64,7 +64,7 @@ pub(crate) async fn run(args: &VerifyArgs, screen: Screen) -> Result<Done, Failu
     }
     let (mut report, broken) = verify(&pipeline, args, &screen).await?;
     if args.repair && report.is_repairable() {
-        repair(&pipeline, &report, broken, screen.clone()).await?;
+        Box::pin(repair(&pipeline, &report, broken, screen.clone())).await?;
         let found = report.different();
         (report, _) = verify(&pipeline, args, &screen).await?;
         report.repaired = Some(found.saturating_sub(report.different()));
