@@ -12,6 +12,8 @@ use engine::target::{TargetError, TargetErrorKind};
 pub(crate) enum Fault {
     /// The driver or the database said so.
     Sql(sqlx::Error),
+    /// So it did, while rows were written or deleted: it may be a matter of one of them.
+    Rows(sqlx::Error),
     /// We said so.
     Refused(Box<TargetError>),
 }
@@ -34,18 +36,26 @@ impl Fault {
         Fault::Refused(Box::new(TargetError { kind, problem, source: None }))
     }
 
-    /// The error as the engine gets it; `explain` says what a driver's error means.
+    /// The same, met while rows were written or deleted.
+    pub(crate) fn of_rows(self) -> Fault {
+        match self {
+            Fault::Sql(error) => Fault::Rows(error),
+            other => other,
+        }
+    }
+
+    /// The error as the engine gets it; `explain` says what a driver's error means, met while rows were written or not.
     pub(crate) fn into_error(
         self,
-        explain: impl FnOnce(&sqlx::Error) -> (TargetErrorKind, Problem),
+        explain: impl FnOnce(&sqlx::Error, bool) -> (TargetErrorKind, Problem),
     ) -> TargetError {
-        match self {
-            Fault::Refused(error) => *error,
-            Fault::Sql(error) => {
-                let (kind, problem) = explain(&error);
-                TargetError { kind, problem, source: Some(Box::new(error)) }
-            }
-        }
+        let (error, rows) = match self {
+            Fault::Refused(error) => return *error,
+            Fault::Sql(error) => (error, false),
+            Fault::Rows(error) => (error, true),
+        };
+        let (kind, problem) = explain(&error, rows);
+        TargetError { kind, problem, source: Some(Box::new(error)) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the SQL of all targets has in common: how names are quoted, where a row's place stands in its table, how
 //! a value is written where only text will do.
 
-use engine::target::{Cell, Plan, TargetTable};
+use engine::target::{Cell, Owned, Plan, TargetTable};
 use jiff::civil::Date;
 use jiff::{Span, Timestamp};
 
@@ -53,6 +53,15 @@ pub(crate) fn table_at(plan: &Plan, at: usize) -> Result<&TargetTable, Fault> {
     plan.tables
         .get(at)
         .ok_or_else(|| sqlx::Error::ColumnIndexOutOfBounds { index: at, len: plan.tables.len() }.into())
+}
+
+/// The numbers `found` by table's name, for each table of the plan.
+pub(crate) fn by_table(plan: &Plan, found: &[(String, i64)]) -> Vec<u64> {
+    let number = |table: &TargetTable| {
+        let found = found.iter().find(|(name, _)| *name == table.name);
+        found.and_then(|(_, number)| u64::try_from(*number).ok()).unwrap_or(0)
+    };
+    plan.tables.iter().map(number).collect()
 }
 
 /// The columns that say where a row belongs, quoted: team, project, id.
@@ -112,6 +121,15 @@ pub(crate) fn time(micros: i64) -> Option<String> {
 pub(crate) fn day(days: i32) -> Option<String> {
     let day = Date::constant(1970, 1, 1).checked_add(Span::new().try_days(days).ok()?).ok()?;
     Some(day.to_string())
+}
+
+/// What the keys of a project's rows begin with, as [`key_json`] writes them.
+pub(crate) fn project_prefix(owned: &Owned) -> String {
+    let key = [Cell::Text(owned.team.as_str().into()), Cell::Text(owned.project.as_str().into())];
+    let mut prefix = key_json(&key);
+    prefix.pop();
+    prefix.push(',');
+    prefix
 }
 
 /// A key as a JSON list.

@@ -94,6 +94,22 @@ impl Place {
         }
     }
 
+    /// The texts that a query of one column finds.
+    pub(crate) async fn texts(&self, sql: &str) -> Vec<Option<String>> {
+        let sql = AssertSqlSafe(sql.to_owned());
+        match self {
+            Place::Sqlite(file) => {
+                let options = SqliteConnectOptions::new().filename(file).read_only(true);
+                let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+                sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap()
+            }
+            Place::Postgres { database, schema } => {
+                let mut connection = connect(database, schema).await;
+                sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap()
+            }
+        }
+    }
+
     /// All rows of a table by the names of its columns. Whatever the target: JSON is JSON, a boolean a boolean, a
     /// moment RFC 3339 in UTC, a day `YYYY-MM-DD`. Fails when a value is not of the type that its column shall have.
     pub(crate) async fn rows(&self, table: &TargetTable) -> Vec<Map<String, Value>> {

@@ -86,6 +86,10 @@ impl Target for Witness {
         panic!("{key:?} was put aside: {reason}")
     }
 
+    async fn aside(&mut self) -> Result<Vec<u64>, TargetError> {
+        Ok(Vec::new())
+    }
+
     async fn close(self) {}
 }
 

@@ -143,6 +143,9 @@ pub struct Written {
     pub detailed: u64,
     /// Deletes that are held.
     pub held: u64,
+    /// Rows that are aside: the target cannot hold them, or does not let them go.
+    #[serde(default)]
+    pub put_aside: u64,
 }
 
 /// How a task stands.
@@ -158,7 +161,7 @@ pub struct TaskStatus {
     pub last_write: Option<Timestamp>,
     /// Time from the newest write's observation to the target, in milliseconds.
     pub delay_ms: Option<i64>,
-    /// Rows that the target could not hold.
+    /// Rows that are aside, in all tables.
     pub put_aside: u64,
     /// How far a rebuild is that was asked for.
     pub rebuild: Option<Copied>,

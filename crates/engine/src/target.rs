@@ -150,13 +150,15 @@ pub enum TargetErrorKind {
     Transient,
     /// There is no room.
     Full,
+    /// Something in it stands in the way until somebody there acts; then it goes on by itself.
+    NotReady,
     /// Another writer has taken the task over.
     Fenced,
     /// A table stands in the way that is not ours, or that another task fills.
     Shape,
     /// It may not be written.
     ReadOnly,
-    /// One of the rows cannot be stored; a smaller batch shows which.
+    /// One of the rows cannot be stored, or not be deleted; a smaller batch shows which.
     Data,
     /// Anything else that needs a person.
     Fatal,
@@ -181,7 +183,7 @@ impl TargetError {
     pub fn remedy(&self) -> Remedy {
         match self.kind {
             TargetErrorKind::Transient => Remedy::Retry,
-            TargetErrorKind::Full => Remedy::Wait,
+            TargetErrorKind::Full | TargetErrorKind::NotReady => Remedy::Wait,
             TargetErrorKind::Fenced
             | TargetErrorKind::Shape
             | TargetErrorKind::ReadOnly
@@ -216,10 +218,10 @@ pub trait Target: Send + 'static {
     /// belongs to another task.
     fn own(&mut self, projects: &[Owned]) -> impl Future<Output = Result<(), TargetError>> + Send;
 
-    /// Forgets projects whose rows are all gone.
+    /// Forgets projects whose rows are all gone, and those of them that are aside.
     fn disown(&mut self, projects: &[Owned]) -> impl Future<Output = Result<(), TargetError>> + Send;
 
-    /// Writes a batch; says what that did to each table of the plan.
+    /// Writes a batch; says what that did to each table of the plan. What is written, or deleted, is not aside any more.
     fn write(&mut self, batch: &Batch) -> impl Future<Output = Result<Vec<Effect>, TargetError>> + Send;
 
     /// Ids of the rows of a table of a project (alive ones, with soft deletes) after `after`, in order.
@@ -239,13 +241,17 @@ pub trait Target: Send + 'static {
         projects: &[Owned],
     ) -> impl Future<Output = Result<u64, TargetError>> + Send;
 
-    /// Puts a row aside that the target cannot hold: names it in the bookkeeping, with the reason.
+    /// Puts a row aside that the target cannot hold, or that it does not let go: names it in the bookkeeping, with the
+    /// reason.
     fn put_aside(
         &mut self,
         table: usize,
         key: &[Cell],
         reason: &str,
     ) -> impl Future<Output = Result<(), TargetError>> + Send;
+
+    /// How many rows of each table of the plan are aside.
+    fn aside(&mut self) -> impl Future<Output = Result<Vec<u64>, TargetError>> + Send;
 
     /// Closes the connection after what is under way.
     fn close(self) -> impl Future<Output = ()> + Send;

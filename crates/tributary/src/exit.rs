@@ -19,10 +19,8 @@ const NOT_WELL: u8 = 3;
 pub(crate) enum Done {
     /// Everything.
     All,
-    /// Everything but deletes, which are held.
-    Held,
-    /// Everything but rows of the source that cannot be read.
-    Unreadable,
+    /// Everything but deletes that are held, rows that are aside, or rows of the source that cannot be read.
+    NotAll,
     /// Everything, and what was compared is not equal.
     Different,
 }
@@ -93,7 +91,7 @@ impl fmt::Display for Failure {
 pub(crate) fn report(result: &Result<Done, Failure>) -> ExitCode {
     match result {
         Ok(Done::All) => ExitCode::SUCCESS,
-        Ok(Done::Held | Done::Unreadable | Done::Different) => NOT_WELL.into(),
+        Ok(Done::NotAll | Done::Different) => NOT_WELL.into(),
         Err(failure) => {
             let mut text = failure.to_string();
             if !text.is_empty() {

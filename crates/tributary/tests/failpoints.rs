@@ -77,6 +77,7 @@ const NO_STEPS: &[(&str, &str, &str)] = &[
     ("connectors/src/sqlite/check.rs", "scratch", "makes a table and drops it again"),
     ("connectors/src/postgres/target.rs", "try_ids", "reads"),
     ("connectors/src/postgres/target.rs", "try_count", "reads"),
+    ("connectors/src/postgres/target.rs", "try_aside", "reads"),
     ("connectors/src/postgres/inspect.rs", "try_look", "reads"),
     ("connectors/src/postgres/inspect.rs", "try_read", "reads"),
     ("connectors/src/postgres/inspect.rs", "try_read_some", "reads"),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use coding_sim::{MutationKind, Operation, ProjectConfig, SimConfig};
+use coding_sim::{MutationKind, Operation, ProjectConfig, Shape, SimConfig, Table};
 use serde_json::{Value, json};
 
 use crate::place::Place;
@@ -23,7 +23,7 @@ async fn once_brings_the_target_up_to_date_and_says_what_it_did() {
     let summary = run(sync()).await.expect(0).json();
     let keys: Vec<&str> = summary.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(keys, ["duration_ms", "peak_rss_bytes", "requests", "tables"]);
-    let issues = json!({"rows": 60, "inserted": 60, "updated": 0, "deleted": 0, "detailed": 60, "held": 0});
+    let issues = json!({"rows": 60, "inserted": 60, "updated": 0, "deleted": 0, "detailed": 60, "held": 0, "put_aside": 0});
     assert_eq!(summary["tables"]["Issues"], issues);
     assert!(summary["requests"]["DescribeIssue"].as_u64().unwrap() >= 60, "{summary}");
     assert!(summary["duration_ms"].as_u64().unwrap() > 0);
@@ -33,7 +33,7 @@ async fn once_brings_the_target_up_to_date_and_says_what_it_did() {
 
     // Nothing changed, so nothing is written; without --json people get a table.
     let again = run(sync()).await.expect(0).json();
-    let issues = json!({"rows": 60, "inserted": 0, "updated": 0, "deleted": 0, "detailed": 0, "held": 0});
+    let issues = json!({"rows": 60, "inserted": 0, "updated": 0, "deleted": 0, "detailed": 0, "held": 0, "put_aside": 0});
     assert_eq!(again["tables"]["Issues"], issues);
     assert_eq!(again["requests"].get("DescribeIssue"), None, "{again}");
     let mut command = tributary(stage.dir.path());
@@ -136,6 +136,49 @@ async fn held_deletes_are_said_by_the_exit_code_until_they_are_accepted() {
     let ended = run(sync(&["--accept-deletes"])).await.expect(0);
     assert_eq!(ended.json()["tables"]["ProjectMembers"]["deleted"], json!(12), "{ended:?}");
     assert_eq!(stage.count("app.db", "project_members").await, 0);
+    stage.sim.stop().await;
+}
+
+/// A row that the target refuses is no update: it has a number and an exit code of its own, until it gets in.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_put_aside_are_said_by_the_exit_code_until_they_get_in() {
+    let stage = Stage::new(10).await;
+    let file = stage.pipeline("app", "", "");
+    let sync = |more: &[&str]| {
+        let mut command = tributary(stage.dir.path());
+        command.arg("sync").arg(&file).arg("--once").args(more);
+        command
+    };
+    run(sync(&[])).await.expect(0);
+    let place = Place::Sqlite(stage.path("app.db"));
+    let refuses = "CREATE TRIGGER refuses BEFORE UPDATE ON iterations WHEN new.name = 'refused' \
+                   BEGIN SELECT RAISE(ABORT, 'not here'); END";
+    place.execute(refuses).await;
+    let world = stage.sim.world();
+    let code = world.truth(Table::Iterations, "app", Shape::List).unwrap()[0]["Code"].as_u64().unwrap();
+    let (project, name, code) = ("app".to_owned(), "refused".to_owned(), code.try_into().unwrap());
+    world.apply(&[Operation::RenameIteration { project, code, name }]).unwrap();
+    let ended = run(sync(&["--json"])).await.expect(3);
+    let iterations = &ended.json()["tables"]["Iterations"];
+    assert_eq!((&iterations["updated"], &iterations["put_aside"]), (&json!(0), &json!(1)), "{ended:?}");
+    assert!(ended.stderr.contains("1 row is put aside"), "{ended:?}");
+    let ended = run(sync(&[])).await.expect(3);
+    assert!(ended.stdout.contains("1 row of Iterations put aside"), "{ended:?}");
+    let mut command = tributary(stage.dir.path());
+    command.arg("status").arg(&file).arg("--json");
+    let task = &run(command).await.expect(0).json()["status"]["tasks"]["app"];
+    assert_eq!((&task["put_aside"], &task["tables"]["Iterations"]["put_aside"]), (&json!(1), &json!(1)));
+    let mut command = tributary(stage.dir.path());
+    command.arg("status").arg(&file);
+    assert!(run(command).await.expect(0).stdout.contains(", 1 put aside"));
+
+    // What refused it is gone: what is mended by hand is written, and all is well.
+    place.execute("DROP TRIGGER refuses").await;
+    let mut command = tributary(stage.dir.path());
+    command.arg("verify").arg(&file).arg("--repair");
+    run(command).await.expect(0);
+    let ended = run(sync(&["--json"])).await.expect(0);
+    assert_eq!(ended.json()["tables"]["Iterations"]["put_aside"], json!(0), "{ended:?}");
     stage.sim.stop().await;
 }
 

@@ -163,6 +163,23 @@ pub(crate) async fn a_row_that_does_not_fit_is_data_and_can_be_put_aside<S: Site
     assert_eq!(site.dump(CODES).await, ["1|good"]);
     let aside = "SELECT task, table_name, key, reason FROM _tributary_aside";
     assert_eq!(site.dump(aside).await, [r#"a|issues|["acme","p",2]|still too odd"#]);
+    assert_eq!(target.aside().await.unwrap(), [1]);
+    // It is aside until it is written, or deleted, or its project goes; also for who opens the target anew.
+    target.write(&batch(2, vec![row(&plan.tables[0], "p", 3, "other")], vec![key("p", 4)])).await.unwrap();
+    assert_eq!(target.aside().await.unwrap(), [1]);
+    let mut target = site.target();
+    target.open(&plan).await.unwrap();
+    target.prepare(&plan, None, &at(2)).await.unwrap();
+    assert_eq!(target.aside().await.unwrap(), [1]);
+    target.write(&batch(3, vec![row(&plan.tables[0], "p", 2, "good")], vec![])).await.unwrap();
+    assert_eq!(target.aside().await.unwrap(), [0]);
+    for project in ["p", "p,", "pq"] {
+        target.put_aside(0, &key(project, 2), "odd").await.unwrap();
+    }
+    target.write(&batch(4, vec![], vec![key("p,", 2)])).await.unwrap();
+    assert_eq!(target.aside().await.unwrap(), [2]);
+    target.disown(&[owned(7, "p")]).await.unwrap();
+    assert_eq!(site.dump(aside).await, [r#"a|issues|["acme","pq",2]|odd"#]);
     target.prepare(&plan, Some(RebuildReason::Asked), &at(1)).await.unwrap();
     assert!(site.dump(aside).await.is_empty());
 }

@@ -293,19 +293,6 @@ pub(super) async fn position(
     })
 }
 
-/// How many rows the task has put aside.
-pub(super) async fn put_aside_count(
-    connection: &mut PgConnection,
-    place: &Validated,
-    task: &str,
-) -> Result<u64, Fault> {
-    let count: i64 = query_scalar(place.sql("SELECT count(*) FROM _tributary_aside WHERE task = $1"))
-        .bind(task)
-        .fetch_one(connection)
-        .await?;
-    Ok(u64::try_from(count).unwrap_or(0))
-}
-
 /// Stores the definition of a table that was made or extended.
 pub(super) async fn define(
     connection: &mut PgConnection,
@@ -381,37 +368,5 @@ pub(super) async fn note_fields(
             return Err(WORDS.field_taken(&column.name, &table.name, field_name));
         }
     }
-    Ok(())
-}
-
-/// Names a row that cannot be stored.
-pub(super) async fn put_aside(
-    connection: &mut PgConnection,
-    place: &Validated,
-    task: &str,
-    table: &str,
-    key: &str,
-    reason: &str,
-) -> Result<(), Fault> {
-    query(place.sql(
-        "INSERT INTO _tributary_aside (task, table_name, key, reason, at) VALUES ($1, $2, $3, $4, now()) \
-         ON CONFLICT (task, table_name, key) DO UPDATE SET reason = excluded.reason, at = excluded.at",
-    ))
-    .bind(task)
-    .bind(table)
-    .bind(key)
-    .bind(reason)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Forgets the rows that were put aside: all are about to be written anew.
-pub(super) async fn clear_aside(
-    connection: &mut PgConnection,
-    place: &Validated,
-    task: &str,
-) -> Result<(), Fault> {
-    query(place.sql("DELETE FROM _tributary_aside WHERE task = $1")).bind(task).execute(connection).await?;
     Ok(())
 }

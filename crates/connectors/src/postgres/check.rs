@@ -114,7 +114,7 @@ async fn write_items(
 /// Whether the server sent one of these codes.
 fn has_code(fault: &Fault, wanted: &[&str]) -> bool {
     let found = match fault {
-        Fault::Sql(error) => code(error),
+        Fault::Sql(error) | Fault::Rows(error) => code(error),
         Fault::Refused(_) => None,
     };
     found.is_some_and(|found| wanted.contains(&found.as_str()))

@@ -15,7 +15,7 @@ use super::link::within;
 use super::shape;
 use super::statement::query;
 use super::target::{PostgresTarget, committed};
-use super::{WORDS, bookkeeping, demands};
+use super::{WORDS, aside, bookkeeping, demands};
 use crate::definition::{self, Object};
 use crate::fault::Fault;
 use crate::sql::{alive, place_columns, quote, read_columns, size, table_at};
@@ -77,7 +77,7 @@ impl PostgresTarget {
         if shape::exists(&mut transaction, place, "_tributary_tasks").await? {
             looked.position = bookkeeping::position(&mut transaction, place, &plan.task).await?;
             looked.owned = bookkeeping::owned(&mut transaction, place, &plan.task).await?;
-            looked.put_aside = bookkeeping::put_aside_count(&mut transaction, place, &plan.task).await?;
+            looked.put_aside = aside::count(&mut transaction, place, &plan.task).await?;
             for table in &plan.tables {
                 looked.fields.extend(bookkeeping::fields(&mut transaction, place, &table.name).await?);
             }

@@ -10,8 +10,10 @@
 //!
 //! Start with [`config::PostgresConfig`] (what a user writes), then [`target::PostgresTarget`]. Inside: `link` is
 //! the connection, `encode` knows how values and statements are written, `write` how a batch gets in, `shape` what
-//! a table looks like and whether it is ours, `bookkeeping` the `_tributary_*` tables, `inspect` only looks, `fault` what an error means.
+//! a table looks like and whether it is ours, `bookkeeping` the `_tributary_*` tables (`aside` that of rows
+//! put aside), `inspect` only looks, `fault` what an error means.
 
+mod aside;
 mod bookkeeping;
 mod check;
 pub mod config;

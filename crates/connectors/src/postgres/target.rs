@@ -16,10 +16,10 @@ use super::link::Patience;
 use super::link::{Link, within};
 use super::statement::{query, query_scalar};
 use super::write::write_table;
-use super::{WORDS, bookkeeping, demands, shape};
+use super::{WORDS, aside, bookkeeping, demands, shape};
 use crate::definition::{Definition, Fit, Standing};
 use crate::fault::Fault;
-use crate::sql::{alive, create_table, key_json, place_columns, table_at};
+use crate::sql::{alive, by_table, create_table, key_json, place_columns, table_at};
 
 const OPEN: Step = Step::named("postgres::open");
 const PREPARE: Step = Step::named("postgres::prepare");
@@ -44,6 +44,8 @@ struct Session {
     claim: Claim,
     /// For each table of the plan.
     statements: Vec<Statements>,
+    /// Whether rows of the task may be aside.
+    aside: bool,
 }
 
 impl PostgresTarget {
@@ -106,9 +108,10 @@ impl PostgresTarget {
         for table in &plan.tables {
             fields.extend(bookkeeping::fields(&mut transaction, place, &table.name).await?);
         }
+        let aside = aside::count(&mut transaction, place, &plan.task).await? > 0;
         committed(transaction, OPEN).await?;
         let statements = plan.tables.iter().map(|table| Statements::of(place, table, &[])).collect();
-        self.session = Some(Session { plan: plan.clone(), claim, statements });
+        self.session = Some(Session { plan: plan.clone(), claim, statements, aside });
         // Without one of its tables the target is not where the position says.
         Ok((Opened { position: position.filter(|_| !lost), owned, fields }, connection))
     }
@@ -119,7 +122,7 @@ impl PostgresTarget {
         rebuild: Option<RebuildReason>,
         position: &Position,
     ) -> Result<((), PgConnection), Fault> {
-        let claim = self.session()?.claim;
+        let Session { claim, aside, .. } = *self.session()?;
         let mut connection = self.link.take().await?;
         let place = self.link.place();
         let mut transaction = self.link.begin(&mut connection).await?;
@@ -141,10 +144,10 @@ impl PostgresTarget {
             }
         }
         if rebuild.is_some() {
-            bookkeeping::clear_aside(&mut transaction, place, &plan.task).await?;
+            aside::clear(&mut transaction, place, &plan.task).await?;
         }
         committed(transaction, PREPARE).await?;
-        self.session = Some(Session { plan: plan.clone(), claim: claim.next(), statements });
+        self.session = Some(Session { plan: plan.clone(), claim: claim.next(), statements, aside });
         Ok(((), connection))
     }
 
@@ -181,15 +184,21 @@ impl PostgresTarget {
 
     async fn try_write(&mut self, batch: &Batch) -> Result<(Vec<Effect>, PgConnection), Fault> {
         let mut connection = self.link.take().await?;
-        let Session { plan, claim, statements } = self.session()?;
+        let Session { plan, claim, statements, aside } = self.session()?;
         let place = self.link.place();
         let mut transaction = self.link.begin(&mut connection).await?;
         bookkeeping::advance(&mut transaction, place, &plan.task, *claim, &batch.position).await?;
         let mut effects = Vec::with_capacity(plan.tables.len());
         for ((table, statements), rows) in plan.tables.iter().zip(statements).zip(&batch.tables) {
-            effects.push(write_table(&mut transaction, table, statements, rows).await?);
+            let written = write_table(&mut transaction, table, statements, rows).await;
+            effects.push(written.map_err(Fault::of_rows)?);
+            if *aside {
+                aside::settle(&mut transaction, place, &plan.task, &table.name, table.key_columns, rows)
+                    .await?;
+            }
         }
-        committed(transaction, WRITE).await?;
+        // What is checked late is still a matter of the rows.
+        committed(transaction, WRITE).await.map_err(Fault::of_rows)?;
         self.wrote();
         Ok((effects, connection))
     }
@@ -200,16 +209,29 @@ impl PostgresTarget {
         key: &[Cell],
         reason: &str,
     ) -> Result<((), PgConnection), Fault> {
+        if let Some(session) = &mut self.session {
+            session.aside = true;
+        }
         let mut connection = self.link.take().await?;
         let Session { plan, claim, .. } = self.session()?;
         let place = self.link.place();
         let mut transaction = self.link.begin(&mut connection).await?;
         bookkeeping::fence(&mut transaction, place, &plan.task, *claim).await?;
         let name = &table_at(plan, table)?.name;
-        bookkeeping::put_aside(&mut transaction, place, &plan.task, name, &key_json(key), reason).await?;
+        aside::put(&mut transaction, place, &plan.task, name, &key_json(key), reason).await?;
         committed(transaction, PUT_ASIDE).await?;
         self.wrote();
         Ok(((), connection))
+    }
+
+    async fn try_aside(&mut self) -> Result<(Vec<u64>, PgConnection), Fault> {
+        let mut connection = self.link.take().await?;
+        let plan = &self.session()?.plan;
+        let place = self.link.place();
+        let mut transaction = self.link.begin(&mut connection).await?;
+        let counts = aside::counts(&mut transaction, place, &plan.task).await?;
+        transaction.commit().await?;
+        Ok((by_table(plan, &counts), connection))
     }
 
     async fn try_ids(
@@ -315,6 +337,11 @@ impl Target for PostgresTarget {
     async fn put_aside(&mut self, table: usize, key: &[Cell], reason: &str) -> Result<(), TargetError> {
         let result = within(self.link.patience(), self.try_put_aside(table, key, reason)).await;
         self.settle("write to", result)
+    }
+
+    async fn aside(&mut self) -> Result<Vec<u64>, TargetError> {
+        let result = within(self.link.patience(), self.try_aside()).await;
+        self.settle("read", result)
     }
 
     async fn close(self) {

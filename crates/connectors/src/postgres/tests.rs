@@ -1,7 +1,8 @@
 //! The PostgreSQL target against a real server, as every target and in what only it has: values of every kind in
-//! `values`, lost connections and stopped servers in `lost`, the configuration, rights and `check` in `place`.
-//! What others put in the way is in `edges`, TLS in `tls`; `speed` measures.
+//! `values`, what codes mean in `codes`, lost connections and stopped servers in `lost`, the configuration, rights and
+//! `check` in `place`. What others put in the way is in `edges`, TLS in `tls`; `speed` measures.
 
+mod codes;
 mod edges;
 mod lost;
 mod place;

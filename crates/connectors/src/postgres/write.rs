@@ -6,6 +6,7 @@ use sqlx::postgres::PgArguments;
 use sqlx::{Acquire as _, Arguments as _, AssertSqlSafe, PgConnection};
 
 use super::encode::{self, Array, Single, Statements, Unstorable};
+use super::fault::{NO_FEATURE, THERE_ALREADY, code};
 use crate::fault::Fault;
 
 /// From so many rows on, new ones are copied straight into the table.
@@ -60,7 +61,8 @@ async fn delete(
     Ok(sqlx::query_with(sql, arguments).persistent(false).execute(connection).await?.rows_affected())
 }
 
-/// Copies rows straight into the table. `false` when one of them is there already: then nothing was done.
+/// Copies rows straight into the table. `false` when one of them is there already, or when the table cannot be copied
+/// into, as under row level security: then nothing was done.
 async fn copy(
     connection: &mut PgConnection,
     table: &TargetTable,
@@ -82,7 +84,7 @@ async fn copy(
             savepoint.commit().await?;
             Ok(true)
         }
-        Err(error) if error.as_database_error().is_some_and(|error| error.is_unique_violation()) => {
+        Err(error) if matches!(code(&error).as_deref(), Some(THERE_ALREADY | NO_FEATURE)) => {
             savepoint.rollback().await?;
             Ok(false)
         }

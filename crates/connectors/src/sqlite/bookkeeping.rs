@@ -9,8 +9,8 @@ use engine::target::{CustomColumn, Owned, StoredField, TargetTable};
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
-use super::WORDS;
 use super::shape::exists;
+use super::{WORDS, aside};
 use crate::definition::{Definition, Names, has_other_use};
 use crate::fault::Fault;
 
@@ -95,7 +95,7 @@ pub(super) async fn create(connection: &mut SqliteConnection) -> Result<(), Faul
     Ok(())
 }
 
-fn now() -> String {
+pub(super) fn now() -> String {
     format!("{:.6}", Timestamp::now())
 }
 
@@ -233,9 +233,9 @@ pub(super) async fn disown(
     .bind(&owned.team)
     .bind(owned.project_id)
     .bind(&owned.project)
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
-    Ok(())
+    aside::forget(connection, task, owned).await
 }
 
 /// Gives up tables that the task does not fill any more, so that another one may. Their rows stay.
@@ -286,15 +286,6 @@ pub(super) async fn restart_all(connection: &mut SqliteConnection, table: &str) 
     .execute(connection)
     .await?;
     Ok(())
-}
-
-/// How many rows the task has put aside.
-pub(super) async fn put_aside_count(connection: &mut SqliteConnection, task: &str) -> Result<u64, Fault> {
-    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM _tributary_aside WHERE task = ?")
-        .bind(task)
-        .fetch_one(connection)
-        .await?;
-    Ok(u64::try_from(count).unwrap_or(0))
 }
 
 /// Stores the definition of a table that was made or extended.
@@ -368,33 +359,5 @@ pub(super) async fn note_fields(connection: &mut SqliteConnection, table: &Targe
             return Err(WORDS.field_taken(&column.name, &table.name, field_name));
         }
     }
-    Ok(())
-}
-
-/// Names a row that cannot be stored.
-pub(super) async fn put_aside(
-    connection: &mut SqliteConnection,
-    task: &str,
-    table: &str,
-    key: &str,
-    reason: &str,
-) -> Result<(), Fault> {
-    sqlx::query(
-        "INSERT INTO _tributary_aside (task, table_name, key, reason, at) VALUES (?, ?, ?, ?, ?) \
-         ON CONFLICT (task, table_name, key) DO UPDATE SET reason = excluded.reason, at = excluded.at",
-    )
-    .bind(task)
-    .bind(table)
-    .bind(key)
-    .bind(reason)
-    .bind(now())
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Forgets the rows that were put aside: all are about to be written anew.
-pub(super) async fn clear_aside(connection: &mut SqliteConnection, task: &str) -> Result<(), Fault> {
-    sqlx::query("DELETE FROM _tributary_aside WHERE task = ?").bind(task).execute(connection).await?;
     Ok(())
 }

@@ -25,23 +25,28 @@ impl From<Unstorable> for Fault {
 
 /// The error as the engine gets it. `doing` completes "Cannot …".
 pub(super) fn into_error(fault: Fault, file: &Path, doing: &str) -> TargetError {
-    fault.into_error(|error| {
-        let (kind, code, why, fix) = explain(file, error);
+    fault.into_error(|error, rows| {
+        let (kind, code, why, fix) = explain(file, error, rows);
         let what = format!("Cannot {doing} the SQLite file `{}`", file.display());
         (kind, Problem::new(code, what, why, fix))
     })
 }
 
-/// Primary result code of SQLite, and what it says.
+/// Extended result code of SQLite, and what it says.
 fn result_code(error: &sqlx::Error) -> Option<(i32, String)> {
     let error = error.as_database_error()?;
     let extended: i32 = error.code()?.parse().ok()?;
-    Some((extended & 0xff, error.message().to_owned()))
+    Some((extended, error.message().to_owned()))
+}
+
+/// The primary result code of an extended one.
+fn primary(extended: i32) -> i32 {
+    extended & 0xff
 }
 
 /// Whether another connection stands in the way.
 pub(super) fn is_busy(error: &sqlx::Error) -> bool {
-    result_code(error).is_some_and(|(code, _)| matches!(code, 5 | 6 | 15))
+    result_code(error).is_some_and(|(code, _)| matches!(primary(code), 5 | 6 | 15))
 }
 
 /// Bytes that may still be written where `file` lies.
@@ -50,7 +55,7 @@ pub(super) fn room(file: &Path) -> Option<u64> {
     fs4::available_space(directory.unwrap_or(Path::new("."))).ok()
 }
 
-fn explain(file: &Path, error: &sqlx::Error) -> (TargetErrorKind, &'static str, String, String) {
+fn explain(file: &Path, error: &sqlx::Error, rows: bool) -> (TargetErrorKind, &'static str, String, String) {
     use TargetErrorKind as Kind;
     let full = || {
         let why = "there is no room left on the disk, or the file has reached its largest size".to_owned();
@@ -69,7 +74,11 @@ fn explain(file: &Path, error: &sqlx::Error) -> (TargetErrorKind, &'static str, 
                    from the journal without reading the source again.";
         (Kind::Fatal, "SQLITE-CORRUPT", why.to_owned(), fix.to_owned())
     };
-    let Some((code, message)) = result_code(error) else {
+    let no_memory = || {
+        let fix = "It is tried again by itself; if it stays, give the process more memory.";
+        (Kind::Transient, "SQLITE-MEMORY", "there is no memory left".to_owned(), fix.to_owned())
+    };
+    let Some((extended, message)) = result_code(error) else {
         return match error {
             sqlx::Error::WorkerCrashed | sqlx::Error::Io(_) => {
                 let why = match error {
@@ -84,15 +93,47 @@ fn explain(file: &Path, error: &sqlx::Error) -> (TargetErrorKind, &'static str, 
             }
         };
     };
-    match code {
+    match extended {
+        // SQLITE_IOERR_NOMEM
+        3082 => return no_memory(),
+        // SQLITE_CORRUPT_VTAB: what a virtual table keeps, such as a full-text index that triggers fill.
+        267 => {
+            let why = format!(
+                "a full-text index or another virtual table that somebody made is not as its triggers take it to be \
+                 ({message}); the file itself is not damaged"
+            );
+            let fix = "Make it anew, for FTS5 with INSERT INTO name(name) VALUES('rebuild'), or drop its triggers; it \
+                       goes on by itself.";
+            return (Kind::NotReady, "SQLITE-INDEX", why, fix.to_owned());
+        }
+        // SQLITE_CORRUPT_INDEX
+        779 => {
+            let fix = "Run REINDEX on the file and start again; if it stays, move the file (and its -wal and -shm) away: \
+                       the tables are made anew from the journal.";
+            return (
+                Kind::Fatal,
+                "SQLITE-CORRUPT",
+                "an index in the file is damaged".to_owned(),
+                fix.to_owned(),
+            );
+        }
+        _ => {}
+    }
+    match primary(extended) {
         // SQLITE_BUSY, SQLITE_LOCKED, SQLITE_PROTOCOL
         5 | 6 | 15 => {
             let why = "another program holds a lock on it".to_owned();
             let fix = "It is tried again by itself; if it stays, end the program that writes to the file.";
             (Kind::Transient, "SQLITE-BUSY", why, fix.to_owned())
         }
-        // SQLITE_FULL
-        13 => full(),
+        // SQLITE_INTERNAL, SQLITE_ABORT, SQLITE_INTERRUPT, SQLITE_SCHEMA
+        2 | 4 | 9 | 17 => {
+            let why = format!("SQLite gave up ({message})");
+            let fix = "It is tried again by itself; if it stays, report it with the log.".to_owned();
+            (Kind::Transient, "SQLITE-INTERNAL", why, fix)
+        }
+        // SQLITE_FULL; SQLITE_NOLFS, files that would be larger than the system lets them be
+        13 | 22 => full(),
         // SQLITE_IOERR, SQLITE_CANTOPEN
         10 | 14 if room(file).is_some_and(|bytes| bytes < HARDLY_ANY_ROOM) => full(),
         10 => {
@@ -101,18 +142,15 @@ fn explain(file: &Path, error: &sqlx::Error) -> (TargetErrorKind, &'static str, 
             (Kind::Transient, "SQLITE-IO", why, fix.to_owned())
         }
         // SQLITE_NOMEM
-        7 => {
-            let fix = "It is tried again by itself; if it stays, give the process more memory.";
-            (Kind::Transient, "SQLITE-MEMORY", "there is no memory left".to_owned(), fix.to_owned())
-        }
+        7 => no_memory(),
         // SQLITE_READONLY; SQLITE_PERM, SQLITE_CANTOPEN, SQLITE_AUTH
         8 => read_only("it may only be read"),
         3 | 14 | 23 => read_only("it cannot be opened for writing"),
         // SQLITE_CORRUPT, SQLITE_NOTADB
         11 => broken("the file is damaged"),
         26 => broken("the file is not a SQLite database"),
-        // SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH
-        18..=20 => {
+        // SQLITE_TOOBIG, SQLITE_CONSTRAINT (RAISE of a trigger, too), SQLITE_MISMATCH
+        18..=20 if rows => {
             let fix = "The row is put aside and named; correct it at the source.".to_owned();
             (Kind::Data, "SQLITE-DATA", format!("a row does not fit ({message})"), fix)
         }

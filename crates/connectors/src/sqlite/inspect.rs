@@ -17,7 +17,7 @@ use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection, TypeInfo, ValueRef}
 use super::encode::{add_column, declared_type};
 use super::shape;
 use super::target::{SqliteTarget, committed};
-use super::{WORDS, bookkeeping};
+use super::{WORDS, aside, bookkeeping};
 use crate::definition::{self, Object};
 use crate::fault::Fault;
 use crate::sql::{alive, day, place_columns, quote, read_columns, size, table_at, time};
@@ -76,7 +76,7 @@ impl SqliteTarget {
         if shape::exists(&mut snapshot, "_tributary_tasks").await? {
             looked.position = bookkeeping::position(&mut snapshot, &plan.task).await?;
             looked.owned = bookkeeping::owned(&mut snapshot, &plan.task).await?;
-            looked.put_aside = bookkeeping::put_aside_count(&mut snapshot, &plan.task).await?;
+            looked.put_aside = aside::count(&mut snapshot, &plan.task).await?;
             for table in &plan.tables {
                 looked.fields.extend(bookkeeping::fields(&mut snapshot, &table.name).await?);
             }

@@ -9,9 +9,10 @@
 //!
 //! Start with [`config::SqliteConfig`] (what a user writes), then [`target::SqliteTarget`]. Inside: `encode` knows
 //! how names and values are written, `shape` what a table looks like and whether it is ours, `bookkeeping` the
-//! `_tributary_*` tables, `link` the connection, `write` how rows get in, `inspect` only looks,
+//! `_tributary_*` tables (`aside` that of rows put aside), `link` the connection, `write` how rows get in, `inspect` only looks,
 //! `fault` what an error means.
 
+mod aside;
 mod bookkeeping;
 mod check;
 pub mod config;

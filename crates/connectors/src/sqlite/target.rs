@@ -21,10 +21,10 @@ use super::fault::{COMFORTABLE_ROOM, into_error, room};
 use super::inspect::Inspection;
 use super::link::{Link, enter_wal};
 use super::write::write_table;
-use super::{WORDS, bookkeeping, shape};
+use super::{WORDS, aside, bookkeeping, shape};
 use crate::definition::{Definition, Fit, Standing};
 use crate::fault::Fault;
-use crate::sql::{alive, key_json, place_columns, quote, table_at};
+use crate::sql::{alive, by_table, key_json, place_columns, quote, table_at};
 
 const OPEN: Step = Step::named("sqlite::open");
 const PREPARE: Step = Step::named("sqlite::prepare");
@@ -49,6 +49,8 @@ struct Session {
     epoch: i64,
     /// For each table of the plan.
     statements: Vec<Statements>,
+    /// Whether rows of the task may be aside.
+    aside: bool,
 }
 
 impl SqliteTarget {
@@ -135,9 +137,10 @@ impl SqliteTarget {
         for table in &plan.tables {
             fields.extend(bookkeeping::fields(&mut transaction, &table.name).await?);
         }
+        let aside = aside::count(&mut transaction, &plan.task).await? > 0;
         committed(transaction, OPEN).await?;
         let statements = plan.tables.iter().map(|table| Statements::of(table, &[])).collect();
-        self.session = Some(Session { plan: plan.clone(), epoch, statements });
+        self.session = Some(Session { plan: plan.clone(), epoch, statements, aside });
         // Without one of its tables the target is not where the position says.
         Ok(Opened { position: position.filter(|_| !lost), owned, fields })
     }
@@ -166,7 +169,7 @@ impl SqliteTarget {
             }
         }
         if rebuild.is_some() {
-            bookkeeping::clear_aside(&mut transaction, &plan.task).await?;
+            aside::clear(&mut transaction, &plan.task).await?;
         }
         committed(transaction, PREPARE).await?;
         session.plan = plan.clone();
@@ -201,20 +204,32 @@ impl SqliteTarget {
         bookkeeping::advance(&mut transaction, &plan.task, session.epoch, &batch.position).await?;
         let mut effects = Vec::with_capacity(plan.tables.len());
         for ((table, statements), rows) in plan.tables.iter().zip(&session.statements).zip(&batch.tables) {
-            effects.push(write_table(&mut transaction, table, statements, rows).await?);
+            let written = write_table(&mut transaction, table, statements, rows).await;
+            effects.push(written.map_err(Fault::of_rows)?);
+            if session.aside {
+                aside::settle(&mut transaction, &plan.task, &table.name, table.key_columns, rows).await?;
+            }
         }
-        committed(transaction, WRITE).await?;
+        // What is checked late is still a matter of the rows.
+        committed(transaction, WRITE).await.map_err(Fault::of_rows)?;
         Ok(effects)
     }
 
     async fn try_put_aside(&mut self, table: usize, key: &[Cell], reason: &str) -> Result<(), Fault> {
         let (mut transaction, session) = self.begin().await?;
+        session.aside = true;
         let plan = &session.plan;
         bookkeeping::fence(&mut transaction, &plan.task, session.epoch).await?;
         let name = &table_at(plan, table)?.name;
         let key = key_json(key);
-        bookkeeping::put_aside(&mut transaction, &plan.task, name, &key, reason).await?;
+        aside::put(&mut transaction, &plan.task, name, &key, reason).await?;
         committed(transaction, PUT_ASIDE).await
+    }
+
+    async fn try_aside(&mut self) -> Result<Vec<u64>, Fault> {
+        let plan = &self.session.as_ref().ok_or_else(|| WORDS.not_open())?.plan;
+        let connection = self.link.connection(false).await?;
+        Ok(by_table(plan, &aside::counts(connection, &plan.task).await?))
     }
 
     async fn try_ids(
@@ -326,6 +341,11 @@ impl Target for SqliteTarget {
     async fn put_aside(&mut self, table: usize, key: &[Cell], reason: &str) -> Result<(), TargetError> {
         let result = self.try_put_aside(table, key, reason).await;
         self.settle("write to", result)
+    }
+
+    async fn aside(&mut self) -> Result<Vec<u64>, TargetError> {
+        let result = self.try_aside().await;
+        self.settle("read", result)
     }
 
     async fn close(self) {

@@ -1,6 +1,7 @@
 //! The SQLite target against real files, as every target and in what only it has: tables that only SQLite takes for
-//! ours are in `tables`, values of every kind in `values`, full and read-only disks in `disk`.
+//! ours are in `tables`, what codes mean in `codes`, values of every kind in `values`, full and read-only disks in `disk`.
 
+mod codes;
 mod disk;
 mod tables;
 mod values;

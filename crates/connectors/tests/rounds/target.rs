@@ -213,5 +213,9 @@ impl Target for Shelf {
         panic!("{key:?} was put aside: {reason}")
     }
 
+    async fn aside(&mut self) -> Result<Vec<u64>, TargetError> {
+        Ok(Vec::new())
+    }
+
     async fn close(self) {}
 }

@@ -10,11 +10,12 @@ use tokio::sync::watch;
 
 use super::runner::DeliveryError;
 use super::shape::{Delivered, Shaper};
-use super::step::{Step, Wanted};
+use super::step::{Counted, Step, Wanted};
 use crate::capture::Progress;
 use crate::clock::Moment;
 use crate::journal::{Journal, Limit};
 use crate::position::{Position, Sequence};
+use crate::row::RowKey;
 use crate::source::Project;
 use crate::status::Written;
 use crate::target::{Batch, Cell, TableBatch};
@@ -59,11 +60,43 @@ pub(super) struct Tally {
     pub(super) complete: u64,
 }
 
+impl Tally {
+    /// Takes one more step in.
+    fn add(&mut self, step: &Noted) {
+        self.change(step, |sum, one| *sum = sum.saturating_add(u64::from(one)));
+    }
+
+    /// Takes a step out that did not come to pass.
+    pub(super) fn take_out(&mut self, step: &Noted) {
+        self.change(step, |sum, one| *sum = sum.saturating_sub(u64::from(one)));
+    }
+
+    fn change(&mut self, step: &Noted, change: impl Fn(&mut u64, bool)) {
+        let Tally { written: count, rows, complete } = self;
+        change(rows, step.is_row);
+        change(complete, step.counts.complete);
+        change(&mut count.inserted, step.counts.inserted);
+        change(&mut count.updated, step.counts.updated);
+        change(&mut count.deleted, step.counts.deleted);
+        change(&mut count.detailed, step.counts.detailed);
+    }
+}
+
+/// As what a step was counted.
+pub(super) struct Noted {
+    pub(super) key: RowKey,
+    /// Whether it writes a row.
+    is_row: bool,
+    counts: Counted,
+}
+
 /// A batch, and what it counts as.
 pub(super) struct Made {
     pub(super) batch: Batch,
     /// By table of the task.
     pub(super) counted: BTreeMap<usize, Tally>,
+    /// The steps behind that.
+    pub(super) noted: Vec<Noted>,
     /// When the newest of its requests was sent.
     pub(super) newest: Moment,
     /// How many living rows of the task's tables it is, where it was read from the mirror.
@@ -179,16 +212,12 @@ impl<J: Journal> Maker<'_, J> {
         let many = steps.len() >= MANY || bytes >= MANY_BYTES;
         let mut counted: BTreeMap<usize, Tally> = BTreeMap::new();
         let mut newest = Moment(0);
+        let mut noted = Vec::with_capacity(steps.len());
         for step in &steps {
             let Some(index) = task.index(step.key.table) else { continue };
-            let Tally { written: count, rows, complete } = counted.entry(index).or_default();
-            let add = |sum: &mut u64, one: bool| *sum = sum.saturating_add(u64::from(one));
-            add(rows, step.row.is_some());
-            add(complete, step.counts.complete);
-            add(&mut count.inserted, step.counts.inserted);
-            add(&mut count.updated, step.counts.updated);
-            add(&mut count.deleted, step.counts.deleted);
-            add(&mut count.detailed, step.counts.detailed);
+            let step_noted = Noted { key: step.key, is_row: step.row.is_some(), counts: step.counts };
+            counted.entry(index).or_default().add(&step_noted);
+            noted.push(step_noted);
             newest = newest.max(step.seen.unwrap_or_default());
         }
         // The last word on each key: of the same key, the one with the higher sequence. In the mirror it is alone.
@@ -216,7 +245,7 @@ impl<J: Journal> Maker<'_, J> {
                 None => table.deletes.push(self.shaper.key(project, key.id)),
             }
         }
-        Made { batch, counted, newest, mirrored, many, now }
+        Made { batch, counted, noted, newest, mirrored, many, now }
     }
 }
 

@@ -87,6 +87,10 @@ pub(super) struct Delivery<J, T> {
     pub(super) owned: Vec<Owned>,
     /// Rows by table that the end of a rebuild would delete and that are held.
     pub(super) held: Vec<u64>,
+    /// How many rows are aside in the target.
+    pub(super) aside: u64,
+    /// How often a row was put aside.
+    pub(super) refused: u64,
     /// Whether the target had no row when the session began: then a rebuild has nothing to delete.
     pub(super) was_empty: bool,
     /// Up to where deletions had been forgotten when the session began. What is forgotten later may be in the target.
@@ -154,6 +158,8 @@ pub(super) async fn carry_out<J: Journal, T: Target>(
         position,
         owned: Vec::new(),
         held: Vec::new(),
+        aside: 0,
+        refused: 0,
         was_empty: false,
         horizon: Sequence(0),
         guarded: true,
@@ -401,7 +407,10 @@ impl<J: Journal, T: Target> Delivery<J, T> {
         if gone.is_empty() || self.position.rebuilding {
             return Ok(true);
         }
-        Ok(self.sweep(&gone, &self.all_tables()).await? && self.disown(&gone).await?)
+        let refused = self.refused;
+        // Who keeps rows keeps the task as their owner: the next start tries again.
+        Ok(self.sweep(&gone, &self.all_tables()).await?
+            && (self.refused > refused || self.disown(&gone).await?))
     }
 
     /// What makes the next batch.

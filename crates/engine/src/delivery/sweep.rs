@@ -41,12 +41,13 @@ impl<J: Journal, T: Target> Delivery<J, T> {
                     && !projects.iter().any(|project| is_here(owned, project))
             };
             let owned: Vec<Owned> = self.owned.iter().filter(|owned| !out_of_view(owned)).cloned().collect();
+            let refused = self.refused;
             if !self.sweep(&owned, &tables).await? {
                 return Ok(false);
             }
             let left = |owned: &Owned| !is_kept(owned, projects);
             let gone: Vec<Owned> = owned.into_iter().filter(left).collect();
-            if !gone.is_empty() && !self.disown(&gone).await? {
+            if !gone.is_empty() && self.refused == refused && !self.disown(&gone).await? {
                 return Ok(false);
             }
         }
@@ -192,6 +193,9 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             };
             self.add(index, |written| written.rows = count);
             rows.push(count);
+        }
+        if !self.count_aside().await? {
+            return Ok(Vec::new());
         }
         self.show_held();
         let position = self.position.sequence.0;

@@ -184,6 +184,9 @@ fn delivered(task: &TaskStatus, head: i64, now: Timestamp, lines: &mut Vec<Strin
         if w.held > 0 {
             line.push_str(&format!(", {} held", count(w.held)));
         }
+        if w.put_aside > 0 {
+            line.push_str(&format!(", {} put aside", count(w.put_aside)));
+        }
         lines.push(line);
     }
 }

@@ -62,26 +62,30 @@ pub(super) fn show(report: &Report, once: bool, json: bool) -> Result<Done, Fail
     } else if once {
         exit::print(&report.summary.to_string())?;
     }
-    let held = report.summary.held();
+    let (held, put_aside) = (report.summary.held(), report.summary.put_aside());
     if held > 0 {
-        say_held(held);
+        tracing::warn!(
+            held,
+            "{} held because too many rows vanished at once; if the source is right, run `tributary sync` with --accept-deletes",
+            are(held, "delete", "deletes")
+        );
+    }
+    if put_aside > 0 {
+        tracing::warn!(
+            put_aside,
+            "{} put aside because the target cannot hold them, or does not let them go; `_tributary_aside` in the target \
+             names them and says why",
+            are(put_aside, "row", "rows")
+        );
     }
     if !report.unfinished.is_empty() {
         return Err(Failure::Problems(report.unfinished.clone()));
     }
-    // Who follows is told meanwhile; a stop is no result.
-    Ok(match held {
-        1.. if once => Done::Held,
-        // The notes name them.
-        _ if once && report.summary.unreadable > 0 => Done::Unreadable,
-        _ => Done::All,
-    })
+    // The notes name rows that cannot be read. Who follows is told meanwhile; a stop is no result.
+    let all = held + put_aside + report.summary.unreadable == 0;
+    Ok(if once && !all { Done::NotAll } else { Done::All })
 }
 
-fn say_held(held: u64) {
-    tracing::warn!(
-        held,
-        "{} held because too many rows vanished at once; if the source is right, run `tributary sync` with --accept-deletes",
-        if held == 1 { "1 delete is".to_owned() } else { format!("{held} deletes are") }
-    );
+fn are(number: u64, one: &str, many: &str) -> String {
+    if number == 1 { format!("1 {one} is") } else { format!("{number} {many} are") }
 }

@@ -80,6 +80,7 @@ impl fmt::Display for Line {
                     (by.updated, "updated"),
                     (by.deleted, "deleted"),
                     (by.detailed, "detailed"),
+                    (by.put_aside, "put aside"),
                 ] {
                     if number > 0 {
                         write!(f, "{separator}{} {word}", count(number))?;
@@ -148,6 +149,7 @@ impl Line {
                 updated = by.updated,
                 deleted = by.deleted,
                 detailed = by.detailed,
+                put_aside = by.put_aside,
                 delay_ms,
                 "{self}"
             ),
@@ -322,8 +324,9 @@ fn tasks(
                 deleted: written.deleted.saturating_sub(was.deleted),
                 detailed: written.detailed.saturating_sub(was.detailed),
                 held: written.held,
+                put_aside: written.put_aside.saturating_sub(was.put_aside),
             };
-            if by.inserted + by.updated + by.deleted > 0 {
+            if by.inserted + by.updated + by.deleted + by.put_aside > 0 {
                 let (task, table) = (name.clone(), table.clone());
                 lines.push(Line::Changed {
                     task,

@@ -43,6 +43,8 @@ pub(crate) struct TableSummary {
     pub(crate) detailed: u64,
     /// Deletes that are held.
     pub(crate) held: u64,
+    /// Rows that are aside: the target cannot hold them, or does not let them go.
+    pub(crate) put_aside: u64,
 }
 
 impl Summary {
@@ -73,6 +75,11 @@ impl Summary {
     pub(crate) fn held(&self) -> u64 {
         self.tables.values().map(|table| table.held).sum()
     }
+
+    /// Rows that are aside, in all tables.
+    pub(crate) fn put_aside(&self) -> u64 {
+        self.tables.values().map(|table| table.put_aside).sum()
+    }
 }
 
 /// For serde, which hands a reference.
@@ -88,6 +95,7 @@ impl TableSummary {
         self.deleted += written.deleted;
         self.detailed += written.detailed;
         self.held += written.held;
+        self.put_aside += written.put_aside;
     }
 }
 
@@ -106,6 +114,13 @@ impl fmt::Display for Summary {
                 write!(f, " {:>COLUMN$}", count(number))?;
             }
             writeln!(f)?;
+        }
+        for (name, table) in self.tables.iter().filter(|(_, table)| table.put_aside > 0) {
+            let rows = plural(table.put_aside, "row");
+            writeln!(
+                f,
+                "{rows} of {name} put aside: `_tributary_aside` in the target names them and says why"
+            )?;
         }
         if let Some(rebuilt) = self.rebuilt {
             writeln!(f, "rebuilt from {} of the mirror", plural(rebuilt, "row"))?;
@@ -138,7 +153,8 @@ mod tests {
     fn board(inserted: u64, held: u64) -> Status {
         let mut status = Status::default();
         let mut task = TaskStatus::default();
-        let issues = Written { rows: 1_200, inserted, updated: 3, deleted: 2, detailed: 7, held };
+        let issues =
+            Written { rows: 1_200, inserted, updated: 3, deleted: 2, detailed: 7, held, put_aside: 0 };
         task.tables.insert("Issues".to_owned(), issues);
         status.tasks.insert("t".to_owned(), task);
         status.requests.insert("DescribeIssue".to_owned(), 7);
@@ -160,8 +176,19 @@ mod tests {
         assert_eq!(
             serde_json::to_string(&summary).unwrap(),
             "{\"tables\":{\"Issues\":{\"rows\":2400,\"inserted\":1205,\"updated\":6,\"deleted\":4,\
-             \"detailed\":14,\"held\":4}},\"requests\":{\"DescribeIssue\":14},\"duration_ms\":2345,\
+             \"detailed\":14,\"held\":4,\"put_aside\":0}},\"requests\":{\"DescribeIssue\":14},\"duration_ms\":2345,\
              \"peak_rss_bytes\":50400000}"
         );
+    }
+
+    #[test]
+    fn rows_that_are_aside_have_a_number_of_their_own() {
+        let mut board = board(1_199, 0);
+        board.tasks.get_mut("t").unwrap().tables.get_mut("Issues").unwrap().put_aside = 1;
+        let summary = Summary::of(&[board], Duration::from_millis(1));
+        assert_eq!((summary.put_aside(), summary.tables["Issues"].inserted), (1, 1_199));
+        let said = "1 row of Issues put aside: `_tributary_aside` in the target names them and says why";
+        assert!(summary.to_string().lines().any(|line| line == said), "{summary}");
+        assert_eq!(serde_json::to_value(&summary).unwrap()["tables"]["Issues"]["put_aside"], 1);
     }
 }

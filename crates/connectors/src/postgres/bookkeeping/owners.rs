@@ -3,9 +3,9 @@
 use engine::target::Owned;
 use sqlx::PgConnection;
 
-use super::super::WORDS;
 use super::super::config::Validated;
 use super::super::statement::{query, query_as, query_scalar};
+use super::super::{WORDS, aside};
 use crate::fault::Fault;
 
 /// Projects whose rows the task has written, in any table.
@@ -86,9 +86,9 @@ pub(crate) async fn disown(
     .bind(&owned.team)
     .bind(owned.project_id)
     .bind(&owned.project)
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
-    Ok(())
+    aside::forget(connection, place, task, owned).await
 }
 
 /// Gives up tables that the task does not fill any more, so that another one may. Their rows stay.
