@@ -4,7 +4,7 @@
 //! foreign, one whose real columns differ from it has been changed by somebody: both are refused, untouched.
 
 use engine::schema::Kind;
-use engine::target::{CustomColumn, StoredField, TableLook, TargetTable};
+use engine::target::{CustomColumn, Room, StoredField, TableLook, TargetTable};
 use serde::{Deserialize, Serialize};
 
 use crate::fault::{Fault, Words};
@@ -158,6 +158,25 @@ pub(crate) fn look(
         table.columns.iter().enumerate().filter(|(_, column)| !is_there(column)).map(|(at, _)| at).collect();
     let needed = |at: &usize| *at < table.key_columns || Some(*at) == table.deleted_at;
     TableLook { differs, readable: !unreadable.iter().any(needed), unreadable }
+}
+
+/// The room for columns in a table that was made as `stored` says and uses up so many of them, whether for columns that
+/// are there or for some that were; `most` are possible.
+pub(crate) fn room(
+    table: &TargetTable,
+    stored: Option<Definition>,
+    used: usize,
+    most: usize,
+    names: Names,
+) -> Room {
+    let stays = |stored: &Definition| !matches!(stored.fit(&Definition::of(table), names), Fit::Differs(_));
+    match stored.filter(stays) {
+        Some(stored) if used > 0 => Room {
+            columns: stored.columns.into_iter().map(|column| column.name).collect(),
+            left: most.saturating_sub(used),
+        },
+        _ => Room::of_new(most),
+    }
 }
 
 /// The columns outside of the key that are not as they were made, and whether they are there at all.

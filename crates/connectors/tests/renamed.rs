@@ -35,7 +35,12 @@ fn project(name: &str) -> Project {
 
 impl Target for Witness {
     async fn open(&mut self, _: &Plan) -> Result<Opened, TargetError> {
-        Ok(Opened { position: Some(self.position.clone()), owned: self.owned.clone(), fields: Vec::new() })
+        Ok(Opened {
+            position: Some(self.position.clone()),
+            owned: self.owned.clone(),
+            fields: Vec::new(),
+            rooms: Vec::new(),
+        })
     }
 
     async fn prepare(

@@ -130,6 +130,25 @@ pub struct Opened {
     pub owned: Vec<Owned>,
     /// The columns that stand for custom fields in the plan's tables, whichever task made them.
     pub fields: Vec<StoredField>,
+    /// The room for columns in each of the plan's tables.
+    pub rooms: Vec<Room>,
+}
+
+/// The room for columns in a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Those that it has; none where it is made, or made anew.
+    pub columns: Vec<String>,
+    /// How many more it can get.
+    pub left: usize,
+}
+
+impl Room {
+    /// That of a table which is made, and may have so many columns.
+    #[must_use]
+    pub fn of_new(most: usize) -> Room {
+        Room { columns: Vec::new(), left: most }
+    }
 }
 
 /// A project whose rows a task has written.
@@ -199,6 +218,15 @@ impl TargetError {
 /// repeats it, and the repetition leaves the target as one execution would. A call that returned is durable.
 /// Every write checks, in its own transaction, that nobody opened the task after us ([`TargetErrorKind::Fenced`]).
 pub trait Target: Send + 'static {
+    /// How many columns a table may have.
+    const COLUMNS: usize = usize::MAX;
+
+    /// Whether a row can be stored whose values are long or many. Only those of custom fields can be too many.
+    #[must_use]
+    fn fits(_row: &[Cell]) -> bool {
+        true
+    }
+
     /// Takes the task over: raises its epoch in the target, so that an older writer cannot commit any more,
     /// and reads what is stored. Touches no table of rows, except that it refuses a foreign one. The plan may
     /// still lack columns of custom fields: which they are is known when this has returned.
@@ -266,6 +294,8 @@ pub struct Looked {
     pub owned: Vec<Owned>,
     /// The columns that stand for custom fields in the plan's tables, whichever task made them.
     pub fields: Vec<StoredField>,
+    /// The room for columns in each of the plan's tables.
+    pub rooms: Vec<Room>,
     /// How many rows the task has put aside.
     pub put_aside: u64,
     /// How each of the plan's tables stands, in its order.

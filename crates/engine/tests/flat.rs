@@ -116,7 +116,7 @@ struct Shaped {
 
 fn shaped(task: Task, custom: &CustomFields, row: &Row) -> Shaped {
     let mut shaper = Shaper::new(task);
-    shaper.assign(custom, &[]);
+    shaper.assign(custom, &[], &[]);
     let delivered = Delivered {
         project: "mobile",
         row,
@@ -421,7 +421,7 @@ fn an_entry_without_a_column_is_kept_whole() {
 /// Columns of custom fields by their number.
 fn columns(task: &Task, custom: &CustomFields, stored: &[StoredField]) -> BTreeMap<i64, String> {
     let mut shaper = Shaper::new(task.clone());
-    shaper.assign(custom, stored);
+    shaper.assign(custom, stored, &[]);
     let columns = &shaper.tables()[0].columns;
     let names: BTreeSet<String> = columns.iter().map(|column| column.name.to_lowercase()).collect();
     assert_eq!(names.len(), columns.len(), "two columns of one name: {columns:?}");
@@ -512,7 +512,7 @@ fn document_mode_has_no_custom_columns() {
 fn the_fingerprint_covers_which_fields_there_are() {
     let print = |fields: &CustomFields| {
         let mut shaper = Shaper::new(task());
-        shaper.assign(fields, &[]);
+        shaper.assign(fields, &[], &[]);
         shaper.fingerprint()
     };
     let one = print(&fields([custom(1, "Field", Holds::Text)]));

@@ -17,6 +17,9 @@ use sqlx::{Postgres, Type};
 use super::config::Validated;
 use crate::sql::{self, cell_name, join, quote};
 
+/// How many columns a table may have.
+pub(super) const MAX_COLUMNS: usize = 1_600;
+
 /// The declared type of a column, as PostgreSQL itself writes it.
 pub(super) fn declared_type(kind: Kind) -> &'static str {
     match kind {

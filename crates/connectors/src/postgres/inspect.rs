@@ -71,9 +71,13 @@ impl PostgresTarget {
             position: None,
             owned: Vec::new(),
             fields: Vec::new(),
+            rooms: Vec::new(),
             put_aside: 0,
             tables: tables.clone(),
         };
+        for table in &plan.tables {
+            looked.rooms.push(shape::room(&mut transaction, place, table).await?);
+        }
         if shape::exists(&mut transaction, place, "_tributary_tasks").await? {
             looked.position = bookkeeping::position(&mut transaction, place, &plan.task).await?;
             looked.owned = bookkeeping::owned(&mut transaction, place, &plan.task).await?;

@@ -9,7 +9,7 @@
 //! come back as they were written, bit by bit.
 //!
 //! Start with [`config::PostgresConfig`] (what a user writes), then [`target::PostgresTarget`]. Inside: `link` is
-//! the connection, `encode` knows how values and statements are written, `write` how a batch gets in, `shape` what
+//! the connection, `encode` knows how values and statements are written, `write` how a batch gets in, `page` whether a row does, `shape` what
 //! a table looks like and whether it is ours, `bookkeeping` the `_tributary_*` tables (`aside` that of rows
 //! put aside), `inspect` only looks, `fault` what an error means.
 
@@ -22,6 +22,7 @@ mod encode;
 mod fault;
 mod inspect;
 mod link;
+mod page;
 mod pooler;
 mod shape;
 mod statement;

@@ -1,11 +1,11 @@
 //! Whether a table is there, whether tributary made it, and how it fits what is wanted.
 
-use engine::target::{TableLook, TargetTable};
+use engine::target::{Room, TableLook, TargetTable};
 use sqlx::PgConnection;
 use sqlx::postgres::types::Oid;
 
 use super::config::Validated;
-use super::encode::{declared_type, type_of};
+use super::encode::{MAX_COLUMNS, declared_type, type_of};
 use super::statement::{query_as, query_scalar};
 use super::{WORDS, bookkeeping};
 use crate::definition::{self, Definition, Names, Object, Standing};
@@ -45,6 +45,26 @@ pub(super) async fn look(
     let stored = stored_definition(connection, place, &table.name).await?;
     let object = object(connection, place, &table.name).await?;
     Ok(definition::look(table, stored, object, declared_type, Names::Exact))
+}
+
+/// The room for columns in `table`.
+pub(super) async fn room(
+    connection: &mut PgConnection,
+    place: &Validated,
+    table: &TargetTable,
+) -> Result<Room, Fault> {
+    let stored = stored_definition(connection, place, &table.name).await?;
+    // Columns that were dropped count for ever.
+    let used: Option<i64> = query_scalar(
+        "SELECT c.relnatts::int8 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind = 'r'",
+    )
+    .bind(place.schema())
+    .bind(&table.name)
+    .fetch_optional(&mut *connection)
+    .await?;
+    let used = usize::try_from(used.unwrap_or(0)).unwrap_or(usize::MAX);
+    Ok(definition::room(table, stored, used, MAX_COLUMNS, Names::Exact))
 }
 
 /// What stands under a table's name, if anything.

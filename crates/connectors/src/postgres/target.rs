@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction};
 
 use super::bookkeeping::Claim;
 use super::config::Validated;
-use super::encode::{Statements, add_column, declared_type};
+use super::encode::{MAX_COLUMNS, Statements, add_column, declared_type};
 use super::fault::into_error;
 use super::inspect::Inspection;
 #[cfg(test)]
@@ -16,7 +16,7 @@ use super::link::Patience;
 use super::link::{Link, within};
 use super::statement::{query, query_scalar};
 use super::write::write_table;
-use super::{WORDS, aside, bookkeeping, demands, shape};
+use super::{WORDS, aside, bookkeeping, demands, page, shape};
 use crate::definition::{Definition, Fit, Standing};
 use crate::fault::Fault;
 use crate::sql::{alive, by_table, create_table, key_json, place_columns, table_at};
@@ -104,16 +104,17 @@ impl PostgresTarget {
         let claim = bookkeeping::raise_epoch(&mut transaction, place, &plan.task).await?;
         let position = bookkeeping::position(&mut transaction, place, &plan.task).await?;
         let owned = bookkeeping::owned(&mut transaction, place, &plan.task).await?;
-        let mut fields = Vec::new();
+        let (mut fields, mut rooms) = (Vec::new(), Vec::new());
         for table in &plan.tables {
             fields.extend(bookkeeping::fields(&mut transaction, place, &table.name).await?);
+            rooms.push(shape::room(&mut transaction, place, table).await?);
         }
         let aside = aside::count(&mut transaction, place, &plan.task).await? > 0;
         committed(transaction, OPEN).await?;
         let statements = plan.tables.iter().map(|table| Statements::of(place, table, &[])).collect();
         self.session = Some(Session { plan: plan.clone(), claim, statements, aside });
         // Without one of its tables the target is not where the position says.
-        Ok((Opened { position: position.filter(|_| !lost), owned, fields }, connection))
+        Ok((Opened { position: position.filter(|_| !lost), owned, fields, rooms }, connection))
     }
 
     async fn try_prepare(
@@ -287,6 +288,12 @@ impl PostgresTarget {
 }
 
 impl Target for PostgresTarget {
+    const COLUMNS: usize = MAX_COLUMNS;
+
+    fn fits(row: &[Cell]) -> bool {
+        page::fits(row)
+    }
+
     async fn open(&mut self, plan: &Plan) -> Result<Opened, TargetError> {
         let result = within(self.link.patience(), self.try_open(plan)).await;
         self.settle("open", result)

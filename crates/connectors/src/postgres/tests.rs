@@ -1,9 +1,10 @@
 //! The PostgreSQL target against a real server, as every target and in what only it has: values of every kind in
-//! `values`, what codes mean in `codes`, lost connections and stopped servers in `lost`, the configuration, rights and
-//! `check` in `place`. What others put in the way is in `edges`, TLS in `tls`; `speed` measures.
+//! `values`, long rows in `long`, what codes mean in `codes`, lost connections and stopped servers in `lost`, the
+//! configuration, rights and `check` in `place`. What others put in the way is in `edges`, TLS in `tls`; `speed` measures.
 
 mod codes;
 mod edges;
+mod long;
 mod lost;
 mod place;
 mod speed;

@@ -28,6 +28,9 @@ const MOST_KEYS: usize = 64;
 /// How many values SQLite binds in one statement at most (`SQLITE_MAX_VARIABLE_NUMBER` as it is by default).
 const MAX_BINDS: usize = 32_766;
 
+/// How many columns a table may have (`SQLITE_MAX_COLUMN` as it is by default).
+pub(super) const MAX_COLUMNS: usize = 2_000;
+
 /// The declared type of a column. JSON and times are TEXT: a type called JSON or TIMESTAMP would have numeric
 /// affinity, which turns the text `5` into a number.
 pub(super) fn declared_type(kind: Kind) -> &'static str {

@@ -70,9 +70,13 @@ impl SqliteTarget {
             position: None,
             owned: Vec::new(),
             fields: Vec::new(),
+            rooms: Vec::new(),
             put_aside: 0,
             tables: tables.clone(),
         };
+        for table in &plan.tables {
+            looked.rooms.push(shape::room(&mut snapshot, table).await?);
+        }
         if shape::exists(&mut snapshot, "_tributary_tasks").await? {
             looked.position = bookkeeping::position(&mut snapshot, &plan.task).await?;
             looked.owned = bookkeeping::owned(&mut snapshot, &plan.task).await?;

@@ -1,9 +1,9 @@
 //! Whether a table is there, whether tributary made it, and how it fits what is wanted.
 
-use engine::target::{TableLook, TargetTable};
+use engine::target::{Room, TableLook, TargetTable};
 use sqlx::SqliteConnection;
 
-use super::encode::declared_type;
+use super::encode::{MAX_COLUMNS, declared_type};
 use super::{WORDS, bookkeeping};
 use crate::definition::{self, Definition, Names, Object, Standing};
 use crate::fault::Fault;
@@ -23,6 +23,17 @@ pub(super) async fn look(connection: &mut SqliteConnection, table: &TargetTable)
     let stored = stored_definition(connection, &table.name).await?;
     let object = object(connection, &table.name).await?;
     Ok(definition::look(table, stored, object, declared_type, Names::AnyCase))
+}
+
+/// The room for columns in `table`.
+pub(super) async fn room(connection: &mut SqliteConnection, table: &TargetTable) -> Result<Room, Fault> {
+    let stored = stored_definition(connection, &table.name).await?;
+    let used: i64 = sqlx::query_scalar("SELECT count(*) FROM pragma_table_xinfo(?)")
+        .bind(&table.name)
+        .fetch_one(&mut *connection)
+        .await?;
+    let used = usize::try_from(used).unwrap_or(usize::MAX);
+    Ok(definition::room(table, stored, used, MAX_COLUMNS, Names::AnyCase))
 }
 
 /// What stands under a table's name, if anything.

@@ -16,7 +16,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, Sqlite, SqliteConnection, Transaction};
 
 use super::config::Validated;
-use super::encode::{self, Statements};
+use super::encode::{self, MAX_COLUMNS, Statements};
 use super::fault::{COMFORTABLE_ROOM, into_error, room};
 use super::inspect::Inspection;
 use super::link::{Link, enter_wal};
@@ -133,16 +133,17 @@ impl SqliteTarget {
         let epoch = bookkeeping::raise_epoch(&mut transaction, &plan.task).await?;
         let position = bookkeeping::position(&mut transaction, &plan.task).await?;
         let owned = bookkeeping::owned(&mut transaction, &plan.task).await?;
-        let mut fields = Vec::new();
+        let (mut fields, mut rooms) = (Vec::new(), Vec::new());
         for table in &plan.tables {
             fields.extend(bookkeeping::fields(&mut transaction, &table.name).await?);
+            rooms.push(shape::room(&mut transaction, table).await?);
         }
         let aside = aside::count(&mut transaction, &plan.task).await? > 0;
         committed(transaction, OPEN).await?;
         let statements = plan.tables.iter().map(|table| Statements::of(table, &[])).collect();
         self.session = Some(Session { plan: plan.clone(), epoch, statements, aside });
         // Without one of its tables the target is not where the position says.
-        Ok(Opened { position: position.filter(|_| !lost), owned, fields })
+        Ok(Opened { position: position.filter(|_| !lost), owned, fields, rooms })
     }
 
     async fn try_prepare(
@@ -291,6 +292,8 @@ impl SqliteTarget {
 }
 
 impl Target for SqliteTarget {
+    const COLUMNS: usize = MAX_COLUMNS;
+
     async fn open(&mut self, plan: &Plan) -> Result<Opened, TargetError> {
         let result = self.try_open(plan).await;
         self.settle("open", result)

@@ -127,7 +127,12 @@ impl Target for Shelf {
     async fn open(&mut self, plan: &Plan) -> Result<Opened, TargetError> {
         let mut held = self.0.held();
         held.tables.clone_from(&plan.tables);
-        Ok(Opened { position: held.position.clone(), owned: held.owned.clone(), fields: Vec::new() })
+        Ok(Opened {
+            position: held.position.clone(),
+            owned: held.owned.clone(),
+            fields: Vec::new(),
+            rooms: Vec::new(),
+        })
     }
 
     async fn prepare(

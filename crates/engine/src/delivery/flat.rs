@@ -41,12 +41,13 @@ pub(super) fn cells(
     }
 }
 
-/// The cells of custom fields, in their order. Entries without a column, and those that do not fit theirs, stay
-/// together under the name of their list.
+/// The cells of custom fields, in their order; those after the first `keep` are NULL. Entries without a column, those
+/// that do not fit theirs, and those that are not kept, stay together under the name of their list.
 pub(super) fn custom_cells(
     table: &Table,
     row: &Row,
     fields: &[CustomField],
+    keep: usize,
     cells: &mut Vec<Cell>,
     extra: &mut Extra,
 ) {
@@ -62,6 +63,7 @@ pub(super) fn custom_cells(
     for entry in entries {
         let id = entry.get(values.id).and_then(integer);
         let place = id.and_then(|id| fields.binary_search_by_key(&id, |field| field.id).ok());
+        let place = place.filter(|place| *place < keep);
         let text = entry.get(values.value).unwrap_or(&Value::Null);
         let found = place.and_then(|place| custom_cell(fields.get(place)?.holds, text));
         match (place.and_then(|place| cells.get_mut(first.saturating_add(place))), found) {

@@ -2,7 +2,8 @@
 //!
 //! Start with [`runner`], the loop: `batch` makes what comes next, `write` gets it into the target. [`filter`] says which
 //! rows a task wants, `step` what a change means to it, [`shape`] how rows look in the target (`document` or `flat`,
-//! under which `names`), [`rebuild`] whether a position can be gone on from, `sweep` how a rebuild ends, [`resync`] how
+//! under which `names`, with how much
+//! `room` for columns), [`rebuild`] whether a position can be gone on from, `sweep` how a rebuild ends, [`resync`] how
 //! one is asked for.
 
 /// Repeats a call until it succeeds, waiting out what passes: `Some` is its value, `None` that the task was
@@ -30,6 +31,7 @@ mod flat;
 mod names;
 pub mod rebuild;
 pub mod resync;
+mod room;
 pub mod runner;
 pub mod shape;
 mod step;

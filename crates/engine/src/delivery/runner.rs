@@ -126,7 +126,7 @@ pub(super) async fn carry_out<J: Journal, T: Target>(
     board: Board,
     cancel: CancellationToken,
 ) -> Result<(), DeliveryError> {
-    let shaper = Shaper::new(task);
+    let shaper = Shaper::new(task).for_target::<T>();
     let name = shaper.task().name.clone();
     board.task(&name, |status| status.activity.enter(State::Starting));
     let flat = shaper.task().mode == Mode::Flat;
@@ -187,7 +187,9 @@ impl<J: Journal, T: Target> Delivery<J, T> {
             };
             let progress = self.progress.borrow().clone();
             if let Some(custom) = &progress.custom {
-                self.shaper.assign(custom, &opened.fields);
+                let before = self.shaper.beyond().to_vec();
+                self.shaper.assign(custom, &opened.fields, &opened.rooms);
+                self.say_beyond(&before);
             }
             let plan = self.shaper.plan();
             let fingerprint = self.shaper.fingerprint();
@@ -359,6 +361,21 @@ impl<J: Journal, T: Target> Delivery<J, T> {
 
     pub(super) fn projects(&self) -> Vec<Project> {
         self.progress.borrow().projects.clone()
+    }
+
+    /// Says of which tables not all custom fields have a column, unless that was so before.
+    fn say_beyond(&self, before: &[usize]) {
+        let tables = self.shaper.task().tables.iter().zip(self.shaper.tables());
+        for (at, ((table, shaped), beyond)) in tables.zip(self.shaper.beyond()).enumerate() {
+            if *beyond > 0 && before.get(at) != Some(beyond) {
+                tracing::warn!(
+                    task = %self.shaper.task().name, table = table.name, fields = beyond,
+                    "{beyond} custom fields have no column, because table `{}` cannot have more; their values stand in \
+                     `_extra`",
+                    shaped.name
+                );
+            }
+        }
     }
 
     fn say(&self, reason: Option<RebuildReason>) {

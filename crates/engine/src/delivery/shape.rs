@@ -9,13 +9,13 @@ use serde_json::{Map, Value};
 
 use super::filter::Filter;
 use super::names::{Taken, called};
-use super::{document, flat};
+use super::{document, flat, room};
 use crate::clock::Moment;
 use crate::custom::{CustomField, CustomFields};
 use crate::position::Fingerprint;
 use crate::row::{Places, Row, RowId, integer, value};
 use crate::schema::{Kind, Table, TableId};
-use crate::target::{Cell, Column, CustomColumn, Plan, StoredField, TargetTable};
+use crate::target::{Cell, Column, CustomColumn, Plan, Room, StoredField, Target, TargetTable};
 
 /// How columns and tables are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -93,8 +93,14 @@ pub struct Shaper {
     custom: Vec<Vec<CustomField>>,
     /// For each table where its fields stand in the row that was shaped last.
     places: Vec<Mutex<Places>>,
+    /// For each table how many custom fields have none.
+    beyond: Vec<usize>,
+    /// Whether a row can be stored.
+    fits: fn(&[Cell]) -> bool,
     /// Fields that no table definition has and that were told about already.
     told: Mutex<HashSet<(TableId, String)>>,
+    /// Tables of which a row that is too long was told about already.
+    told_long: Mutex<HashSet<TableId>>,
 }
 
 /// A row and what the bookkeeping columns say of it.
@@ -120,21 +126,64 @@ impl Shaper {
     pub fn new(task: Task) -> Shaper {
         let (team, told) = (task.team.as_str().into(), Mutex::default());
         let places = task.tables.iter().map(|_| Mutex::default()).collect();
-        let mut shaper = Shaper { task, team, tables: Vec::new(), custom: Vec::new(), places, told };
-        shaper.assign(&CustomFields::default(), &[]);
+        let mut shaper = Shaper {
+            task,
+            team,
+            tables: Vec::new(),
+            custom: Vec::new(),
+            places,
+            beyond: Vec::new(),
+            fits: |_| true,
+            told,
+            told_long: Mutex::default(),
+        };
+        shaper.assign(&CustomFields::default(), &[], &[]);
         shaper
     }
 
+    /// The same for rows that this kind of target must be able to store: of one that is too long, custom fields go into
+    /// `_extra`, the last ones first.
+    #[must_use]
+    pub fn for_target<T: Target>(self) -> Shaper {
+        Shaper { fits: T::fits, ..self }
+    }
+
     /// Gives each custom field a column, in flat mode: the one that the target has for it (`stored`), or a new one
-    /// named after it.
-    pub fn assign(&mut self, custom: &CustomFields, stored: &[StoredField]) {
-        let fields = |table: &&Table| match self.task.mode {
-            Mode::Document => Vec::new(),
-            Mode::Flat => custom.of(table.id).cloned().collect::<Vec<_>>(),
+    /// named after it. Where its table has no room for all (`rooms`, by table), the rest goes into `_extra`.
+    pub fn assign(&mut self, custom: &CustomFields, stored: &[StoredField], rooms: &[Room]) {
+        self.custom.clear();
+        self.tables.clear();
+        self.beyond.clear();
+        for (at, table) in self.task.tables.iter().enumerate() {
+            let fields: Vec<CustomField> = match self.task.mode {
+                Mode::Document => Vec::new(),
+                Mode::Flat => custom.of(table.id).cloned().collect(),
+            };
+            let all = fields.len();
+            let (shaped, fields) = shaped(table, &self.task, fields, stored, rooms.get(at));
+            self.beyond.push(all.saturating_sub(fields.len()));
+            self.tables.push(shaped);
+            self.custom.push(fields);
+        }
+    }
+
+    /// How many custom fields of each table have no column, because there is no room for it.
+    #[must_use]
+    pub fn beyond(&self) -> &[usize] {
+        &self.beyond
+    }
+
+    /// Whether a row of the task's table number `index` that has a value in every column may be too long.
+    #[must_use]
+    pub fn may_be_too_long(&self, index: usize) -> bool {
+        // The longest of the values that are kept in their row.
+        let text: Arc<str> = "x".repeat(23).into();
+        let full = |column: &Column| match column.kind {
+            Kind::Text | Kind::Json => Cell::Text(Arc::clone(&text)),
+            _ => Cell::Integer(0),
         };
-        self.custom = self.task.tables.iter().map(fields).collect();
-        let places = self.task.tables.iter().zip(&self.custom);
-        self.tables = places.map(|(table, fields)| shaped(table, &self.task, fields, stored)).collect();
+        let row = |table: &TargetTable| table.columns.iter().map(full).collect::<Vec<_>>();
+        self.tables.get(index).is_some_and(|table| !(self.fits)(&row(table)))
     }
 
     /// The tables as the target shall have them, in the task's order.
@@ -183,6 +232,36 @@ impl Shaper {
     /// All cells of a row of the task's table number `index`.
     #[must_use]
     pub fn row(&self, index: usize, delivered: Delivered<'_>, now: Timestamp) -> Vec<Cell> {
+        let (mut least, mut most) = (0, self.custom.get(index).map_or(0, Vec::len));
+        let whole = self.cells(index, delivered, now, most);
+        if most == 0 || (self.fits)(&whole) {
+            return whole;
+        }
+        if let Some(table) = self.task.tables.get(index)
+            && self.told_long.lock().unwrap_or_else(PoisonError::into_inner).insert(table.id)
+        {
+            let (table, id) = (table.name, delivered.id.0);
+            tracing::warn!(
+                table,
+                id,
+                "a row has more values than the target can store in columns: the rest goes into `_extra`"
+            );
+        }
+        // As many of the custom fields as fit.
+        most = most.saturating_sub(1);
+        while least < most {
+            let middle = least.saturating_add(most).div_ceil(2);
+            if (self.fits)(&self.cells(index, delivered, now, middle)) {
+                least = middle;
+            } else {
+                most = middle.saturating_sub(1);
+            }
+        }
+        self.cells(index, delivered, now, least)
+    }
+
+    /// The cells of a row whose first `keep` custom fields stand in their columns.
+    fn cells(&self, index: usize, delivered: Delivered<'_>, now: Timestamp, keep: usize) -> Vec<Cell> {
         let Delivered { project, row, id, project_id, observed, detailed } = delivered;
         let mut cells = Vec::with_capacity(self.tables.get(index).map_or(KEY, |table| table.columns.len()));
         cells.extend(self.key_cells(project, id));
@@ -200,7 +279,7 @@ impl Shaper {
             }
             Mode::Flat => {
                 flat::cells(table, row, project_id, listed_only, &mut cells, &mut extra);
-                flat::custom_cells(table, row, custom, &mut cells, &mut extra);
+                flat::custom_cells(table, row, custom, keep, &mut cells, &mut extra);
                 table.fields.iter().filter(|field| row.raw(field.name).is_some()).count()
             }
         };
@@ -237,8 +316,14 @@ impl Shaper {
     }
 }
 
-/// The columns of a table.
-fn shaped(table: &Table, task: &Task, custom: &[CustomField], stored: &[StoredField]) -> TargetTable {
+/// The columns of a table, and the custom fields that have one.
+fn shaped(
+    table: &Table,
+    task: &Task,
+    custom: Vec<CustomField>,
+    stored: &[StoredField],
+    room: Option<&Room>,
+) -> (TargetTable, Vec<CustomField>) {
     let table_name = called(task.naming, table.name);
     let own = |name: String, kind| Column { name, kind, custom: None };
     let mut columns: Vec<Column> =
@@ -281,7 +366,12 @@ fn shaped(table: &Table, task: &Task, custom: &[CustomField], stored: &[StoredFi
             .map(|stored| stored.column.clone())
     };
     let kept: Vec<Option<String>> = custom.iter().map(kept).collect();
+    let plain: Vec<&str> = columns.iter().chain(&after).map(|column| column.name.as_str()).collect();
+    let chosen = room::chosen(&custom, &kept, &plain, room);
     stored.iter().for_each(|field| taken.take(&field.column));
+    let all = custom.into_iter().zip(kept).enumerate();
+    let (custom, kept): (Vec<CustomField>, Vec<Option<String>>) =
+        all.filter(|(at, _)| chosen.binary_search(at).is_ok()).map(|(_, field)| field).unzip();
     for (field, kept) in custom.iter().zip(kept) {
         let name = kept.unwrap_or_else(|| taken.name(task.naming, &field.name, field.id));
         let (team, field_id, field_name) = (task.team.clone(), field.id, field.name.clone());
@@ -291,7 +381,7 @@ fn shaped(table: &Table, task: &Task, custom: &[CustomField], stored: &[StoredFi
     let synced_at = columns.len().saturating_add(1);
     let deleted_at = soft.then(|| columns.len().saturating_add(3));
     columns.extend(after);
-    TargetTable { name: table_name, columns, key_columns: KEY, deleted_at, synced_at }
+    (TargetTable { name: table_name, columns, key_columns: KEY, deleted_at, synced_at }, custom)
 }
 
 /// A value as a cell of `kind`; `None` when such a cell cannot hold it.

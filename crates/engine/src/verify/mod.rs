@@ -155,11 +155,11 @@ impl<'a, J: Journal, T: Inspect> Verification<'a, J, T> {
         running: bool,
         telling: Telling,
     ) -> Result<Verification<'a, J, T>, VerifyError> {
-        let mut shaper = Shaper::new(task);
+        let mut shaper = Shaper::new(task).for_target::<T>();
         let mut looked = patiently!(target.look(&shaper.plan()))?;
         if let (Some(custom), Mode::Flat) = (custom, shaper.task().mode) {
             // Which columns stand for custom fields is known only now.
-            shaper.assign(custom, &looked.fields);
+            shaper.assign(custom, &looked.fields, &looked.rooms);
             looked = patiently!(target.look(&shaper.plan()))?;
         }
         Ok(Verification { journal, target, shaper, looked, running, telling, sample: Sample::default() })

@@ -48,7 +48,7 @@ pub(crate) async fn run(args: &FileArgs) -> Result<Done, Failure> {
 }
 
 async fn check(pipeline: &Pipeline) -> Vec<CheckItem> {
-    let mut shaper = Shaper::new(plan::task(pipeline, &TABLES, Filter::default(), false));
+    let mut shaper = shapes::of(pipeline, plan::task(pipeline, &TABLES, Filter::default(), false));
     let mut projects = Vec::new();
     let mut items = match Look::open(pipeline).await {
         Ok(look) => {
@@ -100,27 +100,52 @@ async fn assign(
     pipeline: &Pipeline,
     look: &Look,
     projects: &[Project],
-) -> Option<CheckItem> {
+) -> Vec<CheckItem> {
     if shaper.task().mode != Mode::Flat {
-        return None;
+        return Vec::new();
     }
     let custom = match look.custom_fields(projects).await {
         Ok(custom) => custom,
         Err(problem) => {
-            return Some(CheckItem::warning("target: custom fields", said(&problem), problem.fix));
+            return vec![CheckItem::warning("target: custom fields", said(&problem), problem.fix)];
         }
     };
-    match shapes::stored(pipeline).await {
+    match shapes::stored(pipeline, &shaper.plan()).await {
         Ok(stored) => {
-            shaper.assign(&custom, &stored);
-            None
+            shaper.assign(&custom, &stored.fields, &stored.rooms);
+            check_room(shaper)
         }
-        Err(why) => Some(CheckItem::warning(
+        Err(why) => vec![CheckItem::warning(
             "target: custom fields",
             format!("whether their columns can be made could not be tried: {why}"),
             "Run this again once the target answers.",
-        )),
+        )],
     }
+}
+
+/// Whether there are more custom fields than columns, or than a row has room for.
+fn check_room(shaper: &Shaper) -> Vec<CheckItem> {
+    let warning = |detail| {
+        let fix = "Nothing need be done: what has no column stands in `_extra`. Where you want columns for it, let the \
+                   projects of the task have fewer custom fields, or take `mode: document`.";
+        CheckItem::warning("target: custom fields", detail, fix)
+    };
+    let tables = shaper.tables().iter().zip(shaper.beyond()).enumerate();
+    let items = tables.flat_map(|(at, (table, beyond))| {
+        let beyond = (*beyond > 0).then(|| {
+            let fields = plural(u64::try_from(*beyond).unwrap_or(u64::MAX), "custom field");
+            warning(format!("{fields} of {} get no column: the table cannot have more", table.name))
+        });
+        let long = shaper.may_be_too_long(at).then(|| {
+            let columns = table.columns.len();
+            warning(format!(
+                "a row of {} with a value in most of its {columns} columns is longer than the target can store",
+                table.name
+            ))
+        });
+        beyond.into_iter().chain(long)
+    });
+    items.collect()
 }
 
 /// Whether deliveries could come in at the address. Whoever runs on the state listens there, so nobody tries then.

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use super::load_one;
 use super::look::Look;
-use super::shapes::{ColumnReport, shaper, stored_or_new, value};
+use super::shapes::{ColumnReport, Stored, shaper, stored_or_new, value};
 use crate::cli::PreviewArgs;
 use crate::exit::{self, Done, Failure};
 use crate::pipeline::Pipeline;
@@ -65,7 +65,7 @@ async fn preview(pipeline: &Pipeline, look: &Look, args: &PreviewArgs) -> Result
     let projects = look.projects().await?;
     let mode = args.mode.unwrap_or(pipeline.task.mode).into();
     let (custom, stored) = match mode {
-        Mode::Document => (CustomFields::default(), Vec::new()),
+        Mode::Document => (CustomFields::default(), Stored::default()),
         Mode::Flat => (look.custom_fields(&projects).await?, stored_or_new(pipeline).await),
     };
     let mut shaper = shaper(pipeline, mode, &custom, &stored);

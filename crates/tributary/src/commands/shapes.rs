@@ -8,7 +8,7 @@ use connectors::sqlite::target::SqliteTarget;
 use engine::custom::CustomFields;
 use engine::delivery::filter::Filter;
 use engine::delivery::shape::{Mode, Shaper, Task};
-use engine::target::{Cell, Column, Inspect, Plan, StoredField, TargetError};
+use engine::target::{Cell, Column, Inspect, Plan, Room, StoredField, Target, TargetError};
 use jiff::SignedDuration;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -21,57 +21,71 @@ use crate::sync::plan;
 /// How long somebody waits for a target that is asked by the way.
 const ANSWER: Duration = Duration::from_secs(10);
 
+/// What a target has for custom fields.
+#[derive(Debug, Default)]
+pub(super) struct Stored {
+    /// Which of them have columns there.
+    pub(super) fields: Vec<StoredField>,
+    /// How many more columns there can be, by table of the plan.
+    pub(super) rooms: Vec<Room>,
+}
+
 /// A shaper of all tables, as the pipeline names them, in a mode. Custom fields get the columns that the target has for
 /// them (`stored`), or will have.
-pub(super) fn shaper(
-    pipeline: &Pipeline,
-    mode: Mode,
-    custom: &CustomFields,
-    stored: &[StoredField],
-) -> Shaper {
+pub(super) fn shaper(pipeline: &Pipeline, mode: Mode, custom: &CustomFields, stored: &Stored) -> Shaper {
     let mut shaper = plain(pipeline, mode);
-    shaper.assign(custom, stored);
+    shaper.assign(custom, &stored.fields, &stored.rooms);
     shaper
 }
 
 fn plain(pipeline: &Pipeline, mode: Mode) -> Shaper {
     let task = plan::task(pipeline, &TABLES, Filter::default(), false);
-    Shaper::new(Task { tables: TABLES.iter().collect(), mode, ..task })
+    of(pipeline, Task { tables: TABLES.iter().collect(), mode, ..task })
 }
 
-/// Which custom fields have columns in the target; in one that is not there yet none have.
+/// A shaper of a task of the pipeline.
+pub(super) fn of(pipeline: &Pipeline, task: Task) -> Shaper {
+    let shaper = Shaper::new(task);
+    match &pipeline.target {
+        TargetSettings::Sqlite(_) => shaper.for_target::<SqliteTarget>(),
+        TargetSettings::Postgres(_) => shaper.for_target::<PostgresTarget>(),
+    }
+}
+
+/// What the target has for the custom fields of a plan; in one that is not there yet none have a column.
 ///
 /// # Errors
 /// It cannot be asked: why, in words.
-pub(super) async fn stored(pipeline: &Pipeline) -> Result<Vec<StoredField>, String> {
-    let plan = plain(pipeline, Mode::Flat).plan();
+pub(super) async fn stored(pipeline: &Pipeline, plan: &Plan) -> Result<Stored, String> {
     let asked = async {
         match &pipeline.target {
             TargetSettings::Sqlite(sqlite) if matches!(sqlite.path().try_exists(), Ok(false)) => {
-                Ok(Vec::new())
+                let rooms = vec![Room::of_new(SqliteTarget::COLUMNS); plan.tables.len()];
+                Ok(Stored { fields: Vec::new(), rooms })
             }
-            TargetSettings::Sqlite(sqlite) => fields(SqliteTarget::new(sqlite.clone()), &plan).await,
-            TargetSettings::Postgres(postgres) => fields(PostgresTarget::new(postgres.clone()), &plan).await,
+            TargetSettings::Sqlite(sqlite) => look(SqliteTarget::new(sqlite.clone()), plan).await,
+            TargetSettings::Postgres(postgres) => look(PostgresTarget::new(postgres.clone()), plan).await,
         }
     };
     match tokio::time::timeout(ANSWER, asked).await {
-        Ok(fields) => fields.map_err(|error| format!("{}: {}", error.problem.what, error.problem.why)),
+        Ok(stored) => stored.map_err(|error| format!("{}: {}", error.problem.what, error.problem.why)),
         Err(_) => Err(format!("it did not answer within {} s", ANSWER.as_secs())),
     }
 }
 
 /// As [`stored`], for one who shows what needs no target: says that it is taken for a new one.
-pub(super) async fn stored_or_new(pipeline: &Pipeline) -> Vec<StoredField> {
-    stored(pipeline).await.unwrap_or_else(|why| {
+pub(super) async fn stored_or_new(pipeline: &Pipeline) -> Stored {
+    let plan = plain(pipeline, Mode::Flat).plan();
+    stored(pipeline, &plan).await.unwrap_or_else(|why| {
         tracing::warn!("the target cannot be asked ({why}); custom fields have the columns of a new one");
-        Vec::new()
+        Stored::default()
     })
 }
 
-async fn fields<T: Inspect>(mut target: T, plan: &Plan) -> Result<Vec<StoredField>, TargetError> {
+async fn look<T: Inspect>(mut target: T, plan: &Plan) -> Result<Stored, TargetError> {
     let looked = target.look(plan).await;
     target.close().await;
-    looked.map(|looked| looked.fields)
+    looked.map(|looked| Stored { fields: looked.fields, rooms: looked.rooms })
 }
 
 /// A column of the target.

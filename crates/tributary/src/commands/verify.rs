@@ -230,6 +230,7 @@ impl Within<'_> {
             position: looked.position.clone(),
             owned: looked.owned.clone(),
             fields: looked.fields.clone(),
+            rooms: looked.rooms.clone(),
         };
         let fingerprint = verification.shaper().fingerprint();
         let reason = reason(self.journal, &opened, &fingerprint, self.progress).await;
