@@ -212,7 +212,8 @@ impl<S: Source, J: Journal> Capture<S, J> {
 
     async fn next_pending(&self) -> Result<Vec<Known>, CaptureError> {
         let busy = self.in_flight.keys();
-        if busy.len() >= LARGEST_DEFERRED {
+        // Rows that a hook named do not count: however many these are, the others have their share of the budget.
+        if self.in_flight.deferred().len() >= LARGEST_DEFERRED {
             return Ok(Vec::new());
         }
         let mut projects = self.detailed_projects();
