@@ -288,9 +288,7 @@ async fn a_refused_token_ends_the_start_with_a_remedy() {
 async fn rows_that_cannot_be_read_are_named_and_end_with_3() {
     let stage = Stage::new(20).await;
     let file = stage.pipeline("app", "", "");
-    let code = stage.sim.world().truth(coding_sim::Table::Issues, "app", coding_sim::Shape::List).unwrap()[4]
-        ["Code"]
-        .clone();
+    let code = stage.sim.world().truth(Table::Issues, "app", Shape::List).unwrap()[4]["Code"].clone();
     let spoiled = [(u32::try_from(code.as_u64().unwrap()).unwrap(), coding_sim::Spoil::NotANumber)];
     stage.sim.world().change_faults(|faults| faults.spoiled_rows = spoiled.into());
     let sync = || {
