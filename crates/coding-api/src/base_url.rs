@@ -86,7 +86,7 @@ impl BaseUrl {
             && !label.ends_with('-')
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         if !fits {
-            return Err(BaseUrlError::Team(team.to_owned()));
+            return Err(BaseUrlError::Team(without_userinfo(team)));
         }
         Ok(Self { text: format!("https://{label}.coding.net"), reach: Reach::Public })
     }
@@ -100,7 +100,7 @@ impl BaseUrl {
     /// One kind per rule, see [`BaseUrlError`].
     pub fn parse(text: &str, allow_insecure: bool) -> Result<Self, BaseUrlError> {
         let text = text.trim();
-        let invalid = || BaseUrlError::Invalid(text.to_owned());
+        let invalid = || BaseUrlError::Invalid(without_userinfo(text));
         let full = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
         let url = Url::parse(&full).map_err(|_| invalid())?;
         if !matches!(url.scheme(), "https" | "http") {
@@ -151,6 +151,16 @@ impl BaseUrl {
 impl fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+/// A text that was meant as a URL, without the user and the password that may stand in it. What cannot be read as a URL
+/// may be cut anywhere, so everything up to the last `@` goes.
+fn without_userinfo(text: &str) -> String {
+    let (scheme, rest) = text.find("://").map_or(("", text), |at| text.split_at(at + 3));
+    match rest.rsplit_once('@') {
+        Some((_, place)) => format!("{scheme}…@{place}"),
+        None => text.to_owned(),
     }
 }
 

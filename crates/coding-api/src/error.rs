@@ -238,13 +238,17 @@ impl Error {
 
     /// Without the server's words, if they quote one of `secrets` or the beginning of one.
     pub(crate) fn withholding(mut self, secrets: &[String]) -> Self {
+        let traces: Vec<String> = secrets.iter().flat_map(|secret| traces(secret)).collect();
         let quotes = |said: &Option<String>| {
-            let said = said.as_deref().unwrap_or_default();
-            secrets.iter().flat_map(|secret| pieces(secret)).any(|piece| said.contains(&piece))
+            let said = said.as_deref().unwrap_or_default().to_lowercase();
+            traces.iter().any(|trace| said.contains(trace))
         };
         if quotes(&self.words.message) || quotes(&self.words.code) {
             self.words.code = None;
             self.words.message = Some("its words quote a secret and are not shown".to_owned());
+        }
+        if quotes(&self.words.request_id) {
+            self.words.request_id = None;
         }
         self
     }
@@ -357,13 +361,27 @@ pub(crate) fn showable(text: &str) -> String {
 
 /// From this length on a piece of a secret is worth hiding; shorter ones are syllables.
 const PIECE: usize = 6;
+/// A secret that is shorter is a word that messages hold anyway.
+const SHORTEST: usize = 4;
 
-/// The beginnings of a secret's runs of letters and digits: what is left of it after masking and cutting.
-fn pieces(secret: &str) -> impl Iterator<Item = String> {
-    secret
-        .split(|char: char| !char.is_ascii_alphanumeric())
-        .filter(|run| run.len() >= PIECE)
-        .map(|run| run.chars().take(PIECE).collect())
+/// What gives a secret away, in small letters: its beginning, as it stands and as a URL spells it, and the beginnings of
+/// its runs of letters and digits. That is what is left of it after masking and cutting.
+fn traces(secret: &str) -> Vec<String> {
+    let beginning = |text: &str| text.chars().take(PIECE).collect::<String>();
+    let in_url: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    let in_url = in_url.replace('+', "%20");
+    let runs = secret.split(|char: char| !char.is_ascii_alphanumeric()).filter(|run| run.len() >= PIECE);
+    let mut traces: Vec<String> = runs.map(beginning).collect();
+    if secret.chars().count() >= SHORTEST {
+        traces.extend([
+            beginning(&showable(secret)),
+            beginning(secret),
+            in_url.chars().take(2 * PIECE).collect(),
+        ]);
+    }
+    // A mask is no trace.
+    traces.retain(|trace| trace.chars().any(char::is_alphanumeric));
+    traces.into_iter().map(|trace| trace.to_lowercase()).collect()
 }
 
 /// Codes such as `InvalidParameterValue` are words in camel case, not secrets: a capital after small letters
@@ -388,6 +406,32 @@ mod tests {
             "token *** is unknown"
         );
         assert_eq!(showable(&"字".repeat(500)).chars().count(), 200);
+    }
+
+    #[test]
+    fn words_that_quote_a_secret_of_any_shape_are_withheld() {
+        for secret in [
+            "0123456789abcdef0123456789abcdef01234567",
+            "p-4.n_t~3+d",
+            "pä-ß.!",
+            "a b\"c\\d",
+            "密码密码",
+            "ab+/==",
+        ] {
+            let encoded: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+            for quoted in [secret.to_owned(), secret.to_uppercase(), encoded.replace('+', "%20")] {
+                let error = Error::new(ErrorKind::Forbidden, "DescribeIssue")
+                    .with_words(&format!("Denied.{quoted}"), &format!("token {quoted} is unknown"))
+                    .with_request_id(Some(format!("1-{quoted}")))
+                    .withholding(&[secret.to_owned()]);
+                let words = [error.message(), error.code(), error.request_id()];
+                assert!(words.iter().flatten().all(|said| !said.contains(&quoted)), "{words:?}");
+            }
+        }
+        let error = Error::new(ErrorKind::Forbidden, "DescribeIssue")
+            .with_words("Denied", "the project is unknown")
+            .withholding(&["p-4.n_t~3+d".to_owned()]);
+        assert_eq!(error.message(), Some("the project is unknown"));
     }
 
     #[test]

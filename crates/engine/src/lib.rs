@@ -5,7 +5,7 @@
 //!
 //! Start with [`capture`] (from observation to journal) and [`delivery`] (from journal to target); the words
 //! they share are in [`row`], [`schema`], [`observation`], [`change`] and [`position`].
-//! [`failpoint`] names the steps that tests have fail.
+//! [`failpoint`] names the steps that tests have fail; [`words`] makes harmless what others say.
 
 pub mod capture;
 pub mod change;
@@ -24,3 +24,4 @@ pub mod source;
 pub mod status;
 pub mod target;
 pub mod verify;
+pub mod words;

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::words;
+
 /// A problem that a person can read and act on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
@@ -16,14 +18,21 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem in the three sentences a person reads.
+    /// A problem in the three sentences a person reads. Each is one line and harmless, whatever words of others are
+    /// in it (see [`words`](crate::words)).
     pub fn new(
         code: &str,
         what: impl Into<String>,
         why: impl Into<String>,
         fix: impl Into<String>,
     ) -> Problem {
-        Problem { code: code.to_owned(), what: what.into(), why: why.into(), fix: fix.into() }
+        let harmless = |text: String| words::one_line(&text).into_owned();
+        Problem {
+            code: code.to_owned(),
+            what: harmless(what.into()),
+            why: harmless(why.into()),
+            fix: harmless(fix.into()),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use engine::problem::Remedy;
+use engine::words;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -67,7 +68,9 @@ impl HookKeys {
 /// 256 random bits that fit into a URL.
 fn random() -> SecretString {
     let bytes: [u8; BYTES] = rand::random();
-    SecretString::from(URL_SAFE_NO_PAD.encode(bytes))
+    let text = URL_SAFE_NO_PAD.encode(bytes);
+    words::guard(&text);
+    SecretString::from(text)
 }
 
 /// The format of [`Kept`].
@@ -111,6 +114,8 @@ impl From<&HookKeys> for Kept {
 
 impl From<Kept> for HookKeys {
     fn from(kept: Kept) -> HookKeys {
+        let texts = kept.tokens.iter().map(|token| &token.text).chain(&kept.secret);
+        texts.for_each(|text| words::guard(text));
         let token = |token: KeptToken| HookToken {
             text: SecretString::from(token.text),
             made: token.made,

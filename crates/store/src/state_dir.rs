@@ -12,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use engine::failpoint::Step;
 use engine::problem::{Problem, Remedy};
 use engine::status::Status;
+use engine::words;
 
 use crate::durable::{self, Flush, Identity};
 use crate::{inbox, journal, ours, vault};
@@ -205,8 +206,10 @@ impl StateDir {
     pub fn write_status(&self, status: &Status) -> Result<(), StateError> {
         self.in_place()?;
         let path = self.path.join(STATUS);
-        let written = serde_json::to_vec(status).map_err(std::io::Error::from);
-        let written = written.and_then(|json| durable::replace(&path, &json, Flush::No, WRITE_STATUS));
+        let written = serde_json::to_string(status).map_err(std::io::Error::from);
+        let written = written.and_then(|json| {
+            durable::replace(&path, words::in_json(&json).as_bytes(), Flush::No, WRITE_STATUS)
+        });
         written.map_err(|error| StateError::io("The status cannot be written", &path, error))
     }
 

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use engine::failpoint::Step;
+use engine::words;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -95,6 +96,7 @@ impl TokenVault {
             self.vault.remove(&self.name)?;
             return Ok(None);
         }
+        [&record.access_token, &record.refresh_token].into_iter().for_each(|token| words::guard(token));
         Ok(Some(Stored {
             access_token: record.access_token.into(),
             refresh_token: record.refresh_token.into(),
@@ -109,6 +111,9 @@ impl TokenVault {
     /// # Errors
     /// As [`Vault::put`].
     pub fn store(&self, configured: &CredentialDigest, tokens: &Stored) -> Result<(), VaultError> {
+        for token in [&tokens.access_token, &tokens.refresh_token] {
+            words::guard(token.expose_secret());
+        }
         let record = Record {
             format: FORMAT,
             configured: configured.0.clone(),

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use engine::problem::Problem;
+use engine::words;
 
 use crate::pipeline::FileFinding;
 
@@ -93,7 +94,7 @@ pub(crate) fn report(result: &Result<Done, Failure>) -> ExitCode {
         Ok(Done::All) => ExitCode::SUCCESS,
         Ok(Done::NotAll | Done::Different) => NOT_WELL.into(),
         Err(failure) => {
-            let mut text = failure.to_string();
+            let mut text = words::shown(&failure.to_string()).into_owned();
             if !text.is_empty() {
                 text.insert_str(0, "tributary: ");
                 let _fits = writeln!(text);
@@ -105,11 +106,19 @@ pub(crate) fn report(result: &Result<Done, Failure>) -> ExitCode {
     }
 }
 
-/// Writes a result to the standard output.
+/// Writes a result to the standard output, without secrets and without what would steer a terminal.
 ///
 /// # Errors
 /// The output is gone (a closed pipe) or full.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    print_as_it_is(&words::shown(text))
+}
+
+/// Writes a text of our own to the standard output, with the secrets that were asked for.
+///
+/// # Errors
+/// As [`print()`].
+pub(crate) fn print_as_it_is(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
@@ -123,7 +132,13 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 /// # Errors
 /// As [`print()`].
 pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    let text =
-        serde_json::to_string(value).map_err(|error| Failure::unexpected("write the result", error))?;
-    print(&text)
+    print_as_it_is(&words::in_json(&json(value)?))
+}
+
+/// A result as JSON.
+///
+/// # Errors
+/// It cannot be turned into JSON.
+pub(crate) fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(|error| Failure::unexpected("write the result", error))
 }

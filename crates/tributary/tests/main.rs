@@ -29,3 +29,4 @@ mod storm;
 mod support;
 mod sync;
 mod verify;
+mod words;

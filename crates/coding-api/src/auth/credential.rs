@@ -114,6 +114,19 @@ fn sensitive(scheme: &str, token: &str) -> Result<HeaderValue, UnusableCredentia
     Ok(header)
 }
 
+/// What of an `Authorization` header is secret: a server may echo any part of it.
+pub(crate) fn spoken(header: &HeaderValue) -> Vec<String> {
+    let text = String::from_utf8_lossy(header.as_bytes());
+    let Some((scheme, secret)) = text.split_once(' ') else { return vec![text.into_owned()] };
+    let mut secrets = vec![secret.to_owned()];
+    if scheme.eq_ignore_ascii_case("basic") {
+        let plain = BASE64_STANDARD.decode(secret).map(|plain| String::from_utf8_lossy(&plain).into_owned());
+        let password = plain.ok().and_then(|plain| plain.split_once(':').map(|(_, word)| word.to_owned()));
+        secrets.extend(password);
+    }
+    secrets
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Credential, OAuthCredential, UnusableCredential};

@@ -23,7 +23,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
-use crate::auth::credential::Credential;
+use crate::auth::credential::{Credential, spoken};
 use crate::auth::{Authority, Ticket};
 use crate::base_url::BaseUrl;
 use crate::budget::{Budget, Priority};
@@ -302,7 +302,9 @@ impl Client {
         let mut permit = inner.budget.acquire(action, self.priority).await;
         let ticket = inner.authority.ticket(&inner.http).await;
         let Ticket { header, generation } = ticket.map_err(|error| Failed { error, generation: None })?;
-        let failed = |error| Failed { error, generation: Some(generation) };
+        let secrets = spoken(&header);
+        let failed =
+            |error: Error| Failed { error: error.withholding(&secrets), generation: Some(generation) };
         let request = inner
             .http
             .post(&inner.api)

@@ -97,6 +97,13 @@ impl Hook<'_> {
         print(self.json, value, text)
     }
 
+    /// Prints the hook's own secrets, which is what was asked for.
+    fn hand_over(&self, value: &Value, text: &str) -> Result<Done, Failure> {
+        let json = if self.json { exit::json(value)? } else { String::new() };
+        exit::print_as_it_is(if self.json { &json } else { text })?;
+        Ok(Done::All)
+    }
+
     fn is_running(&self) -> Result<bool, Failure> {
         Ok(StateDir::is_running(&self.pipeline.state).map_err(|error| error.problem)?)
     }
@@ -140,7 +147,7 @@ impl Hook<'_> {
         let value = json!({
             "url": url.expose_secret(), "secret": keys.secret.expose_secret(), "older_until": still,
         });
-        self.print(&value, &text)
+        self.hand_over(&value, &text)
     }
 
     async fn register(&self) -> Result<Done, Failure> {
@@ -166,7 +173,7 @@ impl Hook<'_> {
         };
         let steps: Vec<String> = names.iter().map(steps).collect();
         look.source.close().await;
-        self.print(&json!({ "steps": steps }), steps.join("\n").trim_end())
+        self.hand_over(&json!({ "steps": steps }), steps.join("\n").trim_end())
     }
 
     async fn register_at_coding(&self, vault: &HookVault, keys: &Keys) -> Result<Done, Failure> {

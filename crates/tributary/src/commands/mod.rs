@@ -65,5 +65,7 @@ fn load_one(file: &Path) -> Result<Pipeline, Failure> {
 
 /// The operator's key for tokens at rest, if there is one.
 fn vault_key() -> Option<SecretString> {
-    std::env::var("TRIBUTARY_VAULT_KEY").ok().filter(|key| !key.trim().is_empty()).map(SecretString::from)
+    let key = std::env::var("TRIBUTARY_VAULT_KEY").ok().filter(|key| !key.trim().is_empty())?;
+    engine::words::guard(&key);
+    Some(SecretString::from(key))
 }

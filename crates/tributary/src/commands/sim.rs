@@ -22,7 +22,7 @@ pub(crate) async fn run(args: &SimArgs) -> Result<Done, Failure> {
     let config = config(args);
     let introduction = introduction(&config);
     let sim = Sim::start(config).await.map_err(not_started)?;
-    exit::print(&introduction.replace(URL, &sim.url()))?;
+    exit::print_as_it_is(&introduction.replace(URL, &sim.url()))?;
     let stop = Stop::default();
     let stopped = stop.graceful.clone();
     let result = until_stopped(stop, async move {

@@ -2,9 +2,10 @@
 //!
 //! Text → tree ([`tree`]) → structure ([`structure`]) → meaning ([`task`], the connectors) → files that fit
 //! together ([`together`]). Every step collects everything that is wrong. Nothing here connects to anything, and
-//! no message shows a secret. Start with [`load`].
+//! no message shows a secret ([`secrets`]). Start with [`load`].
 
 pub(crate) mod config;
+mod secrets;
 pub(crate) mod structure;
 pub(crate) mod task;
 mod together;
@@ -114,6 +115,7 @@ pub(crate) fn read(
 ) -> Result<Pipeline, Vec<Finding>> {
     let root = tree::parse(text).map_err(|finding| vec![finding])?;
     let (tree, unset) = tree::substitute(root, variable);
+    secrets::guard(&tree.root);
     let (config, structure) = structure::read(tree);
     let mut found = Found { unset, structure, meaning: Vec::new() };
     let pipeline = config.and_then(|config| meaning(file, config, &mut found));

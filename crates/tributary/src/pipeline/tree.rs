@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use connectors::finding::Finding;
 use serde_json::Value;
 
+use super::secrets;
+
 /// A tree, and which of its texts came from variables.
 #[derive(Debug)]
 pub(crate) struct Tree {
@@ -40,18 +42,48 @@ fn syntax(error: &serde_saphyr::Error) -> Finding {
     let error = error.without_snippet();
     let path =
         error.location().map(|at| format!("line {}, column {}", at.line(), at.column())).unwrap_or_default();
-    // The message may end with a place of its own (ours is the path) or with advice to programmers.
-    let text = error.to_string();
-    let why = [" at line ", "; use ", "\n"]
-        .iter()
-        .fold(text.as_str(), |text, end| text.split_once(end).map_or(text, |(before, _)| before));
-    Finding::new(
-        path,
-        "CONFIG-SYNTAX",
-        "The file cannot be read as YAML",
-        why,
-        "Check quotes, brackets and indentation around this place.",
-    )
+    let (why, fix) = explained(error);
+    Finding::new(path, "CONFIG-SYNTAX", "The file cannot be read as YAML", why, fix)
+}
+
+/// Why a text is no YAML that we take, and what to do about it. The library's own words are used where they are for
+/// the writers of files; others are for programmers.
+fn explained(error: &serde_saphyr::Error) -> (String, &'static str) {
+    use serde_saphyr::{Error, MessageFormatter as _, UserMessageFormatter};
+    const LOOK: &str = "Check quotes, brackets and indentation around this place.";
+    match error {
+        Error::WithSnippet { error, .. } => explained(error),
+        Error::DuplicateMappingKey { key: Some(key), .. } => {
+            (format!("the key `{key}` stands twice"), "Keep one of the two.")
+        }
+        Error::DuplicateMappingKey { key: None, .. } => {
+            ("a key stands twice".to_owned(), "Keep one of the two.")
+        }
+        Error::MultipleDocuments { .. } => (
+            "it holds several documents".to_owned(),
+            "Write each pipeline into a file of its own, without `---`.",
+        ),
+        Error::UnknownAnchor { .. } => (
+            "`*` refers to an anchor that is not there".to_owned(),
+            "Name an anchor that is set with `&` before.",
+        ),
+        Error::Budget { .. }
+        | Error::AliasReplayCounterOverflow { .. }
+        | Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. } => (
+            "it is larger or nested deeper than any pipeline".to_owned(),
+            "Write it without so many levels and aliases.",
+        ),
+        error => {
+            let text = UserMessageFormatter.format_message(error);
+            // The message may end with a place of its own (ours is the path) or with advice to programmers.
+            let why = [" at line ", "; use ", "\n"]
+                .iter()
+                .fold(&*text, |text, end| text.split_once(end).map_or(text, |(before, _)| before));
+            (why.to_owned(), LOOK)
+        }
+    }
 }
 
 /// Fills `${NAME}` in every text of the tree; `$$` stands for one `$`.
@@ -104,7 +136,10 @@ impl Walk<'_> {
             } else if let Some((name, after)) = after.strip_prefix('{').and_then(|a| a.split_once('}')) {
                 whole = out.is_empty() && before.is_empty() && after.is_empty();
                 match (self.variable)(name) {
-                    Some(value) => out.push_str(&value),
+                    Some(value) => {
+                        secrets::guard_variable(name, &value);
+                        out.push_str(&value);
+                    }
                     None => self.findings.push(missing_variable(path(at), name)),
                 }
                 rest = after;
@@ -246,6 +281,16 @@ mod tests {
         assert_eq!(finding.problem.code, "CONFIG-SYNTAX");
         let twice = parse("state: a\nstate: b\n").unwrap_err();
         assert_eq!(twice.path, "line 2, column 1");
+        assert_eq!(
+            twice.problem.to_string(),
+            "The file cannot be read as YAML: the key `state` stands twice. Keep one of the two. [CONFIG-SYNTAX]"
+        );
+        for text in ["a: 1\n---\nb: 2\n", "a: *nowhere\n", "a: [b\n", "a: \"b\n", "a: b: c\n", "- a\nb: c\n"]
+        {
+            let problem = parse(text).unwrap_err().problem;
+            let advice = ["Options", "Policy", "policy", "serde", "from_", "internal", "_events"];
+            assert!(!advice.iter().any(|word| problem.to_string().contains(word)), "{text:?}: {problem}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use engine::status::{Copied, State, Status, TaskStatus};
+use engine::words;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -47,7 +48,7 @@ impl Terminal {
         for bar in wanted.into_iter().take(MAX_BARS) {
             let (drawn, pace) = self.shown.entry(bar.name.clone()).or_insert_with(|| {
                 let drawn = self.bars.insert_before(&self.line, ProgressBar::new(0));
-                drawn.set_prefix(bar.name.clone());
+                drawn.set_prefix(words::one_line(&bar.name).into_owned());
                 drawn.set_style(style(match bar.total {
                     Some(_) => "{prefix:24!} {wide_bar} {msg}",
                     None => "{prefix:24!} {spinner} {wide_msg}",
@@ -67,10 +68,11 @@ impl Terminal {
         }
         let changes = self.loaded.map(|loaded| written.saturating_sub(loaded));
         let text = live_line(status, changes, wall);
-        self.line.set_message(match label {
+        let text = match label {
             Some(label) => format!("{label}: {text}"),
             None => text,
-        });
+        };
+        self.line.set_message(words::one_line(&text).into_owned());
         self.line.tick();
     }
 
@@ -79,7 +81,7 @@ impl Terminal {
         let time = wall.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S").to_string();
         let label = label.map(|label| format!("{label}: ")).unwrap_or_default();
         // A terminal that went away is no reason to stop.
-        let _gone = self.bars.println(format!("{time} {label}{line}"));
+        let _gone = self.bars.println(words::one_line(&format!("{time} {label}{line}")));
     }
 
     /// Takes everything off the screen.
