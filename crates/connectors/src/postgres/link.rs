@@ -11,6 +11,7 @@ use sqlx::{ConnectOptions, Connection, PgConnection, Postgres, Transaction};
 use tokio::time::{Instant, timeout};
 
 use super::config::Validated;
+use super::nodelay;
 use super::tunnel;
 use crate::fault::Fault;
 
@@ -20,8 +21,9 @@ pub(super) const CONNECT: Duration = Duration::from_secs(10);
 /// For a whole call: more than its longest statement may take ([`BEGIN`]). What hangs longer has lost its server.
 pub(super) const CALL: Duration = Duration::from_secs(6 * 60);
 
-/// A connection that was silent for so long may be gone without a word: firewalls forget such ones.
-const SILENT: Duration = Duration::from_secs(60);
+/// A connection that was silent for so long may be gone: servers end sessions that are idle (`idle_session_timeout`),
+/// firewalls forget them. To ask is one exchange after a pause.
+const SILENT: Duration = Duration::from_secs(1);
 
 /// The way to the database.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub(super) struct Link {
     place: Validated,
     patience: Patience,
     idle: Option<(PgConnection, Instant)>,
+    /// Whether the connection sends small packets at once.
+    prompt: bool,
 }
 
 /// How long something may take before the connection is not believed in any more.
@@ -42,7 +46,7 @@ pub(super) struct Patience {
 
 impl Link {
     pub(super) fn new(place: Validated) -> Link {
-        Link { place, patience: Patience { call: CALL, silent: SILENT }, idle: None }
+        Link { place, patience: Patience { call: CALL, silent: SILENT }, idle: None, prompt: false }
     }
 
     #[cfg(test)]
@@ -67,7 +71,14 @@ impl Link {
                 return Ok(connection);
             }
         }
-        connect(&self.place).await
+        let connection = connect(&self.place).await?;
+        self.prompt = nodelay::send_at_once(&self.place).await;
+        Ok(connection)
+    }
+
+    /// Whether the connection that was taken last sends small packets at once: only then copying is faster.
+    pub(super) fn is_prompt(&self) -> bool {
+        self.prompt
     }
 
     /// Keeps a connection for the next call.
@@ -148,6 +159,6 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
                      SET LOCAL client_min_messages = warning; \
                      SET LOCAL statement_timeout = '5min'; \
                      SET LOCAL lock_timeout = '30s'; \
-                     SET LOCAL idle_in_transaction_session_timeout = '1min'; \
+                     SET LOCAL idle_in_transaction_session_timeout = '10s'; \
                      SELECT set_config('synchronous_commit', 'on', true) \
                      WHERE current_setting('synchronous_commit') = 'off'";

@@ -11,7 +11,8 @@
 //! Start with [`config::PostgresConfig`] (what a user writes), then [`target::PostgresTarget`]. Inside: `link` is
 //! the connection, `encode` knows how values and statements are written, `write` how a batch gets in, `page` whether a row does, `shape` what
 //! a table looks like and whether it is ours, `bookkeeping` the `_tributary_*` tables (`aside` that of rows
-//! put aside), `inspect` only looks, `fault` what an error means.
+//! put aside), `growth` keeps the planner informed, `nodelay` the network prompt, `inspect` only looks, `fault` what an
+//! error means.
 
 mod aside;
 mod bookkeeping;
@@ -20,8 +21,10 @@ pub mod config;
 mod demands;
 mod encode;
 mod fault;
+mod growth;
 mod inspect;
 mod link;
+mod nodelay;
 mod page;
 mod pooler;
 mod shape;

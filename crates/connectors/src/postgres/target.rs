@@ -10,6 +10,7 @@ use super::bookkeeping::Claim;
 use super::config::Validated;
 use super::encode::{MAX_COLUMNS, Statements, add_column, declared_type};
 use super::fault::into_error;
+use super::growth::Growth;
 use super::inspect::Inspection;
 #[cfg(test)]
 use super::link::Patience;
@@ -46,6 +47,7 @@ struct Session {
     statements: Vec<Statements>,
     /// Whether rows of the task may be aside.
     aside: bool,
+    growth: Growth,
 }
 
 impl PostgresTarget {
@@ -112,7 +114,8 @@ impl PostgresTarget {
         let aside = aside::count(&mut transaction, place, &plan.task).await? > 0;
         committed(transaction, OPEN).await?;
         let statements = plan.tables.iter().map(|table| Statements::of(place, table, &[])).collect();
-        self.session = Some(Session { plan: plan.clone(), claim, statements, aside });
+        let growth = Growth::default();
+        self.session = Some(Session { plan: plan.clone(), claim, statements, aside, growth });
         // Without one of its tables the target is not where the position says.
         Ok((Opened { position: position.filter(|_| !lost), owned, fields, rooms }, connection))
     }
@@ -148,7 +151,8 @@ impl PostgresTarget {
             aside::clear(&mut transaction, place, &plan.task).await?;
         }
         committed(transaction, PREPARE).await?;
-        self.session = Some(Session { plan: plan.clone(), claim: claim.next(), statements, aside });
+        let growth = Growth::default();
+        self.session = Some(Session { plan: plan.clone(), claim: claim.next(), statements, aside, growth });
         Ok(((), connection))
     }
 
@@ -185,13 +189,17 @@ impl PostgresTarget {
 
     async fn try_write(&mut self, batch: &Batch) -> Result<(Vec<Effect>, PgConnection), Fault> {
         let mut connection = self.link.take().await?;
-        let Session { plan, claim, statements, aside } = self.session()?;
-        let place = self.link.place();
+        if let Some(session) = &mut self.session {
+            let schema = self.link.place().schema();
+            Box::pin(session.growth.analyse(&mut connection, schema, &session.plan)).await?;
+        }
+        let Session { plan, claim, statements, aside, .. } = self.session()?;
+        let (place, is_prompt) = (self.link.place(), self.link.is_prompt());
         let mut transaction = self.link.begin(&mut connection).await?;
         bookkeeping::advance(&mut transaction, place, &plan.task, *claim, &batch.position).await?;
         let mut effects = Vec::with_capacity(plan.tables.len());
         for ((table, statements), rows) in plan.tables.iter().zip(statements).zip(&batch.tables) {
-            let written = write_table(&mut transaction, table, statements, rows).await;
+            let written = write_table(&mut transaction, table, statements, rows, is_prompt).await;
             effects.push(written.map_err(Fault::of_rows)?);
             if *aside {
                 aside::settle(&mut transaction, place, &plan.task, &table.name, table.key_columns, rows)
@@ -201,6 +209,9 @@ impl PostgresTarget {
         // What is checked late is still a matter of the rows.
         committed(transaction, WRITE).await.map_err(Fault::of_rows)?;
         self.wrote();
+        if let Some(session) = &mut self.session {
+            session.growth.note(&effects);
+        }
         Ok((effects, connection))
     }
 

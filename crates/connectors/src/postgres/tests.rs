@@ -1,9 +1,11 @@
 //! The PostgreSQL target against a real server, as every target and in what only it has: values of every kind in
 //! `values`, long rows in `long`, what codes mean in `codes`, lost connections and stopped servers in `lost`, the
-//! configuration, rights and `check` in `place`. What others put in the way is in `edges`, TLS in `tls`; `speed` measures.
+//! configuration, rights and `check` in `place`. What others put in the way is in `edges`, TLS in `tls`, what keeps
+//! writing fast in `fast`; `speed` measures.
 
 mod codes;
 mod edges;
+mod fast;
 mod long;
 mod lost;
 mod place;

@@ -26,17 +26,19 @@ const MERGED_ROWS: usize = 500;
 /// A copy is sent in pieces of so many bytes: the driver keeps a second copy of each.
 const PIECE: usize = 256 << 10;
 
-/// Deletes and writes the rows of `batch`; says what that did.
+/// Deletes and writes the rows of `batch`; says what that did. New rows are copied where that `is_prompt`.
 pub(super) async fn write_table(
     connection: &mut PgConnection,
     table: &TargetTable,
     statements: &Statements,
     batch: &TableBatch,
+    is_prompt: bool,
 ) -> Result<Effect, Fault> {
     let deleted = delete(connection, table, statements, batch).await?;
     encode::fits(&batch.upserts, table.columns.len())?;
     let rows = batch.upserts.as_slice();
-    if batch.new && rows.len() >= COPIED_ROWS && copy(connection, table, statements, rows).await? {
+    let copied = batch.new && is_prompt && rows.len() >= COPIED_ROWS;
+    if copied && copy(connection, table, statements, rows).await? {
         return Ok(Effect { inserted: u64::try_from(rows.len()).unwrap_or(u64::MAX), deleted });
     }
     Ok(Effect { inserted: merge(connection, table, statements, rows).await?, deleted })

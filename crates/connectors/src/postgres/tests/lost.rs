@@ -408,3 +408,28 @@ async fn a_connection_that_was_idle_is_tried_before_it_is_used() {
         target.write(&batch).await.unwrap();
     }
 }
+
+/// Waits until the server has no session of a target.
+async fn no_session(other: &mut PgConnection) {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+               AND application_name = 'tributary'";
+    let deadline = Instant::now() + DEADLINE;
+    while sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut *other).await.unwrap() > 0 {
+        assert!(Instant::now() < deadline, "the server keeps an idle session");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_the_server_ends_when_idle_is_made_anew_unnoticed() {
+    let (site, plan) = (Schema::new().await, plan("a", issues(Deletes::Hard)));
+    site.run("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET idle_session_timeout = ''2s''', current_database()); END $$").await;
+    let mut other = site.other().await;
+    sqlx::raw_sql("SET idle_session_timeout = 0").execute(&mut other).await.unwrap();
+    let mut target = ready(&site, &plan).await;
+    for batch in batches(&plan) {
+        no_session(&mut other).await;
+        target.write(&batch).await.unwrap();
+    }
+    assert_eq!(target.count(0, &[owned(7, "p")]).await.unwrap(), 239);
+}
