@@ -77,7 +77,7 @@ impl Access {
 impl<S: Source, J: Journal> Capture<S, J> {
     /// Reads the roster and works out which projects are captured; tells the tasks.
     pub(super) async fn look_around(&self) -> Result<(), CaptureError> {
-        let roster = self.source.roster(Urgency::Poll).await?;
+        let roster = self.roster(Urgency::Poll).await?;
         let remembered: Vec<Remembered> = self.recall(DOCUMENT).await?.unwrap_or_default();
         let mut found = match &self.settings.projects {
             Projects::Named(names) => named(names, &roster, &remembered)?,
@@ -177,12 +177,6 @@ impl<S: Source, J: Journal> Capture<S, J> {
             }
         }
         Ok(false)
-    }
-
-    /// Fails unless the roster still shows the project under the same identifier.
-    pub(super) async fn prove_access(&self, project: &Project, urgency: Urgency) -> Result<(), CaptureError> {
-        let roster = self.source.roster(urgency).await?;
-        if roster.contains(project) { Ok(()) } else { Err(no_access(project).into()) }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A row that a listing lacks is only a candidate. It is gone when a look-up says so while the look-up of a row
 //! just listed succeeds; in tables without look-ups, when two complete listings in a row lack it; and never
-//! unless the roster shows the project before and after. When too much vanishes at once nothing is deleted
+//! unless the roster shows the project before and after (`proof`). When too much vanishes at once nothing is deleted
 //! until it comes back or a person accepts.
 
 use std::collections::HashSet;
@@ -39,7 +39,8 @@ impl<S: Source, J: Journal> Capture<S, J> {
         channel: Channel,
     ) -> Result<bool, CaptureError> {
         let _alone = self.alone(project, table).await;
-        self.prove_access(project, urgency).await?;
+        self.rhythm.begin(project, table);
+        self.had_access(project, urgency).await?;
         let started = self.clock.now();
         self.journal.census_start(table.id, project.id).await?;
         let reading = Reading {
@@ -55,7 +56,12 @@ impl<S: Source, J: Journal> Capture<S, J> {
         let mut unseen = self.journal.census_unseen(table.id, project.id, started, CANDIDATES).await?;
         let mut complete = is_complete(&read);
         let mut sent = started;
-        if unseen.count > LIST_AGAIN || (unseen.count > 0 && !table.look_up) {
+        if unseen.count > 0 {
+            // From here on every absence stands between two rosters.
+            self.prove_access(project, urgency).await?;
+        }
+        let again = unseen.count > LIST_AGAIN || (unseen.count > 0 && !table.look_up);
+        if again {
             sent = self.clock.now();
             (read, unseen, complete) = self.list_again(reading, read, unseen, complete, started).await?;
         }
@@ -71,10 +77,13 @@ impl<S: Source, J: Journal> Capture<S, J> {
         let mut news = read.news;
         if self.hold(project, table, &read, &unseen, alive).await? {
             self.count(project, table).await?;
+            self.rhythm.end(project, table);
             return Ok(news);
         }
         if unseen.count > 0 {
-            self.prove_access(project, urgency).await?;
+            if again {
+                self.prove_access(project, urgency).await?;
+            }
             if table.look_up {
                 self.look_up_candidates(reading, &read, unseen, started).await?;
             } else if complete {
@@ -92,6 +101,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
         self.board.table(&project.name, table.name, |status| status.note = note);
         self.accepted.lock().unwrap_or_else(PoisonError::into_inner).insert((table.id, project.id));
         self.count(project, table).await?;
+        self.rhythm.end(project, table);
         Ok(news)
     }
 
@@ -123,7 +133,6 @@ impl<S: Source, J: Journal> Capture<S, J> {
             let unseen = self.journal.census_unseen(table.id, project.id, started, CANDIDATES).await?;
             return Ok((second, unseen, complete));
         }
-        self.prove_access(project, reading.urgency).await?;
         self.journal.census_start(table.id, project.id).await?;
         let mut second = self.read(reading, None).await?;
         second.news |= first.news;

@@ -1,9 +1,9 @@
 //! Custom fields: which there are, and that rows carry a new one.
 //!
-//! They are read before the first rows, when a row carries an unknown one, and with every census. Only flat mode
-//! needs them.
+//! A project's are read before its first rows, when one of its rows carries an unknown one, and with every start and
+//! census: there in turn, where the projects are many. Only flat mode needs them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use futures::{FutureExt, StreamExt};
@@ -21,6 +21,11 @@ use crate::source::{Project, Source, Urgency};
 
 /// Document with the custom fields.
 pub(super) const DOCUMENT: &str = "custom_fields";
+/// Document with the projects whose fields have been read, longest ago first.
+const READ: &str = "custom_fields_read";
+/// Projects whose fields a start or a census reads again: a request for each of their types of issue. Those are all, where
+/// there are no more; the others get their turn later, for a new field also shows in the rows that have it.
+const TURN: usize = 20;
 /// Of the mirror so much is looked at at once.
 const PAGE: Limit = Limit { rows: 2_000, bytes: 4 << 20 };
 
@@ -28,17 +33,19 @@ const PAGE: Limit = Limit { rows: 2_000, bytes: 4 << 20 };
 #[derive(Debug, Default)]
 pub struct Fields {
     known: RwLock<CustomFields>,
-    /// Carried by rows and not known: their names.
-    unknown: Mutex<BTreeMap<(TableId, i64), String>>,
-    /// Projects whose fields have been read by this process.
-    read: Mutex<HashSet<ProjectId>>,
+    /// Carried by rows and not known: their names, and whose rows.
+    unknown: Mutex<Unknown>,
+    /// Projects whose fields have been read and need not be, longest ago first.
+    read: Mutex<Vec<ProjectId>>,
     /// Why those of others could not be read.
     failed: Mutex<BTreeMap<ProjectId, Problem>>,
 }
 
+type Unknown = BTreeMap<(TableId, i64), (String, BTreeSet<ProjectId>)>;
+
 impl Fields {
-    /// Notes the custom fields of a row that are not known.
-    pub(super) fn look_at(&self, table: &Table, row: &Row) {
+    /// Notes the custom fields of a row of `project` that are not known.
+    pub(super) fn look_at(&self, table: &Table, project: ProjectId, row: &Row) {
         let Some(values) = table.custom else { return };
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let list = row.look(values.list);
@@ -47,15 +54,27 @@ impl Fields {
             if !known.knows(table.id, id) {
                 let name = item.get(values.name).and_then(Value::as_str).unwrap_or_default();
                 let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
-                unknown.insert((table.id, id), name.to_owned());
+                let (known_as, projects) = unknown.entry((table.id, id)).or_default();
+                name.clone_into(known_as);
+                projects.insert(project);
             }
         }
     }
 
-    fn is_due(&self, projects: impl IntoIterator<Item = ProjectId>) -> bool {
-        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let unread = projects.into_iter().any(|project| !read.contains(&project));
-        unread || !self.unknown.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    /// Those of the `projects` whose fields have to be read; `None` when there is nothing to be learned.
+    fn due(&self, projects: Vec<Project>) -> Option<Vec<Project>> {
+        let (read, unknown) = (self.read.lock().unwrap_or_else(PoisonError::into_inner), self.unknown());
+        let carries = |id: &ProjectId| unknown.values().any(|(_, projects)| projects.contains(id));
+        let is_due = |project: &Project| !read.contains(&project.id) || carries(&project.id);
+        let due: Vec<Project> = projects.into_iter().filter(is_due).collect();
+        (!due.is_empty() || !unknown.is_empty()).then_some(due)
+    }
+
+    /// It is the turn of the projects whose fields were read longest ago.
+    fn next_turn(&self) {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = read.len().min(TURN);
+        read.drain(..turn);
     }
 
     /// Why fields of projects could not be read, while those of others were.
@@ -64,7 +83,7 @@ impl Fields {
     }
 
     /// What rows carry and nobody knows.
-    fn unknown(&self) -> BTreeMap<(TableId, i64), String> {
+    fn unknown(&self) -> Unknown {
         self.unknown.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -73,21 +92,25 @@ impl Fields {
     fn learn(
         &self,
         found: impl IntoIterator<Item = (TableId, CustomField)>,
-        carried: BTreeMap<(TableId, i64), String>,
+        carried: Unknown,
         projects: impl IntoIterator<Item = ProjectId>,
     ) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         for (table, field) in found {
             known.learn(table, field);
         }
-        for ((table, id), name) in carried {
+        for ((table, id), (name, _)) in carried {
             if !known.knows(table, id) {
                 known.learn(table, CustomField { id, name, holds: Holds::Text });
             }
         }
         let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
         unknown.retain(|(table, id), _| !known.knows(*table, *id));
-        self.read.lock().unwrap_or_else(PoisonError::into_inner).extend(projects);
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        for project in projects {
+            read.retain(|known| *known != project);
+            read.push(project);
+        }
     }
 }
 
@@ -99,6 +122,9 @@ impl<S: Source, J: Journal> Capture<S, J> {
             return self.look_at_mirror(&fields).await;
         };
         fields.known.write().unwrap_or_else(PoisonError::into_inner).clone_from(&known);
+        *fields.read.lock().unwrap_or_else(PoisonError::into_inner) =
+            self.recall(READ).await?.unwrap_or_default();
+        fields.next_turn();
         self.publish_fields(known);
         Ok(())
     }
@@ -112,27 +138,33 @@ impl<S: Source, J: Journal> Capture<S, J> {
             after = last.version.sequence;
             for MirrorRow { key, row, .. } in &rows {
                 if let (Some(table), Some(row)) = (self.source.table(key.table), row) {
-                    fields.look_at(table, row);
+                    fields.look_at(table, key.project, row);
                 }
             }
         }
     }
 
-    /// Reads the custom fields of the visible projects, unless they are all known.
+    /// Reads the custom fields of visible projects where they are not known.
     pub(super) async fn read_fields_if_due(&self) -> Result<(), CaptureError> {
-        let projects = self.access.visible().into_iter().map(|project| project.id);
-        match &self.fields {
-            Some(fields) if fields.is_due(projects) => self.read_fields(Urgency::Load).await,
-            _ => Ok(()),
-        }
+        self.read_due_fields(Urgency::Load).await
     }
 
-    /// Reads the custom fields of the visible projects.
+    /// Reads the custom fields of the visible projects whose turn it is, and of those where they are not known.
     pub(super) async fn read_fields(&self, urgency: Urgency) -> Result<(), CaptureError> {
+        if let Some(fields) = &self.fields {
+            fields.next_turn();
+        }
+        self.read_due_fields(urgency).await
+    }
+
+    async fn read_due_fields(&self, urgency: Urgency) -> Result<(), CaptureError> {
         let Some(fields) = self.fields.clone() else { return Ok(()) };
+        let Some(projects) = fields.due(self.access.visible()) else {
+            fields.failed.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            return Ok(());
+        };
         // What rows bring while the source is asked may be newer than its answer: that is for the next time.
         let carried = fields.unknown();
-        let projects = self.access.visible();
         let found: Vec<_> = futures::stream::iter(projects)
             .map(|project| self.fields_of(project, urgency).boxed())
             .buffered(PROJECTS_AT_ONCE)
@@ -162,6 +194,8 @@ impl<S: Source, J: Journal> Capture<S, J> {
         let carried = if failed.is_empty() { carried } else { BTreeMap::new() };
         *fields.failed.lock().unwrap_or_else(PoisonError::into_inner) = failed;
         fields.learn(learned, carried, read);
+        let read = fields.read.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.remember(READ, &json!(read)).await?;
         // Until what is told is what is known: poll and census may both be here, and what could not be remembered
         // the last time is still to be told.
         loop {

@@ -182,6 +182,9 @@ impl<S: Source, J: Journal> Capture<S, J> {
         let whole: Vec<Observation> = looked_up.into_iter().flatten().collect();
         let unread = u64::try_from(asked.saturating_sub(whole.len())).unwrap_or(u64::MAX);
         let news = observed.is_news() | self.recorder.observe(whole).await?.is_news();
+        if news && channel != Channel::Load {
+            self.rhythm.news(project.id);
+        }
         let (total, unreadable) = (page.total, page.unreadable);
         Ok(Recorded { ids, distinct, total, newest_ms, oldest_ms, unread, news, unreadable })
     }
@@ -190,7 +193,10 @@ impl<S: Source, J: Journal> Capture<S, J> {
     pub(super) fn as_seen(&self, table: &Table, look_up: LookUp) -> Option<LookedUp> {
         let LookUp { sent, server_ms, row } = look_up;
         let row = row?;
-        let server_ms = server_ms.unwrap_or_else(|| self.server_ms(sent.timestamp().as_millisecond()));
+        let server_ms = server_ms.unwrap_or_else(|| {
+            let sent = sent.timestamp().min(jiff::Timestamp::now());
+            self.server_ms(sent.as_millisecond())
+        });
         let settled = row
             .updated_ms(table)
             .is_none_or(|updated| server_ms.div_euclid(1_000) > updated.div_euclid(1_000));

@@ -4,7 +4,8 @@
 //! them; then [`runner`], which says when each channel looks. The channels are [`load`], [`poll`],
 //! [`census`],
 //! [`detail`] and [`hook`]; `aside` is what cannot be read while other things can, `once` the way through everything; [`fields`] keeps track of custom fields; relations follow every commit of the recorder, and
-//! what they cannot know is put in doubt after a census.
+//! what they cannot know is put in doubt after a census. [`proof`] says whether the credential sees a project, [`rhythm`]
+//! which quiet projects a poll passes over.
 //! What a capture leaves to the next is in [`remembered`]; [`anew`] has the next read everything once more.
 
 pub mod access;
@@ -22,9 +23,11 @@ mod missed;
 mod once;
 mod patience;
 pub mod poll;
+mod proof;
 pub mod recorder;
 mod relation;
 pub mod remembered;
+mod rhythm;
 pub mod runner;
 mod unreadable;
 
@@ -42,7 +45,9 @@ use self::detail::InFlight;
 use self::differ::Details;
 use self::fields::Fields;
 use self::hook::Hooked;
+use self::proof::Rosters;
 use self::recorder::Recorder;
+use self::rhythm::Rhythm;
 use self::unreadable::AllUnreadable;
 use crate::clock::Clock;
 use crate::custom::CustomFields;
@@ -254,6 +259,8 @@ pub struct Capture<S, J> {
     access: Access,
     /// What cannot be read while other things can.
     aside: Aside,
+    rosters: Rosters,
+    rhythm: Rhythm,
     in_flight: InFlight,
     /// Rows that are listed and cannot be read.
     unreadable: AllUnreadable,

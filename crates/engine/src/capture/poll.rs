@@ -2,7 +2,8 @@
 //!
 //! Pages move while rows are edited, and rows may become visible minutes after their update: every poll reads
 //! some minutes back, a thorough one every hour the whole configured look-back. What is seen again and did not
-//! change costs nothing. Tables without such an order are listed whole, which is a census.
+//! change costs nothing. Tables without such an order are listed whole, which is a census. With many projects a poll
+//! passes over quiet ones (`rhythm`).
 
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
         if !table.newest_first {
             return self.census(project, table, Urgency::Poll, Channel::Poll).await.map(drop);
         }
+        self.rhythm.begin(project, table);
         let name = document("poll", table, project.id);
         let watermark: Watermark = self.recall(&name).await?.unwrap_or_default();
         let now_ms = jiff::Timestamp::now().as_millisecond();
@@ -68,6 +70,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
         if next.ms != watermark.ms || thorough {
             self.remember(&name, &json!(next)).await?;
         }
+        self.rhythm.end(project, table);
         self.count(project, table).await
     }
 }

@@ -360,7 +360,7 @@ impl<S: Source, J: Journal> Recording<S, J> {
     ) {
         let Changed { kind, first_detail, after: mut row } = changed;
         if let (Some(fields), Some(row)) = (&self.onlookers.fields, &row.row) {
-            fields.look_at(table, row);
+            fields.look_at(table, observation.key.project, row);
         }
         row.version.sequence = self.next;
         self.next = Sequence(self.next.0.saturating_add(1));

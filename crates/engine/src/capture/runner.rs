@@ -21,8 +21,10 @@ use super::detail::InFlight;
 use super::differ::Details;
 use super::fields::Fields;
 use super::hook::Hooked;
+use super::proof::Rosters;
 use super::recorder::{Onlookers, recorder};
 use super::remembered::{LOG_BEGAN, remembered};
+use super::rhythm::Rhythm;
 use super::unreadable::AllUnreadable;
 use super::{Capture, CaptureError, Progress, Settings, Until, anew, prune_every};
 use crate::clock::Clock;
@@ -104,6 +106,8 @@ pub async fn run<S: Source, J: Journal>(
         progress,
         access: Access::default(),
         aside: Aside::default(),
+        rosters: Rosters::default(),
+        rhythm: Rhythm::default(),
         in_flight: InFlight::default(),
         unreadable: AllUnreadable::default(),
         fields,
@@ -251,17 +255,18 @@ impl<S: Source, J: Journal> Capture<S, J> {
         self.round(false, &|project, table| self.poll_loaded(project, table).boxed()).await
     }
 
-    /// Polls a table, once it has been read.
+    /// Polls a table, once it has been read, unless the poll passes over it.
     pub(super) async fn poll_loaded(
         &self,
         project: Project,
         table: &'static Table,
     ) -> Result<bool, CaptureError> {
-        let loaded = self.is_loaded(&project, table).await?;
-        if loaded {
+        let is_due = self.thorough || self.rhythm.is_due(&project, table);
+        let asked = is_due && self.is_loaded(&project, table).await?;
+        if asked {
             self.poll(&project, table).await?;
         }
-        Ok(loaded)
+        Ok(asked)
     }
 
     async fn census_all(&self) -> Result<(), CaptureError> {
@@ -339,6 +344,7 @@ impl<S: Source, J: Journal> Capture<S, J> {
         if self.lost_access().is_none() {
             self.board.update(|status| status.capture.enter(State::Polling));
         }
+        self.rhythm.plan(&self.access.visible(), &self.settings.tables, self.settings.poll_interval);
         let polled = self.poll_all().await;
         loaded.and(polled)
     }
