@@ -1,7 +1,7 @@
 //! Time, so that a test can turn it: wall time for people, moments for the order of observations.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 /// When a request was sent: microseconds of wall time that never run backwards within a journal.
 ///
 /// Moments order the observations of one key, also across restarts: a new process starts its clock after
-/// the newest moment that the journal holds.
+/// the newest moment that the journal holds. That they are wall time too holds as long as the system's clock does: one
+/// that was ahead is put right in the journal at its next opening, and whoever shows a moment shows none that is still
+/// to come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Moment(pub i64);
 
@@ -22,14 +24,17 @@ impl Moment {
     }
 }
 
+/// Further ahead than this the wall clock was set, or the machine slept: moments follow it.
+const AHEAD: i64 = 1_000_000;
+
 /// Gives moments. Cheap to clone; clones share one line of time.
 #[derive(Clone, Debug)]
 pub struct Clock(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    base: Instant,
-    base_moment: i64,
+    /// From each instant on moments are counted from that one. In order, and never empty.
+    steps: RwLock<Vec<(Instant, i64)>>,
     last: AtomicI64,
 }
 
@@ -37,8 +42,9 @@ impl Clock {
     /// A clock whose moments all come after `newest`, the newest moment the journal holds.
     #[must_use]
     pub fn after(newest: Moment) -> Clock {
-        let base_moment = Timestamp::now().as_microsecond().max(newest.0.saturating_add(1));
-        Clock(Arc::new(Inner { base: Instant::now(), base_moment, last: AtomicI64::new(base_moment) }))
+        let first = Timestamp::now().as_microsecond().max(newest.0.saturating_add(1));
+        let steps = RwLock::new(vec![(Instant::now(), first)]);
+        Clock(Arc::new(Inner { steps, last: AtomicI64::new(first) }))
     }
 
     /// Now, later than every moment that `now` gave before.
@@ -53,7 +59,53 @@ impl Clock {
     /// The moment of an instant of this process.
     #[must_use]
     pub fn at(&self, instant: Instant) -> Moment {
-        let elapsed = instant.saturating_duration_since(self.0.base).as_micros();
-        Moment(self.0.base_moment.saturating_add(i64::try_from(elapsed).unwrap_or(i64::MAX)))
+        self.follow(Instant::now(), Timestamp::now().as_microsecond());
+        Moment(self.0.counted(instant))
+    }
+
+    /// Follows a wall clock that was set forward. What came before keeps its moment; one that was set back is not
+    /// followed, for moments never run backwards.
+    fn follow(&self, now: Instant, wall: i64) {
+        if wall.saturating_sub(self.0.counted(now)) > AHEAD {
+            let mut steps = self.0.steps.write().unwrap_or_else(PoisonError::into_inner);
+            if steps.last().is_none_or(|(since, _)| *since < now) {
+                steps.push((now, wall));
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn counted(&self, instant: Instant) -> i64 {
+        let steps = self.steps.read().unwrap_or_else(PoisonError::into_inner);
+        let step = steps.iter().rev().find(|(since, _)| *since <= instant).or(steps.first());
+        step.map_or(0, |(since, moment)| {
+            let elapsed = instant.saturating_duration_since(*since).as_micros();
+            moment.saturating_add(i64::try_from(elapsed).unwrap_or(i64::MAX))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use jiff::Timestamp;
+
+    use super::{Clock, Moment};
+
+    #[test]
+    fn moments_follow_a_clock_that_is_set_forward_and_never_run_back() {
+        let clock = Clock::after(Moment(0));
+        let (sent, before) = (Instant::now(), clock.now());
+        let day = 86_400_000_000;
+        let set = Instant::now() + Duration::from_millis(1);
+        let wall = Timestamp::now().as_microsecond() + day;
+        clock.follow(set, wall);
+        assert_eq!(clock.0.counted(set), wall);
+        assert!(clock.0.counted(sent) < before.0 + 1, "what was sent before keeps its moment");
+        clock.follow(set + Duration::from_secs(5), wall - 400 * day);
+        let later = clock.0.counted(set + Duration::from_secs(9));
+        assert_eq!(later, wall + 9_000_000, "set back it is not followed");
     }
 }

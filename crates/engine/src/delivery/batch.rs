@@ -224,6 +224,7 @@ impl<J: Journal> Maker<'_, J> {
         steps.sort_unstable_by_key(|step| (step.key, Reverse(step.sequence)));
         steps.dedup_by_key(|step| step.key);
         let mut batch = self.shaper.blank(now, position);
+        let so_far = Moment(now.as_microsecond());
         let names: HashMap<i64, String> =
             self.projects().into_iter().map(|project| (project.id.0, project.name)).collect();
         // In a target that was empty, what the mirror inserted after the position is not there yet.
@@ -238,6 +239,8 @@ impl<J: Journal> Maker<'_, J> {
             match row {
                 Some((row, observed, detailed)) => {
                     let (id, project_id) = (key.id, key.project.0);
+                    // A moment may be ahead of a clock that was put right since; nothing was observed later than now.
+                    let (observed, detailed) = (observed.min(so_far), detailed.map(|at| at.min(so_far)));
                     let delivered = Delivered { project, row: &row, id, project_id, observed, detailed };
                     table.upserts.push(self.shaper.row(index, delivered, now));
                     table.new &= fresh && counts.inserted;

@@ -57,7 +57,9 @@ impl<J: Journal, T: Target> Delivery<J, T> {
                 };
             }
         }
-        let delay = Timestamp::now().as_millisecond().saturating_sub(newest.timestamp().as_millisecond());
+        // A moment may be ahead of a clock that was put right since.
+        let delay =
+            Timestamp::now().as_millisecond().saturating_sub(newest.timestamp().as_millisecond()).max(0);
         let tables = self.shaper.task().tables.clone();
         self.board.task(&self.shaper.task().name, |status| {
             for (index, Tally { written: count, .. }) in counted {

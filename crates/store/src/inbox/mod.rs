@@ -233,10 +233,11 @@ impl Inbox for SqliteInbox {
     fn prune(&self, keep: Duration, max_bytes: u64) -> BoxFuture<'_, Result<(), JournalError>> {
         Box::pin(async move {
             let kept = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
-            let cutoff = Timestamp::now().as_microsecond().saturating_sub(kept);
+            let now = Timestamp::now().as_microsecond();
+            let cutoff = now.saturating_sub(kept);
             let pruned = async {
                 self.intake()?;
-                prune::prune(&self.writer, cutoff, max_bytes).await
+                prune::prune(&self.writer, cutoff, now, max_bytes).await
             };
             pruned.await.map_err(|fault| self.unwritten(fault))
         })

@@ -15,8 +15,13 @@ const STEP: i64 = 250;
 
 const PRUNE: Step = Step::named("inbox::prune");
 
-/// Forgets what was received before `cutoff` (in microseconds), and the oldest beyond `max_bytes`.
-pub(super) async fn prune(writer: &SqlitePool, cutoff: i64, max_bytes: u64) -> Result<(), Fault> {
+/// Forgets what was received before `cutoff` (in microseconds), and the oldest beyond `max_bytes`. What a clock that was
+/// ahead dated after `now` counts from now on.
+pub(super) async fn prune(writer: &SqlitePool, cutoff: i64, now: i64, max_bytes: u64) -> Result<(), Fault> {
+    let mut writing = Writing::begin(writer, PRUNE).await?;
+    let dated = "UPDATE deliveries INDEXED BY deliveries_settled SET received = ?1 WHERE standing <> 0 AND received > ?1";
+    let put_right = sqlx::query(dated).bind(now).execute(&mut *writing).await;
+    writing.end(put_right.map(drop).map_err(Fault::from)).await?;
     loop {
         let mut writing = Writing::begin(writer, PRUNE).await?;
         let forgotten = step(&mut writing, cutoff, max_bytes).await;

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use engine::clock::Moment;
 use engine::failpoint::Step;
 use engine::position::{Generation, Position, Sequence};
+use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::{Row as _, SqliteConnection, SqlitePool};
 
+use super::moments;
 use crate::sqlite::Writing;
 use crate::sqlite::fault::Fault;
 
@@ -22,7 +25,11 @@ const REMEMBER: Step = Step::named("journal::remember");
 pub(super) async fn begin_opening(writer: &SqlitePool) -> Result<Generation, Fault> {
     let name = format!("{:032x}", rand::random::<u128>());
     let mut writing = Writing::begin(writer, OPEN).await?;
-    let begun = begin_opening_row(&mut writing, &name).await;
+    let begun = async {
+        moments::put_right(&mut writing, Moment(Timestamp::now().as_microsecond())).await?;
+        begin_opening_row(&mut writing, &name).await
+    };
+    let begun = begun.await;
     writing.end(begun).await?;
     Ok(Generation(name))
 }

@@ -12,6 +12,7 @@ mod commit;
 mod extent;
 mod memory;
 mod meta;
+mod moments;
 mod prune;
 mod read;
 mod recent;

@@ -99,3 +99,19 @@ async fn the_file_stays_within_what_it_may_take_whatever_takes_the_room() {
     let size = std::fs::metadata(dir.path().join(store::inbox::FILE)).unwrap().len();
     assert!(size <= MAX + (4 << 20), "{size} bytes");
 }
+
+#[tokio::test]
+async fn what_a_clock_that_was_ahead_received_goes_in_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let inbox = SqliteInbox::open(dir.path(), ROOM).await.unwrap();
+    let mut arrival = bulky("early", 1_000);
+    arrival.received = Timestamp::now() + SignedDuration::from_hours(24 * 400);
+    take(&inbox, arrival).await;
+    let done = waiting(&inbox).await;
+    inbox.settle(done.iter().map(|one| settled(&one.entry, Standing::Unchanged)).collect()).await.unwrap();
+    inbox.prune(DAY, ROOM).await.unwrap();
+    let left = all(&inbox).await;
+    assert!(left[0].received <= Timestamp::now(), "{}", left[0].received);
+    inbox.prune(Duration::ZERO, ROOM).await.unwrap();
+    assert_eq!(all(&inbox).await.len(), 0);
+}

@@ -125,3 +125,44 @@ async fn the_file_gives_its_room_back() {
     let journal = SqliteJournal::open(dir.path()).await.unwrap();
     assert_eq!(sequences(&journal).await, ((4_501..=5_000).collect(), vec![]));
 }
+
+/// As the journal stands after a run whose clock was ahead, opened when it is right again.
+#[tokio::test]
+async fn what_a_clock_that_was_ahead_recorded_is_put_right_in_its_order() {
+    for days in [1, 400] {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = SqliteJournal::open(dir.path()).await.unwrap();
+        let now = || Timestamp::now().as_microsecond();
+        let began = now();
+        let ahead = began + days * 86_400_000_000;
+        let mut entries = vec![ago(logged(put(1, 1), None), 2 * DAY)];
+        let before = entries[0].row.version.observed;
+        for (sequence, after) in [(2, 1_000_000), (3, 2_000_000), (4, 2_000_001)] {
+            let mut entry = logged(put(sequence, sequence), None);
+            let version = &mut entry.row.version;
+            (version.listed, version.observed) = (Moment(ahead + after), Moment(ahead + after));
+            version.looked_up = Moment(ahead + after + 1);
+            let change = entry.change.as_mut().unwrap();
+            (change.observed, change.detailed) = (version.observed, Some(version.looked_up));
+            entries.push(entry);
+        }
+        journal.commit(&entries).await.unwrap();
+        journal.close().await.unwrap();
+
+        let journal = SqliteJournal::open(dir.path()).await.unwrap();
+        let newest = journal.newest_moment();
+        assert!((began..=now()).contains(&newest.0), "{newest:?}");
+        let rows = journal.mirror_after(Sequence(0), ALL).await.unwrap();
+        let observed: Vec<i64> = rows.iter().map(|row| row.version.observed.0).collect();
+        assert_eq!(observed[0], before.0, "what was right stays");
+        let last = newest.0 - 1;
+        assert_eq!(observed[1..], [last - 1_000_001, last - 1, last]);
+        assert!(rows[1..].iter().all(|row| row.version.looked_up.0 == row.version.observed.0 + 1));
+        let log = journal.log_after(Sequence(0), ALL).await.unwrap();
+        let logged: Vec<i64> = log.iter().map(|change| change.observed.0).collect();
+        assert_eq!(logged, observed);
+        // So it is forgotten in time.
+        journal.prune(Duration::ZERO).await.unwrap();
+        assert_eq!(sequences(&journal).await.1, [0; 0]);
+    }
+}
