@@ -1,7 +1,8 @@
 //! How fast tributary is: benchmarks that one command runs again, `make bench`.
 //!
 //! Each benchmark is a module that asks one question and hands back tables: [`throughput`], [`growth`], [`limit`],
-//! [`throttled`], [`following`], [`hooks`], [`told`]. [`soak`] asks another one, for half an hour: does anything grow? They run the real binary in a process of its own against a simulated CODING in another one, and
+//! [`throttled`], [`following`], [`hooks`], [`told`], [`projects`], [`transport`], [`memory`]. [`soak`] asks another one,
+//! for half an hour: does anything grow? They run the real binary in a process of its own against a simulated CODING in another one, and
 //! check that every row arrived. `--tiny` runs the same in seconds, to prove that they still work; its figures mean
 //! nothing.
 
@@ -14,15 +15,18 @@ mod growth;
 mod hooks;
 mod limit;
 mod machine;
+mod memory;
 mod parts;
 mod pipeline;
 mod process;
+mod projects;
 mod simulator;
 mod soak;
 mod table;
 mod throttled;
 mod throughput;
 mod told;
+mod transport;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -35,6 +39,7 @@ use serde::Serialize;
 use acceptance::Deliveries;
 use changes::Changes;
 use machine::Machine;
+use projects::Quiet;
 use soak::Soak;
 use table::{Style, Table};
 use throttled::Throttling;
@@ -43,7 +48,8 @@ use throttled::Throttling;
 const FAILED: u8 = 3;
 
 /// Nobody handles these errors but a reader.
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+type Error = Box<dyn std::error::Error + Send + Sync>;
+type Result<T> = std::result::Result<T, Error>;
 
 /// Runs benchmarks of tributary and prints tables.
 #[derive(Debug, Parser)]
@@ -83,6 +89,12 @@ enum Benchmark {
     Hooks,
     /// What changes that hooks tell of cost within the budget, and how many it carries.
     Told,
+    /// What many quiet projects cost.
+    Projects,
+    /// PostgreSQL over TCP beside a Unix socket.
+    Transport,
+    /// Memory of a pipeline, and of each further task.
+    Memory,
     /// Whether anything grows while changes go on for half an hour; ends with 3 if so.
     Soak,
 }
@@ -115,6 +127,9 @@ struct Sizes {
     throttling: Throttling,
     /// Deliveries taken in.
     accepted: Deliveries,
+    quiet: Quiet,
+    /// Issues written over each way to PostgreSQL.
+    transport: u32,
     soak: Soak,
 }
 
@@ -137,6 +152,8 @@ const FULL: Sizes = Sizes {
         beside: Duration::from_mins(4),
     },
     accepted: Deliveries { saturating: 60_000, paced: 20_000, per_second: 1_000 },
+    quiet: Quiet { projects: 300, silence: Duration::from_secs(10), watched: Duration::from_mins(5) },
+    transport: 30_000,
     soak: Soak {
         issues: 2_000,
         lasts: Duration::from_mins(30),
@@ -163,6 +180,8 @@ const TINY: Sizes = Sizes {
     told: [Changes { count: 40, per_second: 20 }, Changes { count: 48, per_second: 24 }],
     throttling: Throttling { issues: 200, at_random: Duration::from_secs(3), beside: Duration::from_secs(3) },
     accepted: Deliveries { saturating: 300, paced: 100, per_second: 200 },
+    quiet: Quiet { projects: 5, silence: Duration::from_secs(1), watched: Duration::from_secs(2) },
+    transport: 600,
     soak: Soak {
         issues: 60,
         lasts: Duration::from_secs(6),
@@ -241,6 +260,9 @@ impl Benchmark {
             Benchmark::Following => Box::pin(following::run(&dir, sizes)).await,
             Benchmark::Hooks => Box::pin(hooks::run(&dir, sizes)).await,
             Benchmark::Told => Box::pin(told::run(&dir, sizes)).await,
+            Benchmark::Projects => Box::pin(projects::run(&dir, sizes)).await,
+            Benchmark::Transport => Box::pin(transport::run(&dir, sizes)).await,
+            Benchmark::Memory => Box::pin(memory::run(&dir, sizes)).await,
             Benchmark::Soak => Box::pin(soak::run(&dir, sizes.soak)).await,
         }
     }

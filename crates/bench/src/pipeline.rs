@@ -69,6 +69,28 @@ impl Pipeline {
         Ok((running.end().await?, loaded))
     }
 
+    /// Brings this and `others` of the same directory up to date in one process, and ends.
+    pub(crate) async fn once_whole(&self, others: &[&Pipeline]) -> Result<Ended> {
+        let files: Vec<String> = others.iter().map(|other| other.file.display().to_string()).collect();
+        let args: Vec<&str> = ["--once"].into_iter().chain(files.iter().map(String::as_str)).collect();
+        self.start(&args)?.end().await
+    }
+
+    /// Writes the target anew from the mirror.
+    pub(crate) async fn resync(&self) -> Result<Ended> {
+        let file = self.file.display().to_string();
+        Running::start(&self.dir, &["resync", "--json", &file])?.end().await
+    }
+
+    /// Puts one text of the file in place of another.
+    pub(crate) fn replace(&self, from: &str, to: &str) -> Result<()> {
+        let text = std::fs::read_to_string(&self.file)?;
+        if !text.contains(from) {
+            return Err(format!("{} does not hold {from}", self.file.display()).into());
+        }
+        Ok(std::fs::write(&self.file, text.replace(from, to))?)
+    }
+
     /// Follows until it is stopped.
     pub(crate) fn follow(&self) -> Result<Running> {
         self.start(&[])

@@ -12,7 +12,7 @@ use crate::process::Running;
 
 /// The team that it plays.
 pub(crate) const TEAM: &str = "demo";
-/// Its only project.
+/// Its project; the first, where it has several.
 pub(crate) const PROJECT: &str = "mobile-app";
 
 /// How it is to be.
@@ -37,13 +37,18 @@ pub(crate) struct Simulator {
 impl Simulator {
     /// Starts one in `dir` and waits until it listens.
     pub(crate) async fn start(dir: &Path, wish: Wish) -> Result<Simulator> {
+        Simulator::of_projects(dir, wish, 1).await
+    }
+
+    /// The same with its issues spread over so many projects.
+    pub(crate) async fn of_projects(dir: &Path, wish: Wish, projects: u32) -> Result<Simulator> {
         let dir = dir.join("simulator");
         std::fs::create_dir_all(&dir)?;
         let args = [
             "sim".to_owned(),
             "--listen=127.0.0.1:0".to_owned(),
             format!("--team={TEAM}"),
-            "--projects=1".to_owned(),
+            format!("--projects={projects}"),
             format!("--issues={}", wish.issues),
             format!("--rate-limit={}", wish.rate_limit),
             format!("--latency={}ms", wish.latency.as_millis()),

@@ -91,7 +91,7 @@ pub(crate) async fn run(dir: &Path, sizes: &Sizes) -> Result<Vec<Table>> {
         for number in 0..sizes.runs {
             runs.push(once(&dir.join(format!("{}-{number}", kind.name())), kind, &simulator).await?);
         }
-        let parts = alone(&dir.join(format!("{}-parts", kind.name())), kind, &simulator).await?;
+        let parts = Box::pin(alone(&dir.join(format!("{}-parts", kind.name())), kind, &simulator)).await?;
         let middle = |of: fn(&Run) -> Option<f64>| median(runs.iter().filter_map(of).collect());
         let per_second =
             |seconds: Option<f64>| seconds.map(|seconds| (f64::from(wish.issues) / seconds).round());
