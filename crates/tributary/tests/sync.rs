@@ -76,7 +76,8 @@ async fn one_refused_project_is_named_when_the_others_are_done() {
     let ended = run(command).await.expect(1);
     assert!(ended.stderr.contains("`secret`") && ended.stderr.contains("[CODING-PERMISSION]"), "{ended:?}");
     assert_eq!(stage.count("all.db", "issues").await, 30);
-    let defects = stage.count("all.db", "issues WHERE type = 'DEFECT'").await;
+    // Of the types whose own type is DEFECT, the one of this name.
+    let defects = stage.count("all.db", "issues WHERE issue_type_id = 31004").await;
     assert!(defects > 0);
     assert_eq!(stage.count("some.db", "issues").await, defects);
     assert_eq!(ended.json()["tables"]["Issues"]["rows"], json!(30 + defects), "the summary is there");
