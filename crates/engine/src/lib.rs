@@ -15,6 +15,7 @@ pub mod delivery;
 pub mod failpoint;
 pub mod inbox;
 pub mod journal;
+pub mod lack;
 pub mod observation;
 pub mod position;
 pub mod problem;

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use engine::failpoint::Step;
+use engine::lack::Lack;
 use engine::problem::Remedy;
 use rustix::fs::OFlags;
 
@@ -176,8 +177,10 @@ fn draft(path: &Path, bytes: &[u8], flush: Flush) -> io::Result<PathBuf> {
 /// Who can do something about an error of the file system at `path`, and what.
 pub(crate) fn remedy(path: &Path, error: &io::Error) -> (Remedy, String) {
     let path = path.display();
+    if let Some(lack) = Lack::of(error) {
+        return (Remedy::Wait, format!("{} ({path}).", lack.remedy()));
+    }
     match error.kind() {
-        ErrorKind::StorageFull => (Remedy::Wait, format!("Make room on the disk of {path}.")),
         ErrorKind::PermissionDenied => {
             (Remedy::NeedsHuman, format!("Give the user that runs tributary access to {path}."))
         }

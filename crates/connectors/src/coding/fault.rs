@@ -3,6 +3,7 @@
 use std::io::ErrorKind as IoError;
 
 use coding_api::{Error, ErrorKind};
+use engine::lack::Lack;
 use engine::problem::Problem;
 use engine::source::{SourceError, SourceErrorKind};
 
@@ -48,6 +49,9 @@ fn unreachable(error: &Error) -> Option<&'static str> {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(cause) = next {
         let io = cause.downcast_ref::<std::io::Error>();
+        if io.and_then(Lack::of) == Some(Lack::Descriptors) {
+            return Some("no file descriptor is left");
+        }
         match io.map(std::io::Error::kind) {
             Some(IoError::ConnectionRefused) => {
                 return Some("the connection is refused; nothing listens there");

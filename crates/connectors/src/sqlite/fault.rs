@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use engine::lack::Lack;
 use engine::problem::Problem;
 use engine::target::{TargetError, TargetErrorKind};
 
@@ -44,6 +45,16 @@ fn primary(extended: i32) -> i32 {
     extended & 0xff
 }
 
+/// What was lacking where SQLite merely says that it could not open, or not write (SQLITE_IOERR_WRITE, _TRUNCATE,
+/// _SHMSIZE).
+fn lack_behind(file: &Path, extended: i32) -> Option<Lack> {
+    match extended {
+        code if primary(code) == 14 => Lack::behind_open(file),
+        778 | 1_546 | 4_874 => Lack::behind_write(file),
+        _ => None,
+    }
+}
+
 /// Whether another connection stands in the way.
 pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     result_code(error).is_some_and(|(code, _)| matches!(primary(code), 5 | 6 | 15))
@@ -78,8 +89,16 @@ fn explain(file: &Path, error: &sqlx::Error, rows: bool) -> (TargetErrorKind, &'
         let fix = "It is tried again by itself; if it stays, give the process more memory.";
         (Kind::Transient, "SQLITE-MEMORY", "there is no memory left".to_owned(), fix.to_owned())
     };
+    let lacking = |lack: Lack| {
+        let (kind, code) = match lack {
+            Lack::Descriptors => (Kind::Transient, "SQLITE-DESCRIPTORS"),
+            Lack::Room | Lack::FileSize => (Kind::Full, "SQLITE-FULL"),
+        };
+        (kind, code, lack.to_string(), format!("{}; it goes on by itself.", lack.remedy()))
+    };
     let Some((extended, message)) = result_code(error) else {
         return match error {
+            sqlx::Error::Io(error) if let Some(lack) = Lack::of(error) => lacking(lack),
             sqlx::Error::WorkerCrashed | sqlx::Error::Io(_) => {
                 let why = match error {
                     sqlx::Error::Io(error) => format!("the connection to the file ended: {error}"),
@@ -136,6 +155,7 @@ fn explain(file: &Path, error: &sqlx::Error, rows: bool) -> (TargetErrorKind, &'
         13 | 22 => full(),
         // SQLITE_IOERR, SQLITE_CANTOPEN
         10 | 14 if room(file).is_some_and(|bytes| bytes < HARDLY_ANY_ROOM) => full(),
+        10 | 14 if let Some(lack) = lack_behind(file, extended) => lacking(lack),
         10 => {
             let why = format!("the disk reports an error ({message})");
             let fix = "It is tried again by itself; if it stays, look after the disk or the network share.";

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use engine::journal::JournalError;
+use engine::lack::Lack;
 use engine::problem::{Problem, Remedy};
 
 /// What went wrong, before anybody is told.
@@ -108,6 +109,7 @@ impl From<sqlx::Error> for Fault {
 /// What a fault means, before the words.
 enum Meaning {
     NoRoom,
+    Lack(Lack),
     Busy,
     Damaged,
     Denied,
@@ -123,26 +125,40 @@ fn room(dir: &Path) -> Option<u64> {
     fs4::available_space(dir).ok()
 }
 
-/// SQLite's primary result codes (<https://www.sqlite.org/rescode.html>).
-fn meaning_of_code(code: i64, room: impl Fn() -> Option<u64>) -> Meaning {
+/// SQLite's result codes (<https://www.sqlite.org/rescode.html>); `lack` says what is behind one that does not tell.
+fn meaning_of_code(code: i64, room: impl Fn() -> Option<u64>, lack: impl Fn(i64) -> Option<Lack>) -> Meaning {
     match code & 0xff {
         13 => Meaning::NoRoom,
         10 | 14 if room().is_some_and(|bytes| bytes < HARDLY_ANY_ROOM) => Meaning::NoRoom,
         5 | 6 => Meaning::Busy,
         11 | 26 => Meaning::Damaged,
-        3 | 8 | 14 | 23 => Meaning::Denied,
-        _ => Meaning::Other,
+        3 | 8 | 23 => Meaning::Denied,
+        14 => lack(code).map_or(Meaning::Denied, Meaning::Lack),
+        _ => lack(code).map_or(Meaning::Other, Meaning::Lack),
     }
 }
 
-fn meaning(error: &sqlx::Error, room: impl Fn() -> Option<u64>) -> Meaning {
+/// What was lacking where SQLite merely says that it could not open, or not write (SQLITE_IOERR_WRITE, _TRUNCATE,
+/// _SHMSIZE).
+fn lack_behind(code: i64, file: &Path) -> Option<Lack> {
+    match code {
+        code if code & 0xff == 14 => Lack::behind_open(file),
+        778 | 1_546 | 4_874 => Lack::behind_write(file),
+        _ => None,
+    }
+}
+
+fn meaning(error: &sqlx::Error, file: &Path, room: impl Fn() -> Option<u64>) -> Meaning {
     match error {
         sqlx::Error::Database(database) => {
             let code = database.code().and_then(|code| code.parse().ok());
-            code.map_or(Meaning::Other, |code| meaning_of_code(code, room))
+            code.map_or(Meaning::Other, |code| meaning_of_code(code, room, |code| lack_behind(code, file)))
         }
-        sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::StorageFull => Meaning::NoRoom,
-        sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::ResourceBusy => Meaning::Busy,
+        sqlx::Error::Io(io) => match (Lack::of(io), io.kind()) {
+            (Some(lack), _) => Meaning::Lack(lack),
+            (None, std::io::ErrorKind::ResourceBusy) => Meaning::Busy,
+            (None, _) => Meaning::Other,
+        },
         sqlx::Error::PoolTimedOut => Meaning::Busy,
         sqlx::Error::PoolClosed => Meaning::Closed,
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Meaning::Damaged,
@@ -153,8 +169,8 @@ fn meaning(error: &sqlx::Error, room: impl Fn() -> Option<u64>) -> Meaning {
 impl Fault {
     /// The error as the engine takes it. `what` is what could not be done, `dir` the state directory.
     pub(crate) fn told(self, kept: Kept, what: &str, dir: &Path) -> JournalError {
-        let (file, room) = (dir.join(kept.file()), || room(dir));
-        let (file, dir) = (file.display(), dir.display());
+        let (path, room) = (dir.join(kept.file()), || room(dir));
+        let (file, dir) = (path.display(), dir.display());
         let error = |remedy, code, why: String, fix: String| JournalError {
             remedy,
             problem: Problem::new(code, what, why, fix),
@@ -162,6 +178,15 @@ impl Fault {
         };
         let damaged =
             |why: String| error(Remedy::NeedsHuman, "JOURNAL-DAMAGED", why, kept.start_afresh(&dir));
+        let lacking = |lack: Lack| {
+            let code = if lack == Lack::Descriptors { "JOURNAL-DESCRIPTORS" } else { "JOURNAL-NO-ROOM" };
+            let why = format!("of {file}: {lack}");
+            let fix = format!(
+                "{}: what runs goes on by itself; what has ended is to be started again.",
+                lack.remedy()
+            );
+            error(Remedy::Wait, code, why, fix)
+        };
         let closed = || {
             let (why, fix) = ("it has been closed".to_owned(), "Start tributary again.".to_owned());
             error(Remedy::NeedsHuman, "JOURNAL-CLOSED", why, fix)
@@ -225,16 +250,20 @@ impl Fault {
                 )
             },
             Fault::Io(io) => {
-                let told = error(
-                    Remedy::NeedsHuman,
-                    "JOURNAL-IO",
-                    format!("{file} cannot be reached ({io})"),
-                    "Check the disk and the permissions of the directory.".to_owned(),
-                );
+                let told = match Lack::of(&io) {
+                    Some(lack) => lacking(lack),
+                    None => error(
+                        Remedy::NeedsHuman,
+                        "JOURNAL-IO",
+                        format!("{file} cannot be reached ({io})"),
+                        "Check the disk and the permissions of the directory.".to_owned(),
+                    ),
+                };
                 JournalError { source: Some(Box::new(io)), ..told }
             }
             Fault::Sql(sql) => {
-                let told = match meaning(&sql, room) {
+                let told = match meaning(&sql, &path, room) {
+                    Meaning::Lack(lack) => lacking(lack),
                     Meaning::NoRoom => error(
                         Remedy::Wait,
                         "JOURNAL-NO-ROOM",
@@ -310,10 +339,34 @@ mod tests {
     #[test]
     fn other_errors_of_a_full_disk_are_waited_out_too() {
         for code in [4_874, 1_034, 14] {
-            assert!(matches!(meaning_of_code(code, || Some(4_096)), Meaning::NoRoom), "{code}");
+            assert!(matches!(meaning_of_code(code, || Some(4_096), |_| None), Meaning::NoRoom), "{code}");
             for room in [None, Some(1 << 30)] {
-                assert!(!matches!(meaning_of_code(code, || room), Meaning::NoRoom), "{code}");
+                assert!(!matches!(meaning_of_code(code, || room, |_| None), Meaning::NoRoom), "{code}");
             }
+        }
+    }
+
+    /// SQLite says no more than that it could not open the file.
+    #[tokio::test]
+    async fn a_file_that_could_not_be_opened_for_want_of_a_descriptor_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let cannot_open = async |file: &Path| {
+            let options = SqliteConnectOptions::new().filename(file);
+            SqliteConnection::connect_with(&options).await.unwrap_err()
+        };
+        let told = |error: sqlx::Error| {
+            let error = Fault::from(error).told(Kept::Journal, "The journal cannot be opened", dir.path());
+            (error.remedy, error.problem.code)
+        };
+        // Nothing stands in the way of the journal itself.
+        let error = cannot_open(&dir.path().join("none.db")).await;
+        assert_eq!(told(error), (Remedy::Wait, "JOURNAL-DESCRIPTORS".to_owned()));
+        std::fs::create_dir(dir.path().join(crate::journal::FILE)).unwrap();
+        let error = cannot_open(&dir.path().join("none.db")).await;
+        assert_eq!(told(error), (Remedy::NeedsHuman, "JOURNAL-DENIED".to_owned()));
+        for (number, code) in [(24, "JOURNAL-DESCRIPTORS"), (27, "JOURNAL-NO-ROOM")] {
+            let error = sqlx::Error::Io(std::io::Error::from_raw_os_error(number));
+            assert_eq!(told(error), (Remedy::Wait, code.to_owned()));
         }
     }
 
