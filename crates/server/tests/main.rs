@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed helper fails its test")]
 
 mod bodies;
+mod crowd;
 mod gate;
 mod house;
 mod inbox;

@@ -1,13 +1,13 @@
 //! The other end of a connection: sends bytes as they are, so that it can misbehave.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha1::Sha1;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// Longer than anything here takes; a test that waits this long has failed.
@@ -43,6 +43,15 @@ impl Answer {
 impl Wire {
     pub(crate) async fn to(address: SocketAddr) -> Wire {
         let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Wire(BufReader::new(stream))
+    }
+
+    /// A connection from an address of this machine.
+    pub(crate) async fn from(own: Ipv4Addr, address: SocketAddr) -> Wire {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((own, 0).into()).unwrap();
+        let stream = socket.connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Wire(BufReader::new(stream))
     }

@@ -81,6 +81,34 @@ const BASIC: GeneralPurpose = GeneralPurpose::new(
 /// The longest delivery id that is taken; CODING's has 36 characters.
 const LONGEST_ID: usize = 128;
 
+impl Proof {
+    /// Checks what can be known before the body is read: the address, the Basic credentials, and that there is a
+    /// signature at all. A body is worth its room only after that.
+    ///
+    /// # Errors
+    /// The first proof that is missing.
+    pub fn check_head(&self, headers: &[(String, String)], from: Option<IpAddr>) -> Result<(), Refused> {
+        if !self.allow_from.is_empty() && !from.is_some_and(|from| self.is_listed(from)) {
+            return Err(Refused::Address);
+        }
+        if let Some((user, password)) = &self.basic {
+            check_basic(headers, user, password).map_err(Refused::Basic)?;
+        }
+        if self.secret.is_some() {
+            signature_of(headers).map_err(Refused::Signature)?;
+        }
+        Ok(())
+    }
+
+    /// Whether an address is among those that are allowed by name.
+    #[must_use]
+    pub fn is_listed(&self, from: IpAddr) -> bool {
+        // A socket that listens for both families prints `::ffff:192.0.2.1` for 192.0.2.1.
+        let from = from.to_canonical();
+        self.allow_from.iter().any(|net| net.contains(&from))
+    }
+}
+
 impl Unverified {
     /// A delivery from `from`, where that is known.
     #[must_use]
@@ -98,16 +126,7 @@ impl Unverified {
     /// The first proof that is missing.
     pub fn verify(self, proof: &Proof) -> Result<Verified, Refused> {
         let Self { headers, body, from } = self;
-        if !proof.allow_from.is_empty() {
-            // A socket that listens for both families prints `::ffff:192.0.2.1` for 192.0.2.1.
-            let from = from.ok_or(Refused::Address)?.to_canonical();
-            if !proof.allow_from.iter().any(|net| net.contains(&from)) {
-                return Err(Refused::Address);
-            }
-        }
-        if let Some((user, password)) = &proof.basic {
-            check_basic(&headers, user, password).map_err(Refused::Basic)?;
-        }
+        proof.check_head(&headers, from)?;
         if let Some(secret) = &proof.secret {
             check_signature(&headers, &body, secret).map_err(Refused::Signature)?;
         }
@@ -171,8 +190,7 @@ fn check_signature(
     body: &[u8],
     secret: &SecretString,
 ) -> Result<(), SignatureFault> {
-    let value = super::header(headers, SIGNATURE).ok_or(SignatureFault::Missing)?;
-    let given = value.strip_prefix("sha1=").and_then(digest_of).ok_or(SignatureFault::Form)?;
+    let given = signature_of(headers)?;
     let key = secret.expose_secret().as_bytes();
     if key.is_empty() {
         return Err(SignatureFault::Wrong);
@@ -181,6 +199,12 @@ fn check_signature(
     let signed =
         signs(body) || super::is_form(headers) && super::form_payload(body).is_some_and(|json| signs(&json));
     if signed { Ok(()) } else { Err(SignatureFault::Wrong) }
+}
+
+/// The signature that a delivery brings, whatever it is worth.
+fn signature_of(headers: &[(String, String)]) -> Result<[u8; 20], SignatureFault> {
+    let value = super::header(headers, SIGNATURE).ok_or(SignatureFault::Missing)?;
+    value.strip_prefix("sha1=").and_then(digest_of).ok_or(SignatureFault::Form)
 }
 
 fn keyed(key: &[u8], message: &[u8]) -> Hmac<Sha1> {

@@ -19,6 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
+use super::guests::{Busy, Place};
 use super::limits::Limits;
 
 /// The other end of a connection, as its requests see it.
@@ -28,26 +29,51 @@ pub(super) struct Peer {
     pub(super) address: Option<IpAddr>,
     /// Whether the body of the request under way is not at its end.
     unread: AtomicBool,
+    /// The connection's place among all.
+    place: Place,
 }
 
 impl Peer {
+    /// The request under way brought the token of a door; the connection stays at least until it is answered.
+    pub(super) fn knows_a_token(&self) -> Busy {
+        self.place.knows_a_token()
+    }
+
     /// The body of the request under way has been read to its end.
     pub(super) fn has_been_read(&self) {
         self.unread.store(false, Ordering::Relaxed);
     }
 }
 
-/// Serves a connection to its end: the sender closes it, breaks a limit, or the receiver stops.
+/// Serves a connection to its end: the sender closes it, breaks a limit, loses its place, or the receiver stops.
 pub(super) async fn converse(
     stream: TcpStream,
+    (address, place): (Option<IpAddr>, Place),
     router: Router,
     limits: Arc<Limits>,
     cancel: CancellationToken,
 ) {
     // Without this small answers wait for the sender's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
-    let address = stream.peer_addr().ok().map(|address| address.ip().to_canonical());
-    let peer = Arc::new(Peer { address, unread: AtomicBool::new(false) });
+    let evicted = place.evicted();
+    let peer = Arc::new(Peer { address, unread: AtomicBool::new(false), place });
+    let conversation = talk(stream, peer, router, limits, cancel);
+    // The conversation may be dropped: who is evicted has no request with a token under way. It comes first, so that
+    // an answer that is ready goes out.
+    tokio::select! {
+        biased;
+        () = conversation => {}
+        () = evicted => {}
+    }
+}
+
+async fn talk(
+    stream: TcpStream,
+    peer: Arc<Peer>,
+    router: Router,
+    limits: Arc<Limits>,
+    cancel: CancellationToken,
+) {
     let routes = TowerToHyperService::new(router);
     let service = service_fn(|mut request: Request<Incoming>| {
         let peer = Arc::clone(&peer);

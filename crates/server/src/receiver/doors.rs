@@ -1,6 +1,7 @@
 //! The doors of the connections, and which of them a token opens.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use connectors::coding::hook::Proof;
@@ -9,6 +10,8 @@ use engine::status::Board;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
+
+use super::guests::Standing;
 
 /// Where the deliveries of a connection come in.
 pub struct Door {
@@ -82,6 +85,19 @@ impl Doors {
             }
         }
         found.cloned()
+    }
+
+    /// What an address alone says of whoever comes from it.
+    pub(super) fn standing(&self, from: Option<IpAddr>) -> Standing {
+        let doors = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
+        let proofs = || doors.iter().map(|known| &known.door.proof);
+        if from.is_some_and(|from| proofs().any(|proof| proof.is_listed(from))) {
+            Standing::Listed
+        } else if doors.is_empty() || proofs().any(|proof| proof.allow_from.is_empty()) {
+            Standing::Stranger
+        } else {
+            Standing::Outsider
+        }
     }
 
     fn change(&self, change: impl FnOnce(&mut Vec<Arc<Known>>)) {

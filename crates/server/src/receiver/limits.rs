@@ -19,8 +19,10 @@ pub struct Limits {
     pub max_body: usize,
     /// Bytes of all bodies in memory: those that arrive, and those that the inbox has not written yet.
     pub max_bodies: usize,
-    /// Connections at a time.
+    /// Connections at a time. Each is an open file of the process.
     pub connections: usize,
+    /// How many of them may come from addresses that no door takes deliveries from.
+    pub outsiders: usize,
     /// How long the inbox may take to write a delivery.
     pub accept_time: Duration,
     /// How old a connection may become: one whose answers nobody reads would stay for ever.
@@ -44,6 +46,7 @@ impl Default for Limits {
             max_body: 8 * 1024 * 1024,
             max_bodies: 64 * 1024 * 1024,
             connections: 1_024,
+            outsiders: 16,
             // CODING gives up after five seconds.
             accept_time: Duration::from_secs(4),
             connection_life: Duration::from_secs(300),

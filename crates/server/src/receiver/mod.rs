@@ -5,7 +5,9 @@
 //! has a [`Door`]: the tokens that lead to it, what a delivery must prove, and the inbox that it goes to. Bodies
 //! are kept as bytes and never parsed here.
 //!
-//! Everybody can reach this port, so everything that a sender can make us spend has a bound ([`Limits`]).
+//! Everybody can reach this port, so everything that a sender can make us spend has a bound ([`Limits`]), and nothing
+//! that is shared is given before something is proven: a place goes by the address first, room for a body comes after
+//! the token, and where places run out those go first who proved least (`guests.rs`).
 //! The address of a sender is that of the connection. `X-Forwarded-For` and its like are not believed, because
 //! anybody can write them: behind a reverse proxy an allow-list belongs into the proxy.
 //!
@@ -15,25 +17,28 @@ mod answer;
 mod body;
 mod connection;
 mod doors;
+mod guests;
 mod limits;
 mod routes;
 mod voice;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::lack::Lack;
 use engine::problem::Problem;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::connection::converse;
 pub use self::doors::{Door, DoorToken, Doors};
+use self::guests::Guests;
 pub use self::limits::Limits;
 use self::routes::routes;
+use self::voice::Voice;
 
 /// A bound listener and its doors.
 #[derive(Debug)]
@@ -80,19 +85,22 @@ impl Receiver {
     /// as the limits allow.
     pub async fn run(self, cancel: CancellationToken) {
         let Receiver { listener, address, doors, limits } = self;
-        let limits = Arc::new(limits);
-        let router = routes(doors, Arc::clone(&limits));
-        let slots = Arc::new(Semaphore::new(limits.connections));
+        let (limits, voice) = (Arc::new(limits), Voice::default());
+        let (guests, router) =
+            (Guests::new(&limits), routes(doors.clone(), Arc::clone(&limits), voice.clone()));
         let mut connections = JoinSet::new();
         tracing::info!(%address, "hooks are received");
-        // While every slot is taken, new connections wait in the system's queue.
-        while let Some(slot) = cancel.run_until_cancelled(Arc::clone(&slots).acquire_owned()).await {
-            let Some(stream) = accept(&listener, &mut connections, &cancel).await else { break };
-            let serving = converse(stream, router.clone(), Arc::clone(&limits), cancel.clone());
-            connections.spawn(async move {
-                serving.await;
-                drop(slot);
-            });
+        while let Some((stream, from)) = accept(&listener, &mut connections, &guests, &voice, &cancel).await {
+            // Where nobody can go, new connections wait in the system's queue.
+            let admitted = cancel.run_until_cancelled(guests.admit(doors.standing(from))).await;
+            let Some(place) = admitted else { break };
+            connections.spawn(converse(
+                stream,
+                (from, place),
+                router.clone(),
+                Arc::clone(&limits),
+                cancel.clone(),
+            ));
         }
         drop(listener);
         let finished = async {
@@ -107,19 +115,29 @@ impl Receiver {
     }
 }
 
-/// The next connection; `None` when cancelled. Connections that have ended are joined meanwhile.
+/// The next connection, and where it comes from; `None` when cancelled. Connections that have ended are joined
+/// meanwhile.
 async fn accept(
     listener: &TcpListener,
     connections: &mut JoinSet<()>,
+    guests: &Guests,
+    voice: &Voice,
     cancel: &CancellationToken,
-) -> Option<TcpStream> {
+) -> Option<(TcpStream, Option<IpAddr>)> {
     loop {
         // Every arm may be dropped: accept and join_next lose nothing.
         tokio::select! {
             () = cancel.cancelled() => return None,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => return Some(stream),
+                // An IPv4 address is one, also where the socket listens for both families.
+                Ok((stream, from)) => return Some((stream, Some(from.ip().to_canonical()))),
                 Err(error) => {
+                    if Lack::of(&error) == Some(Lack::Descriptors) {
+                        guests.thin_out();
+                        if let Some(unsaid) = voice.speaks("", "descriptors") {
+                            tracing::warn!(since_last = unsaid, %error, "a connection could not be accepted");
+                        }
+                    }
                     tracing::debug!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }

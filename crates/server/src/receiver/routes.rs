@@ -1,7 +1,8 @@
 //! What becomes of a request.
 //!
-//! A delivery's body is read whole, then its token is looked up, then its proofs are checked, then the inbox takes
-//! it in: in this order, so that an unknown token is answered after the same work as a known one.
+//! A delivery's token is looked up, then what its head proves is checked, then its body is read whole, then its
+//! signature is checked, then the inbox takes it in: in this order, so that whoever proves nothing gets no room for a
+//! body. The look-up takes as long for an unknown token as for a known one.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use axum::http::HeaderMap;
 use axum::http::header::CONTENT_ENCODING;
 use axum::response::Response;
 use axum::routing::get;
-use connectors::coding::hook::{Proof, Refused, Unverified, Verified};
+use connectors::coding::hook::{Refused, Unverified, Verified};
 use engine::failpoint::Step;
 use engine::inbox::{Accepted, Arrival};
 use engine::journal::JournalError;
@@ -34,17 +35,14 @@ struct Hall {
     /// One permit for each byte that bodies may take up.
     room: Arc<Semaphore>,
     voice: Voice,
-    /// What a delivery with an unknown token is checked against.
-    decoy: Proof,
 }
 
 type Token = Result<Path<String>, PathRejection>;
 
 /// The routes of the receiver.
-pub(super) fn routes(doors: Doors, limits: Arc<Limits>) -> Router {
+pub(super) fn routes(doors: Doors, limits: Arc<Limits>, voice: Voice) -> Router {
     let room = Arc::new(Semaphore::new(limits.max_bodies.min(Semaphore::MAX_PERMITS)));
-    let decoy = Proof { secret: Some("nobody knows a door by this".into()), ..Proof::default() };
-    let hall = Arc::new(Hall { doors, limits, room, voice: Voice::default(), decoy });
+    let hall = Arc::new(Hall { doors, limits, room, voice });
     Router::new()
         .route("/hooks/{token}", get(alive).post(receive))
         .route("/healthz", get(async || answer::healthy()))
@@ -69,22 +67,25 @@ async fn receive(
     request: Request,
 ) -> Response {
     let (head, body) = request.into_parts();
+    let token = told(token);
+    let Some(door) = hall.doors.find(&token, Timestamp::now()) else { return answer::no_hook() };
+    let _busy = peer.knows_a_token();
+    let headers = texts(&head.headers);
+    if let Err(why) = door.proof.check_head(&headers, peer.address) {
+        return hall.refuse(&door, &peer, why);
+    }
     if is_encoded(&head.headers) {
         return answer::encoded();
     }
     let body = match body::read(body, &hall.limits, &hall.room).await {
         Ok(body) => body,
-        Err(why) => return hall.unread(why, &told(token)),
+        Err(why) => return hall.unread(why, &door),
     };
     peer.has_been_read();
     let received = Timestamp::now();
-    let unverified = Unverified::new(texts(&head.headers), body, peer.address);
-    let Some(door) = hall.doors.find(&told(token), received) else {
-        // What it says does not matter; that it takes as long does.
-        let _ = std::hint::black_box(unverified.verify(&hall.decoy));
-        return answer::no_hook();
-    };
-    match unverified.verify(&door.proof) {
+    // The token may have ended meanwhile.
+    let Some(door) = hall.doors.find(&token, received) else { return answer::no_hook() };
+    match Unverified::new(headers, body, peer.address).verify(&door.proof) {
         Ok(verified) => hall.store(&door, verified, received).await,
         Err(why) => hall.refuse(&door, &peer, why),
     }
@@ -173,15 +174,13 @@ impl Hall {
         answer::refused(why)
     }
 
-    fn unread(&self, why: Unread, token: &str) -> Response {
+    fn unread(&self, why: Unread, door: &Door) -> Response {
         match why {
             Unread::TooLarge => answer::too_large(self.limits.max_body),
             Unread::TooSlow => answer::too_slow(),
             Unread::Broken => answer::broken(),
             Unread::NoRoom => {
-                if let Some(door) = self.doors.find(token, Timestamp::now()) {
-                    door.board.hooks(|hooks| hooks.no_room += 1);
-                }
+                door.board.hooks(|hooks| hooks.no_room += 1);
                 if let Some(unsaid) = self.voice.speaks("", "memory") {
                     tracing::warn!(
                         since_last = unsaid,
