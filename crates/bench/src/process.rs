@@ -101,6 +101,8 @@ fn command<A: AsRef<OsStr>>(binary: PathBuf, dir: &Path, args: &[A]) -> Command 
     for name in ["TRIBUTARY_LOG", "RUST_LOG", "TRIBUTARY_VAULT_KEY"] {
         command.env_remove(name);
     }
+    // Else only root sees what it has open.
+    command.env("TRIBUTARY_DUMPABLE", "1");
     command
 }
 

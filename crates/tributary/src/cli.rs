@@ -31,6 +31,7 @@ Exit codes:
 Environment:
   TRIBUTARY_LOG        which log lines to write, for example `debug` or `engine=debug` (else RUST_LOG)
   TRIBUTARY_VAULT_KEY  32 bytes (base64 or hex) that encrypt tokens at rest; else a key file is made
+  TRIBUTARY_DUMPABLE   1 allows core files and debuggers; else there are none, as memory holds secrets
   NO_COLOR             no colours";
 
 /// What every command takes.

@@ -11,7 +11,8 @@ use crate::pipeline::FileFinding;
 
 /// Exit code of wrong usage or configuration.
 pub(crate) const USAGE: u8 = 2;
-const FAILED: u8 = 1;
+/// Exit code of what failed, or was broken off.
+pub(crate) const FAILED: u8 = 1;
 /// Exit code of what was done, and is not well.
 const NOT_WELL: u8 = 3;
 
@@ -98,8 +99,7 @@ pub(crate) fn report(result: &Result<Done, Failure>) -> ExitCode {
             if !text.is_empty() {
                 text.insert_str(0, "tributary: ");
                 let _fits = writeln!(text);
-                // Nobody to tell when the terminal is gone.
-                let _gone = std::io::stderr().write_all(text.as_bytes());
+                crate::logging::say_last(&text);
             }
             failure.code().into()
         }

@@ -11,6 +11,7 @@ mod pipeline;
 mod present;
 mod signals;
 mod sync;
+mod system;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -42,7 +43,12 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return exit::report(&Err(exit::Failure::unexpected("start", error))),
     };
-    let result = runtime.block_on(commands::run(cli));
+    let result = runtime.block_on(async {
+        system::set_up();
+        commands::run(cli).await
+    });
     runtime.shutdown_timeout(LAST_CALLS);
-    exit::report(&result)
+    let code = exit::report(&result);
+    logging::finish();
+    code
 }

@@ -21,6 +21,7 @@ mod harness;
 mod heavy;
 mod hooks;
 mod hostile_hooks;
+mod machine;
 mod many_fields;
 #[path = "../../connectors/tests/place.rs"]
 mod place;

@@ -28,7 +28,7 @@ async fn follow(files: Vec<PathBuf>, options: Options, screen: Screen) -> Result
     until_stopped(stop.clone(), sync::run(pipelines, options, screen, stop)).await
 }
 
-/// Runs `work` beside the watch for signals, which sets off `stop`.
+/// Runs `work` while signals set off `stop`.
 ///
 /// # Errors
 /// Those of `work`, or when signals cannot be listened for.
@@ -36,17 +36,8 @@ pub(super) async fn until_stopped<T>(
     stop: Stop,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    let signals = async {
-        signals::watch(stop).await?;
-        // Twice asked: whoever waits for the work ends with it.
-        std::future::pending::<Result<T, Failure>>().await
-    };
-    // The watch may be dropped: it has nothing to finish. The work is never dropped before its end, unless
-    // signals cannot be listened for, and then it has barely begun.
-    tokio::select! {
-        result = work => result,
-        failure = signals => failure,
-    }
+    let _watching = signals::watch(stop)?;
+    work.await
 }
 
 /// Shows what a run did.

@@ -39,8 +39,27 @@ const FRAME: Duration = Duration::from_millis(200);
 /// Log lines of changes are put together for this long.
 const LINE: Duration = Duration::from_secs(1);
 
+/// How long the last frame is waited for: a terminal may stand still.
+const LAST_FRAME: Duration = Duration::from_millis(500);
+
 /// Shows the boards until `done`, and then their last state once more.
 pub(crate) async fn follow(screen: Screen, shown: Vec<Shown>, done: CancellationToken) {
+    match screen {
+        // Lines wait for nobody.
+        Screen::Lines => draw(screen, shown, done).await,
+        // A terminal that stands still (Ctrl-S) holds up whoever draws on it, and nobody else.
+        Screen::Terminal(_) => {
+            let (runtime, ended) = (tokio::runtime::Handle::current(), done.clone());
+            let drawing = tokio::task::spawn_blocking(move || runtime.block_on(draw(screen, shown, ended)));
+            done.cancelled().await;
+            if let Ok(Err(error)) = tokio::time::timeout(LAST_FRAME, drawing).await {
+                tracing::error!(%error, "what shows progress broke down");
+            }
+        }
+    }
+}
+
+async fn draw(screen: Screen, shown: Vec<Shown>, done: CancellationToken) {
     let mut frames = tokio::time::interval(match screen {
         Screen::Terminal(_) => FRAME,
         Screen::Lines => LINE,

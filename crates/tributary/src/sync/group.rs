@@ -29,6 +29,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::descriptors::Share;
 use super::events::Keepers;
 use super::filter::{self, FilterError};
 use super::hooks::{Hook, Listeners, Tending};
@@ -60,6 +61,11 @@ impl Group {
             }
         }
         groups
+    }
+
+    /// What it needs of the process.
+    pub(super) fn share(&self, listens: bool) -> Share {
+        Share::of(std::iter::once(&self.first).chain(&self.others), listens)
     }
 
     /// Has the capture read anew what is to be read anew.

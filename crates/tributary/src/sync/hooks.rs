@@ -22,7 +22,7 @@ use engine::status::Board;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
-use server::receiver::{Door, DoorToken, Doors, Receiver};
+use server::receiver::{Door, DoorToken, Doors, Limits, Receiver};
 use store::hook::{HookKeys, HookVault};
 use store::inbox::SqliteInbox;
 use store::vault::Vault;
@@ -439,24 +439,36 @@ pub(crate) async fn register(
 }
 
 /// Where deliveries are received: one listener for each address.
-#[derive(Default)]
-pub(crate) struct Listeners(BTreeMap<SocketAddr, Receiver>);
+pub(crate) struct Listeners {
+    receivers: BTreeMap<SocketAddr, Receiver>,
+    /// How many connections each may have.
+    connections: usize,
+}
 
 impl Listeners {
+    /// Listens nowhere yet.
+    pub(crate) fn new(connections: usize) -> Listeners {
+        Listeners { receivers: BTreeMap::new(), connections }
+    }
+
     /// Listens on `address`, unless it does so already; says also where that is.
     ///
     /// # Errors
     /// The address cannot be listened on.
     pub(crate) async fn listen(&mut self, address: SocketAddr) -> Result<(Doors, SocketAddr), Problem> {
-        let receiver = match self.0.entry(address) {
+        let receiver = match self.receivers.entry(address) {
             Entry::Occupied(taken) => taken.into_mut(),
-            Entry::Vacant(free) => free.insert(Receiver::bind(address).await?),
+            Entry::Vacant(free) => {
+                let limits = Limits { connections: self.connections, ..Limits::default() };
+                free.insert(Receiver::bind(address).await?.with_limits(limits))
+            }
         };
         Ok((receiver.doors(), receiver.address()))
     }
 
     /// Serves until cancelled.
     pub(crate) async fn run(self, cancel: CancellationToken) {
-        futures::future::join_all(self.0.into_values().map(|receiver| receiver.run(cancel.clone()))).await;
+        futures::future::join_all(self.receivers.into_values().map(|receiver| receiver.run(cancel.clone())))
+            .await;
     }
 }

@@ -3,6 +3,7 @@
 //! One place opens everything ([`group::Group::open`]), one runs it ([`group::Open::run`]). Every task is joined
 //! here; nothing outlives [`run`]. Start with [`run`]; [`rebuild`] works without a source.
 
+mod descriptors;
 pub(crate) mod events;
 pub(crate) mod filter;
 pub(crate) mod group;
@@ -72,17 +73,20 @@ pub(crate) async fn run(
     stop: Stop,
 ) -> Result<Report, Failure> {
     let started = Instant::now();
+    let groups = Group::divide(pipelines);
+    let shares: Vec<_> = groups.iter().map(|group| group.share(!options.once)).collect();
+    let connections = descriptors::connections(&shares)?;
     let shared = Shared::new(options.vault_key.clone());
     let mut open = Vec::new();
     let mut problems: Vec<Problem> = Vec::new();
-    for group in Group::divide(pipelines) {
+    for group in groups {
         match group.open(&shared).await {
             Ok(group) => open.push(group),
             Err(problem) => problems.push(problem),
         }
     }
     // With `once` nobody stays to listen: a poll and a census find everything.
-    let mut listeners = Listeners::default();
+    let mut listeners = Listeners::new(connections);
     if !options.once {
         for group in &mut open {
             problems.extend(group.listen(&mut listeners).await.err());

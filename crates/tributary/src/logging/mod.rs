@@ -1,6 +1,12 @@
-//! Log lines: to the standard error, as text or JSON, around the bars of a terminal.
+//! Log lines: to the standard error, as text or JSON, around the bars of a terminal. Nobody who writes one waits for
+//! whoever reads it ([`queue`]).
 
+mod queue;
+
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use engine::problem::Problem;
 use indicatif::{MultiProgress, ProgressDrawTarget};
@@ -12,6 +18,15 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::cli::{Global, LogFormat};
 use crate::exit::Failure;
 use crate::present::Screen;
+use queue::Queue;
+
+/// Where everything goes that is said on the standard error, once the log has been started.
+static QUEUE: OnceLock<Queue> = OnceLock::new();
+
+/// How long the end waits for whoever reads the log.
+const LAST_LINES: Duration = Duration::from_secs(2);
+/// How long a part that panics waits for it: the process may end with it.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// How much a command says unless the environment asks for something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +59,13 @@ pub(crate) fn start(global: &Global, talk: Talk) -> Result<Screen, Failure> {
         (Screen::Lines, Talk::Events) => EVENTS,
     };
     let filter = filter(default, &|name| std::env::var(name).ok())?;
-    let writer = Writer {
-        bars: match &screen {
-            Screen::Terminal(bars) => Some(bars.clone()),
-            Screen::Lines => None,
-        },
+    let bars = match &screen {
+        Screen::Terminal(bars) => Some(bars.clone()),
+        Screen::Lines => None,
     };
+    let queue = Queue::start(bars).map_err(|error| Failure::unexpected("start the log", error))?;
+    let writer = Writer { queue: QUEUE.get_or_init(|| queue).clone() };
+    tell_of_panics(writer.queue.clone());
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     let started = match global.log {
@@ -82,10 +98,41 @@ fn filter(default: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<En
     Ok(EnvFilter::new(default))
 }
 
-/// Writes log lines above the bars, if there are any.
+/// Says the last words of the process on the standard error.
+pub(crate) fn say_last(text: &str) {
+    match QUEUE.get() {
+        Some(queue) => queue.push_at_all_costs(text.as_bytes()),
+        // Nobody to tell when the terminal is gone.
+        None => drop(io::stderr().write_all(text.as_bytes())),
+    }
+}
+
+/// Waits until everything is written, unless nobody reads it.
+pub(crate) fn finish() {
+    if let Some(queue) = QUEUE.get() {
+        queue.flush(LAST_LINES);
+    }
+}
+
+/// A panic is told like everything else: not by a thread that then waits for whoever reads it.
+fn tell_of_panics(queue: Queue) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let thread = std::thread::current();
+        let trace = Backtrace::capture();
+        let trace = match trace.status() {
+            BacktraceStatus::Captured => format!("{trace}\n"),
+            _ => String::new(),
+        };
+        let name = thread.name().unwrap_or("<unnamed>");
+        queue.push_at_all_costs(format!("\nthread '{name}' {panic}\n{trace}").as_bytes());
+        queue.flush(LAST_WORDS);
+    }));
+}
+
+/// Passes log lines on.
 #[derive(Clone, Debug)]
 struct Writer {
-    bars: Option<MultiProgress>,
+    queue: Queue,
 }
 
 impl<'a> MakeWriter<'a> for Writer {
@@ -97,15 +144,14 @@ impl<'a> MakeWriter<'a> for Writer {
 }
 
 impl Write for Writer {
+    /// Takes a whole line at once: so the layer above writes it.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &self.bars {
-            Some(bars) => bars.suspend(|| io::stderr().write(bytes)),
-            None => io::stderr().write(bytes),
-        }
+        self.queue.push(bytes);
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
 }
 
