@@ -250,6 +250,11 @@ impl Error {
         if quotes(&self.words.request_id) {
             self.words.request_id = None;
         }
+        if let ErrorKind::Redirect { to } = &mut self.kind
+            && quotes(to)
+        {
+            *to = None;
+        }
         self
     }
 

@@ -75,7 +75,11 @@ fn answer(mut stream: TcpStream, turn: usize) -> std::io::Result<()> {
         0 => ("200 OK", String::new(), said("AuthFailure", &format!("the token {secret} is unknown"))),
         1 => ("200 OK", String::new(), said(&format!("AuthFailure.{secret}"), "unknown")),
         2 => ("401 Unauthorized", format!("WWW-Authenticate: {header}\r\n"), format!("<p>{header}</p>")),
-        3 => ("302 Found", format!("Location: http://127.0.0.1:1/login?token={secret}\r\n"), String::new()),
+        3 => (
+            "302 Found",
+            format!("Location: http://127.0.0.1:1/login/{secret}?token={secret}\r\n"),
+            String::new(),
+        ),
         4 => ("200 OK", String::new(), said("UnauthorizedOperation", &format!("denied to {encoded}"))),
         _ => ("500 Internal Server Error", String::new(), format!("{{\"trace\": \"{header}\"")),
     };
