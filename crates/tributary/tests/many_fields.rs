@@ -1,5 +1,6 @@
 //! More custom fields than a table can have columns, or than a row has room for: as many columns as it takes, always the
 //! same, the rest in `_extra`.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail loudly")]
 
 use std::path::Path;
 
