@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use engine::problem::Problem;
+use engine::words;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -64,16 +65,18 @@ pub(crate) fn start(global: &Global, talk: Talk) -> Result<Screen, Failure> {
         Screen::Lines => None,
     };
     let queue = Queue::start(bars).map_err(|error| Failure::unexpected("start the log", error))?;
-    let writer = Writer { queue: QUEUE.get_or_init(|| queue).clone() };
+    let coloured = !global.no_color && io::stderr().is_terminal() && colours_welcome();
+    let form = match global.log {
+        Some(LogFormat::Json) => Form::Json,
+        Some(LogFormat::Text) | None => Form::Text { coloured },
+    };
+    let writer = Writer { queue: QUEUE.get_or_init(|| queue).clone(), form };
     tell_of_panics(writer.queue.clone());
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
-    let started = match global.log {
-        Some(LogFormat::Json) => registry.with(layer.json().flatten_event(true)).try_init(),
-        Some(LogFormat::Text) | None => {
-            let colour = !global.no_color && io::stderr().is_terminal() && colours_welcome();
-            registry.with(layer.with_ansi(colour).with_target(false)).try_init()
-        }
+    let started = match form {
+        Form::Json => registry.with(layer.json().flatten_event(true)).try_init(),
+        Form::Text { coloured } => registry.with(layer.with_ansi(coloured).with_target(false)).try_init(),
     };
     started.map_err(|error| Failure::unexpected("start the log", error))?;
     Ok(screen)
@@ -129,10 +132,18 @@ fn tell_of_panics(queue: Queue) {
     }));
 }
 
-/// Passes log lines on.
+/// How log lines are written.
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    Json,
+    Text { coloured: bool },
+}
+
+/// Passes log lines on, without secrets and without what would steer a terminal.
 #[derive(Clone, Debug)]
 struct Writer {
     queue: Queue,
+    form: Form,
 }
 
 impl<'a> MakeWriter<'a> for Writer {
@@ -146,7 +157,12 @@ impl<'a> MakeWriter<'a> for Writer {
 impl Write for Writer {
     /// Takes a whole line at once: so the layer above writes it.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.queue.push(bytes);
+        let line = String::from_utf8_lossy(bytes);
+        let harmless = match self.form {
+            Form::Json => words::in_json(&line),
+            Form::Text { coloured } => words::log_line(&line, coloured).into(),
+        };
+        self.queue.push(harmless.as_bytes());
         Ok(bytes.len())
     }
 
