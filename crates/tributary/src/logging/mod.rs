@@ -127,7 +127,8 @@ fn tell_of_panics(queue: Queue) {
             _ => String::new(),
         };
         let name = thread.name().unwrap_or("<unnamed>");
-        queue.push_at_all_costs(format!("\nthread '{name}' {panic}\n{trace}").as_bytes());
+        let said = format!("\nthread '{name}' {panic}\n{trace}");
+        queue.push_at_all_costs(words::shown(&said).as_bytes());
         queue.flush(LAST_WORDS);
     }));
 }
