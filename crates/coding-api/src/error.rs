@@ -418,7 +418,7 @@ mod tests {
         for secret in [
             "0123456789abcdef0123456789abcdef01234567",
             "p-4.n_t~3+d",
-            "pä-ß.!",
+            "pä-ö.!",
             "a b\"c\\d",
             "密码密码",
             "ab+/==",
