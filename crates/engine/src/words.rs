@@ -16,6 +16,11 @@ const SHORTEST: usize = 6;
 /// Characters of a secret's beginning that give it away. A cut message may end within it.
 const BEGINNING: usize = 10;
 
+/// Spellings that are kept whatever comes later: what is configured is told first.
+const CONFIGURED: u64 = 2_000;
+/// Spellings that are kept in all. Tokens that are refreshed every two hours for years are void long before.
+const MOST: usize = 4_000;
+
 /// Spellings of the secrets that were told, longest first.
 static GUARDED: RwLock<Vec<Spelling>> = RwLock::new(Vec::new());
 
@@ -23,6 +28,8 @@ static GUARDED: RwLock<Vec<Spelling>> = RwLock::new(Vec::new());
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Spelling {
     text: String,
+    /// The how many-th it is.
+    number: u64,
     /// How many bytes of its beginning are enough to know it by.
     beginning: usize,
 }
@@ -36,12 +43,18 @@ pub fn guard(secret: &str) {
     }
     let mut guarded = GUARDED.write().unwrap_or_else(PoisonError::into_inner);
     for text in spellings(secret) {
+        if guarded.iter().any(|known| known.text == text) {
+            continue;
+        }
         let enough = BEGINNING.max(text.chars().count().div_ceil(2));
         let beginning = text.char_indices().nth(enough).map_or(text.len(), |(at, _)| at);
-        let spelling = Spelling { text, beginning };
-        if !guarded.contains(&spelling) {
-            guarded.push(spelling);
+        let number = guarded.iter().map(|known| known.number).max().map_or(0, |last| last.saturating_add(1));
+        if guarded.len() >= MOST {
+            let later = guarded.iter().map(|known| known.number).filter(|number| *number >= CONFIGURED);
+            let oldest = later.min();
+            guarded.retain(|known| Some(known.number) != oldest);
         }
+        guarded.push(Spelling { text, number, beginning });
     }
     guarded.sort_by_key(|spelling| std::cmp::Reverse(spelling.text.len()));
 }
@@ -75,6 +88,10 @@ fn spellings(secret: &str) -> Vec<String> {
 pub fn masked(text: &str) -> Cow<'_, str> {
     let guarded = GUARDED.read().unwrap_or_else(PoisonError::into_inner);
     let mut masked = Cow::Borrowed(text);
+    // Whole ones first: secrets may begin alike, and only the one that is meant covers all that stands there.
+    for spelling in guarded.iter().filter(|spelling| text.contains(&spelling.text)) {
+        masked = Cow::Owned(masked.replace(&spelling.text, MASK));
+    }
     for spelling in guarded.iter() {
         if let Some(without) = spelling.taken_out_of(&masked) {
             masked = Cow::Owned(without);
@@ -205,15 +222,24 @@ mod tests {
         ] {
             guard(secret);
             let json = serde_json::to_string(&serde_json::json!({ "said": secret })).unwrap();
-            let url: String = secret.bytes().map(|byte| format!("%{byte:02X}")).collect();
             assert_eq!(masked(&format!("the token {secret} is unknown")), "the token *** is unknown");
             assert_eq!(masked(&json), "{\"said\":\"***\"}");
             let cut: String = secret.chars().take(secret.chars().count() - 3).collect();
             assert_eq!(masked(&format!("the token {cut}")), "the token ***");
-            let _encoded_whole = url;
         }
         assert_eq!(masked("nothing of the kind"), "nothing of the kind");
         assert_eq!(masked("?t=a%2Bb%2Fc%3Dd%26e%25f%23g%3Fh%40i%3Aj&x"), "?t=***&x");
+    }
+
+    #[test]
+    fn what_is_told_for_years_is_forgotten_before_what_is_configured() {
+        guard("configured-secret");
+        for number in 0..5_000 {
+            guard(&format!("refreshed-{number:010}-token"));
+        }
+        assert_eq!(masked("configured-secret, configured-secret"), "***, ***");
+        assert_eq!(masked("refreshed-0000004999-token"), "***");
+        assert!(super::GUARDED.read().unwrap().len() <= super::MOST);
     }
 
     #[test]
