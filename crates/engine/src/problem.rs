@@ -19,7 +19,7 @@ pub struct Problem {
 
 impl Problem {
     /// A problem in the three sentences a person reads. Each is one line and harmless, whatever words of others are
-    /// in it (see [`words`](crate::words)).
+    /// in it (see [`words`]).
     pub fn new(
         code: &str,
         what: impl Into<String>,

@@ -4,7 +4,7 @@
 //! them; then [`runner`], which says when each channel looks. The channels are [`load`], [`poll`],
 //! [`census`],
 //! [`detail`] and [`hook`]; `aside` is what cannot be read while other things can, `once` the way through everything; [`fields`] keeps track of custom fields; relations follow every commit of the recorder, and
-//! what they cannot know is put in doubt after a census. [`proof`] says whether the credential sees a project, [`rhythm`]
+//! what they cannot know is put in doubt after a census. `proof` says whether the credential sees a project, `rhythm`
 //! which quiet projects a poll passes over.
 //! What a capture leaves to the next is in [`remembered`]; [`anew`] has the next read everything once more.
 
